@@ -1,0 +1,229 @@
+"""The analysis against the released study, and on small tables whose answers can be told by hand."""
+
+import math
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from transfercli import analysis
+from transfercli.analysis import TABLE_COLUMNS, differences, pairs, published_table, student_t, summary
+
+
+def network(treatment, top1, *, split="random-0", seed=0, target="B", layer=3, status="done"):
+    layer = 0 if treatment == "base" else layer
+    numbers = {"top1": top1, "top5": 1.0, "loss": 1.0, "top1_best10": top1, "step": 100}
+    place = {
+        "split": split,
+        "seed": seed,
+        "network": "",
+        "treatment": treatment,
+        "source": "",
+        "target": target,
+    }
+    return place | {"layer": layer} | numbers | {"status": status, "classes": 10}
+
+
+def one(frame, **where):
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+@pytest.fixture(scope="module")
+def released():
+    return published_table()
+
+
+def test_published_table_has_the_columns_of_a_study_and_every_row_but_the_reduced(released):
+    assert tuple(released.columns) == TABLE_COLUMNS
+    assert len(released) == 111 + 16 + 8 - 9  # random + man-made/natural + all-1000, see the counts below
+    counts = released.groupby(["split", "treatment"]).size()
+    assert counts["random-0"].to_dict() == {"base": 2, "BnB": 7, "BnB+": 7, "AnB": 14, "AnB+": 7}
+    assert counts["man-made-natural"].to_dict() == {"base": 2, "AnB": 14}
+    assert counts["all-1000"].to_dict() == {"base": 1, "RnB": 7}
+    assert set(released["split"]) == {f"random-{n}" for n in range(4)} | {"man-made-natural", "all-1000"}
+    assert (released["seed"] == 0).all()
+    assert not released.duplicated(["split", "network"]).any()
+
+
+def test_published_networks_are_named_as_in_the_paper(released):
+    row = one(released, split="random-2", network="A3B")
+    assert (row["treatment"], row["source"], row["target"], row["layer"]) == ("AnB", "A", "B", 3)
+    assert (row["top1"], row["top1_best10"], row["loss"], row["step"]) == (
+        0.615399,
+        0.615852,
+        1.72871,
+        450000,
+    )
+    assert row["classes"] == 500
+    assert one(released, split="random-0", network="A5A+")["treatment"] == "BnB+"
+    base = one(released, split="random-1", network="baseA")
+    assert (base["source"], base["layer"]) == ("", 0)
+    assert one(released, split="all-1000", network="R7all")["source"] == "random"
+
+
+def test_half_a_is_natural_as_in_the_authors_files(released):
+    to_natural = one(released, split="man-made-natural", network="B7A")
+    assert (to_natural["top1"], to_natural["classes"]) == (0.39642, 449)
+    to_man_made = one(released, split="man-made-natural", network="A7B")
+    assert (to_man_made["top1"], to_man_made["classes"]) == (0.28976, 551)
+
+
+def test_one_published_transfer_network_did_not_learn(released):
+    failed = released[released["status"] != "done"]
+    assert failed[["network", "status", "loss"]].to_numpy().tolist() == [["R3all", "did not learn", 6.90975]]
+
+
+def test_released_anb_drops_below_its_own_base(released):
+    found = differences(released, "top1_best10")
+    found = found[(found["splits"] == "random") & (found["quantity"] == "AnB-base")].set_index("layer")
+    points = [round(100 * found.loc[str(layer), "mean"], 2) for layer in range(1, 8)]
+    assert points == [0.31, -0.12, -0.62, -2.53, -4.71, -4.45, -8.26]
+    assert (found["n"].loc["1":"7"] == 8).all()
+
+
+@pytest.mark.parametrize(("quantity", "points"), [("AnB+-base", 0.97), ("BnB+-base", 0.94)])
+def test_released_fine_tuned_networks_gain_over_layers_1_to_7(released, quantity, points):
+    row = one(differences(released, "top1_best10"), splits="random", quantity=quantity, layer="1-7")
+    assert round(100 * row["mean"], 2) == points
+    assert row["n"] == 10
+
+
+def test_released_rnb_is_paired_with_the_base_on_all_classes(released):
+    found = differences(released)
+    assert set(found.loc[found["quantity"] == "RnB-base", "splits"]) == {"all-1000"}
+    first = one(found, quantity="RnB-base", layer="1")
+    assert first["mean"] == pytest.approx(0.490781 - 0.575179)
+    assert not ((found["quantity"] == "RnB-base") & (found["layer"] == "3")).any()  # it did not learn
+
+
+def test_pairs_take_the_base_of_the_same_split_seed_and_target():
+    table = pd.DataFrame(
+        [
+            network("base", 0.50, target="A"),
+            network("base", 0.60, target="B"),
+            network("base", 0.70, target="B", seed=1),
+            network("base", 0.80, target="B", split="random-1"),
+            network("AnB", 0.55, target="A"),
+            network("AnB", 0.55, target="B"),
+            network("AnB", 0.55, target="B", seed=1),
+            network("AnB", 0.55, target="B", split="random-1"),
+            network("AnB", 0.55, target="A", split="random-1"),  # has no base
+        ]
+    )
+    found = pairs(table)
+    assert found["base"].tolist() == [0.5, 0.6, 0.7, 0.8]
+    assert found["gain"].tolist() == pytest.approx([0.05, -0.05, -0.15, -0.25])
+    assert set(table.columns) < set(found.columns)
+
+
+def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair():
+    table = pd.DataFrame(
+        [
+            network("base", 0.6),
+            network("RnB", 0.1, layer=1, status="did not learn"),
+            network("RnB", math.nan, layer=2, status="diverged"),
+            network("RnB", 0.4, layer=3),
+            network("base", 0.1, target="A", status="did not learn"),
+            network("RnB", 0.4, target="A"),
+        ]
+    )
+    assert pairs(table)["layer"].tolist() == [3]
+    assert analysis.against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
+    assert differences(table)["layer"].tolist() == ["3", "1-7", "3-7"]
+
+
+def test_summary_counts_what_it_leaves_out():
+    table = pd.DataFrame(
+        [
+            network("RnB", 0.4),
+            network("RnB", 0.6, target="A"),
+            network("RnB", 0.1, seed=1, status="did not learn"),
+            network("RnB", 0.2, split="man-made-natural"),
+        ]
+    )
+    random = one(summary(table), splits="random")
+    assert (random["mean"], random["n"], random["left_out"]) == (0.5, 2, 1)
+    assert (random["min"], random["max"]) == (0.4, 0.6)
+    assert random["sd"] == pytest.approx(math.sqrt(0.02))
+    other = one(summary(table), splits="man-made-natural")
+    assert (other["mean"], other["n"]) == (0.2, 1)
+    assert math.isnan(other["sd"])
+
+
+def test_kinds_of_split_are_never_averaged_together():
+    rows = [("random-0", 0.7), ("random-3", 0.8), ("man-made-natural", 0.3), ("my-halves", 0.1)]
+    table = pd.DataFrame(
+        [network(treatment, top1, split=split) for split, top1 in rows for treatment in ("base", "AnB")]
+    )
+    table.loc[table["treatment"] == "AnB", "top1"] += [0.01, 0.03, -0.2, 0.5]
+    found = differences(table)
+    found = found[found["layer"] == "3"].set_index("splits")
+    assert list(found.index) == ["random", "man-made-natural", "my-halves"]
+    assert found["mean"].tolist() == pytest.approx([0.02, -0.2, 0.5])
+    assert found["n"].tolist() == [2, 1, 1]
+
+
+def test_differences_between_treatments_need_no_base():
+    table = pd.DataFrame(
+        [network("AnB", 0.5), network("BnB", 0.7), network("AnB+", 0.8), network("BnB+", 0.9)]
+    )
+    found = differences(table)
+    found = found[found["layer"] == "3"].set_index("quantity")["mean"]
+    assert found.to_dict() == pytest.approx({"AnB-BnB": -0.2, "AnB+-AnB": 0.3, "AnB+-BnB+": -0.1})
+
+
+def test_the_interval_is_students_from_two_pairs_up():
+    gains = [0.01, 0.02, 0.06]
+    table = pd.DataFrame(
+        [network("base", 0.5, seed=seed) for seed in range(3)]
+        + [network("AnB", 0.5 + gain, seed=seed, layer=2) for seed, gain in enumerate(gains)]
+        + [network("AnB", 0.5, seed=0, layer=7)]
+    )
+    row = one(differences(table), layer="2")
+    reach = 4.302653 * pd.Series(gains).std() / math.sqrt(3)
+    assert (row["low"], row["high"]) == pytest.approx((0.03 - reach, 0.03 + reach))
+    alone = one(differences(table), layer="7")
+    assert alone["n"] == 1
+    assert math.isnan(alone["low"]) and math.isnan(alone["high"])
+
+
+def test_a_range_weighs_its_layers_alike_and_each_pair_in_a_layer_alike():
+    table = pd.DataFrame(
+        [network("base", 0.5, seed=seed) for seed in range(2)]
+        + [network("AnB", 0.5 + gain, layer=5, seed=seed) for seed, gain in enumerate([0.1, 0.3])]
+        + [network("AnB", 0.4, layer=6)]
+    )
+    row = one(differences(table), layer="5-7")
+    assert row["mean"] == pytest.approx((0.2 - 0.1) / 2)
+    assert row["n"] == 3
+    whole = one(differences(table[table["layer"] != 6]), layer="5-7")  # one layer: the plain interval
+    layer = one(differences(table[table["layer"] != 6]), layer="5")
+    assert whole[["mean", "low", "high"]].tolist() == pytest.approx(layer[["mean", "low", "high"]].tolist())
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    [(1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (7, 2.3646243), (30, 2.0422725), (121, 1.9797638)],
+)
+def test_student_t_agrees_with_the_tables(freedom, t):
+    assert student_t(freedom) == pytest.approx(t, abs=5e-8)
+
+
+def test_student_t_holds_other_shares():
+    assert student_t(10, inside=0.9) == pytest.approx(1.8124611, abs=5e-8)
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame(), pd.DataFrame(columns=list(TABLE_COLUMNS))])
+def test_a_table_without_rows_gives_tables_without_rows(table):
+    assert len(pairs(table)) == len(summary(table)) == len(differences(table)) == 0
+    assert list(differences(table).columns) == ["splits", "quantity", "layer", "mean", "low", "high", "n"]
+    assert "gain" in pairs(table)
+
+
+def test_the_analysis_needs_neither_torch_nor_matplotlib():
+    code = "import sys, transfercli.analysis; print({'torch', 'matplotlib'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -1,0 +1,291 @@
+"""The figures, by what they hold: panels, lines, crosses, legends, files. Not by their pixels."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from transfercli.analysis import TABLE_COLUMNS, published_table
+from transfercli.figures import (
+    LOOKS,
+    NothingToDraw,
+    accuracy_vs_layer,
+    draw,
+    drop_vs_layer,
+    learning_curves,
+)
+
+EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
+MEANS = {"BnB": 0.90, "BnB+": 0.91, "AnB": 0.80, "AnB+": 0.92, "RnB": 0.50}
+
+
+def study(splits=("random-0",), targets="AB", treatments=tuple(MEANS), layers=range(1, 8), seeds=(0,)):
+    """A study whose networks have the treatments' means, targets 0.02 apart, bases at 0.87 and 0.89."""
+    rows = []
+    for split in splits:
+        for seed in seeds:
+            for target in targets:
+                aside = -0.01 if target == "A" else 0.01
+                place = {"split": split, "seed": seed, "target": target, "source": "", "network": ""}
+                numbers = {
+                    "top5": 1.0,
+                    "loss": 0.5,
+                    "top1_best10": 0.9,
+                    "step": 100,
+                    "status": "done",
+                    "classes": 10,
+                }
+                rows.append(place | numbers | {"treatment": "base", "layer": 0, "top1": 0.88 + aside})
+                rows += [
+                    place
+                    | numbers
+                    | {"treatment": treatment, "layer": layer, "top1": MEANS[treatment] + aside}
+                    for treatment in treatments
+                    for layer in layers
+                ]
+    return pd.DataFrame(rows)
+
+
+def logs(*names):
+    steps = np.arange(100, 600, 100)
+    return {name: pd.DataFrame({"step": steps, "top1": steps / 1000}) for name in names}
+
+
+def panels(figure):
+    return {ax.get_title(loc="left"): ax for ax in figure.axes}
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def lines(ax, treatment, style="-"):
+    """(x, y) of the panel's lines of a treatment, without the level lines across it."""
+    return [
+        (line.get_xdata(), line.get_ydata())
+        for line in ax.lines
+        if line.get_color() == LOOKS[treatment].color
+        and line.get_linestyle() == style
+        and len(line.get_xdata()) > 2
+    ]
+
+
+def markers(ax, marker):
+    """(x, y) of every point drawn with this marker."""
+    drawn = [line for line in ax.lines if line.get_marker() == marker]
+    return [(x, y) for line in drawn for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_a_study_has_a_point_per_network_and_a_line_per_treatment():
+    figure = accuracy_vs_layer(study())
+    ax = panels(figure)["random halves"]
+    for treatment, mean in MEANS.items():
+        [(x, y)] = lines(ax, treatment)
+        assert np.rint(x).tolist() == list(range(1, 8))
+        assert list(y) == pytest.approx([mean] * 7)
+        assert len(markers(ax, LOOKS[treatment].marker)) == 14
+    bases = markers(ax, LOOKS["base"].marker)
+    assert sorted(y for _, y in bases) == pytest.approx([0.87, 0.89])
+    assert all(abs(x) < 0.1 for x, _ in bases)
+    assert ax.get_xticks().tolist() == list(range(8))
+    assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
+    assert ax.get_ylabel() == "top-1 accuracy"
+    assert legend(figure) == [LOOKS[treatment].label for treatment in ("base", *MEANS)]
+    assert "AnB+  transfer, fine-tuned" in legend(figure)
+
+
+def test_chance_is_dotted_where_networks_come_near_it_and_else_a_word():
+    table = study()
+    [ax] = accuracy_vs_layer(table.assign(top1=table["top1"].where(table["treatment"] != "RnB", 0.2))).axes
+    [chance] = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert list(chance.get_ydata()) == [0.1, 0.1]
+    assert ax.get_ylim()[0] < 0.1
+    assert texts(ax) == ["chance 1/10"]
+    [ax] = accuracy_vs_layer(study(treatments=("AnB", "AnB+"))).axes
+    assert ax.get_ylim()[0] > 0.1
+    assert texts(ax) == ["↓ chance 1/10"]
+
+
+def test_a_network_that_did_not_learn_is_a_cross_and_in_no_mean():
+    table = study()
+    failed = (table["treatment"] == "RnB") & (table["layer"] == 6) & (table["target"] == "A")
+    table.loc[failed, ["top1", "status"]] = [0.11, "did not learn"]
+    figure = accuracy_vs_layer(table)
+    [(x, y)] = markers(figure.axes[0], "x")
+    assert (round(x), y) == (6, 0.11)
+    [(_, means)] = lines(figure.axes[0], "RnB")
+    assert means[5] == pytest.approx(0.51)  # target B's alone
+    assert legend(figure)[-1] == "did not learn"
+    [(x, y)] = markers(drop_vs_layer(table).axes[0], "x")
+    assert (round(x), y) == (6, pytest.approx(11 - 87))
+
+
+def test_a_network_that_diverged_without_a_number_is_shown_at_chance():
+    table = study()
+    failed = (table["treatment"] == "AnB+") & (table["layer"] == 2) & (table["target"] == "B")
+    table.loc[failed, ["top1", "status"]] = [np.nan, "diverged"]
+    figure = accuracy_vs_layer(table)
+    [(x, y)] = markers(figure.axes[0], "+")
+    assert (round(x), y) == (2, pytest.approx(0.1))
+    assert legend(figure)[-1] == "diverged"
+
+
+def test_kinds_of_split_have_their_own_panels_and_dissimilar_halves_a_line_per_target():
+    figure = accuracy_vs_layer(study(("random-0", "random-1", "man-made-natural", "animals")))
+    assert list(panels(figure)) == ["random halves", "man-made / natural halves", "halves of animals"]
+    assert len(lines(panels(figure)["random halves"], "AnB")) == 1
+    assert len(markers(panels(figure)["random halves"], LOOKS["AnB"].marker)) == 28
+    dissimilar = panels(figure)["man-made / natural halves"]
+    assert sorted(y[0] for _, y in lines(dissimilar, "AnB")) == pytest.approx([0.79, 0.81])
+    assert {"to natural", "to man-made"} <= set(texts(dissimilar))
+    assert {"to A", "to B"} <= set(texts(panels(figure)["halves of animals"]))
+
+
+def test_drops_are_points_below_the_base_of_the_same_target():
+    figure = drop_vs_layer(study(treatments=("AnB", "BnB")))
+    [ax] = figure.axes
+    [(_, y)] = lines(ax, "AnB")
+    assert list(y) == pytest.approx([-8.0] * 7)
+    assert [y for _, y in markers(ax, LOOKS["AnB"].marker)] == pytest.approx([-8.0] * 14)
+    assert ax.get_ylabel() == "top-1 minus its base (points)"
+    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]
+
+
+def test_the_published_study_alone():
+    figure = accuracy_vs_layer(EMPTY, published_table())
+    assert list(panels(figure)) == ["random halves", "man-made / natural halves", "all 1000 classes"]
+    assert figure.legends[0].get_title().get_text() == "Yosinski et al. 2014: the released training logs"
+    assert len(markers(panels(figure)["random halves"], LOOKS["base"].marker)) == 8
+    assert len(lines(panels(figure)["man-made / natural halves"], "AnB")) == 2
+    all_classes = panels(figure)["all 1000 classes"]
+    assert [round(x) for x, _ in markers(all_classes, "x")] == [3]
+    [(x, _)] = lines(all_classes, "RnB")
+    assert np.rint(x).tolist() == [1, 2, 4, 5, 6, 7]
+    drops = panels(drop_vs_layer(EMPTY, published_table()))
+    [(_, y)] = lines(drops["random halves"], "AnB")
+    assert len(y) == 7 and y[6] == pytest.approx(-8.25, abs=0.05)
+
+
+def test_published_values_beside_a_study_are_dashed_and_open():
+    figure = accuracy_vs_layer(study(treatments=("AnB",)), published_table())
+    assert list(panels(figure)) == ["random halves"]  # the study has no other kind of split, and no RnB
+    assert legend(figure)[-1] == "Yosinski et al. 2014"
+    dashed = [
+        line for line in figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 7
+    ]
+    assert {line.get_marker() for line in dashed} == {
+        LOOKS[treatment].marker for treatment in MEANS if treatment != "RnB"
+    }
+    assert all(line.get_markerfacecolor() == "white" for line in dashed)
+    assert {to_hex(line.get_color()) for line in dashed}.isdisjoint(
+        look.color.lower() for look in LOOKS.values()
+    )
+    assert len(lines(figure.axes[0], "AnB")) == 1
+
+
+def test_the_published_rnb_has_a_panel_beside_a_study_with_rnb():
+    for figure in (accuracy_vs_layer(study(), published_table()), drop_vs_layer(study(), published_table())):
+        assert list(panels(figure)) == ["random halves", "all 1000 classes"]
+        assert [round(x) for x, _ in markers(panels(figure)["all 1000 classes"], "x")] == [3]
+
+
+def test_a_study_with_a_kind_of_split_that_the_paper_has_not_is_drawn_alone():
+    figure = accuracy_vs_layer(study(("animals",), treatments=("AnB",)), published_table())
+    assert list(panels(figure)) == ["halves of animals"]
+    assert "Yosinski et al. 2014" not in legend(figure)
+
+
+def test_learning_curves_have_a_panel_per_treatment_with_the_bases():
+    figure = learning_curves(
+        logs("random-0/baseA", "random-0/baseB", "random-0/A3B", "random-0/seed-1/A5B", "R2A")
+    )
+    assert list(panels(figure)) == [LOOKS["AnB"].label, LOOKS["RnB"].label]
+    first = panels(figure)[LOOKS["AnB"].label]
+    assert len(first.lines) == 4
+    assert [line.get_color() for line in first.lines].count("black") == 2
+    assert first.lines[-1].get_color().upper() == LOOKS["AnB"].color  # the deepest cut has the full colour
+    assert texts(first) == ["3, 5"]
+    assert texts(panels(figure)[LOOKS["RnB"].label]) == ["2"]
+    assert first.get_ylabel() == "validation top-1"
+    assert legend(figure) == [LOOKS["base"].label]
+
+
+def test_curves_that_end_apart_have_their_own_numbers():
+    curves = logs("A1B", "A2B", "A3B", "A7B")
+    curves["A7B"]["top1"] /= 5
+    assert texts(learning_curves(curves).axes[0]) == ["7", "1-3"]
+
+
+def test_learning_curves_of_bases_alone_of_one_line_and_of_none():
+    assert list(panels(learning_curves(logs("baseB")))) == [LOOKS["base"].label]
+    [ax] = learning_curves({"B4B+": logs("B4B+")["B4B+"].head(1)}).axes
+    assert [line.get_marker() for line in ax.lines] == ["o"]
+    diverged = logs("A1B")["A1B"].assign(top1=np.nan)
+    assert len(learning_curves(logs("A2B") | {"A1B": diverged, "A3B": pd.DataFrame()}).axes[0].lines) == 1
+
+
+def test_a_log_of_no_network_is_an_error():
+    with pytest.raises(ValueError, match="^'random-0/C3B' is no network id such as baseB, A3B\\+ or R3B$"):
+        learning_curves(logs("random-0/C3B"))
+
+
+def test_nothing_to_draw_is_an_error_that_says_what_to_do():
+    for make in (lambda: accuracy_vs_layer(EMPTY), lambda: drop_vs_layer(study(treatments=()))):
+        with pytest.raises(NothingToDraw) as error:
+            make()
+        remedy = "train some first: transfer train"
+        assert str(error.value) == f"no network is done that the figure could show; {remedy}"
+    with pytest.raises(NothingToDraw) as error:
+        learning_curves({"A1B": pd.DataFrame()})
+    assert str(error.value) == "no network has a log to draw; train some first: transfer train"
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        (pd.DataFrame(), []),
+        (study(treatments=()), ["accuracy-vs-layer"]),
+        (study(targets="B", treatments=("AnB",), layers=[4]), ["accuracy-vs-layer", "drop-vs-layer"]),
+        (study(treatments=("RnB",)).query("treatment == 'RnB'"), ["accuracy-vs-layer"]),
+        (study().assign(status="did not learn"), ["accuracy-vs-layer"]),
+    ],
+    ids=["nothing", "bases", "one network", "no base", "none learned"],
+)
+def test_what_there_is_gets_drawn(tmp_path, table, names):
+    written = draw(table, {}, tmp_path / "figures", None)
+    assert written == [tmp_path / "figures" / f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    assert all(path.stat().st_size > 5000 for path in written)
+
+
+def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
+    table, curves = study(targets="B", treatments=("AnB",)), logs("baseB", "A1B", "A2B")
+    first = draw(table, curves, tmp_path / "first")
+    second = draw(table.sample(frac=1, random_state=0), curves, tmp_path / "second")
+    assert [path.name for path in first] == [
+        *("accuracy-vs-layer.png", "accuracy-vs-layer.svg"),
+        *("drop-vs-layer.png", "drop-vs-layer.svg"),
+        *("learning-curves.png", "learning-curves.svg"),
+    ]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert sorted((tmp_path / "first").iterdir()) == sorted(first)
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    words = "".join(ElementTree.parse(first[1]).getroot().itertext())
+    assert "AnB  transfer, frozen" in words  # text is text in the SVG
+    assert "date" not in words.lower()
+
+
+def test_drawing_leaves_matplotlib_as_it_was():
+    before = dict(matplotlib.rcParams)
+    learning_curves(logs("baseB", "A1B"))
+    assert dict(matplotlib.rcParams) == before
+    code = "import sys, transfercli.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

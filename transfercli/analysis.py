@@ -1,0 +1,231 @@
+"""What a table of networks says: gains over the base of the same target, means, intervals. No torch.
+
+Everything is subtracted in pairs. Two halves of one dataset differ by as much as fine-tuning gains, so a
+network is compared only with networks of the same split, training seed and target half. Random splits,
+man-made/natural and a user's own split are different questions and are never averaged together: see
+`kind_of_split`.
+"""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+
+from transfercli import paper, plan, study
+
+TABLE_COLUMNS = (*study.COLUMNS, "classes")
+TREATMENTS = ("base", *plan.TREATMENTS)
+QUANTITIES = (
+    *(("BnB", "base"), ("AnB", "base"), ("AnB", "BnB")),
+    *(("BnB+", "base"), ("AnB+", "base"), ("AnB+", "AnB"), ("AnB+", "BnB+"), ("RnB", "base")),
+)
+RANGES = ((1, 7), (3, 7), (5, 7))
+SAME_TARGET = ["split", "seed", "target"]
+
+_SHOWN = ["splits", *SAME_TARGET, "treatment", "layer", "value", "status", "chance"]
+
+# The authors' files give half A the natural classes; the paper's text says the reverse.
+_HALF_OF_KIND = {"natural": "A", "man-made": "B"}
+_CLASSES_OF_TARGET = {"natural": 449, "man-made": 551, "all": 1000}
+# The authors' last layer has 1000 outputs whatever the half, so guessing costs ln 1000.
+_AUTHORS_OUTPUTS = 1000
+
+
+def published_table() -> pd.DataFrame:
+    """The 2014 study as released, in the columns of `results.csv` (TABLE_COLUMNS); one row per network.
+
+    Random halves are the splits random-0 to random-3. In man-made-natural, half A is natural, as in the
+    authors' files. The networks on random filters (RnB) and their base were trained on all 1000 classes:
+    split all-1000, target "all". The networks on fewer pictures (reduced-*) are no part of a transfer study
+    and are left out. top5 was not released (NaN). top1 is the last evaluation's; the paper reports
+    top1_best10.
+    """
+    released = paper.published()
+    released = released[released["split"].isin(["random", "man-made-natural", "all-1000"])]
+    random = released["split"] == "random"
+    split = released["split"].where(~random, "random-" + released["seed"].astype("Int64").astype(str))
+    source = released["source"].replace(_HALF_OF_KIND)
+    target = released["target"].replace(_HALF_OF_KIND)
+    stayed = (released["loss_final"] - math.log(_AUTHORS_OUTPUTS)).abs() < 0.01
+    table = pd.DataFrame(
+        {
+            "split": split,
+            "seed": 0,
+            "treatment": released["treatment"],
+            "source": source,
+            "target": target,
+            "layer": released["layer"].astype(int),
+            "top1": released["top1_final"],
+            "top5": math.nan,
+            "loss": released["loss_final"],
+            "top1_best10": released["top1_best10"],
+            "step": released["iterations"],
+            "status": np.where(stayed, "did not learn", "done"),
+            "classes": released["target"].map(_CLASSES_OF_TARGET).fillna(500).astype(int),
+        }
+    )
+    parts = zip(table["treatment"], table["source"], table["layer"], table["target"], strict=True)
+    table["network"] = [_network(*part) for part in parts]
+    return table[list(TABLE_COLUMNS)].reset_index(drop=True)
+
+
+def kind_of_split(split: str) -> str:
+    """The question a split asks: "random" for random-0, random-1, ...; any other split is its own kind."""
+    return "random" if re.fullmatch(r"random-\d+", split) else split
+
+
+def kinds_of_split(table: pd.DataFrame) -> list[str]:
+    """The kinds of split in a table: random first, then man-made-natural, others by name, all-1000 last."""
+    order = {"random": 0, "man-made-natural": 1, "all-1000": 3}
+    kinds = {kind_of_split(split) for split in table.get("split", ())}
+    return sorted(kinds, key=lambda kind: (order.get(kind, 2), kind))
+
+
+def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """Every network but the bases, whatever its status, beside the base of the same split, seed and target.
+
+    Adds `base` (the base's metric) and `gain` (metric minus base; for accuracies a fraction, 0.01 is one
+    point). A network whose base is missing, or did not train, stays out.
+    """
+    table = _with_columns(table)
+    is_base = table["treatment"] == "base"
+    base = table.loc[is_base & (table["status"] == "done"), [*SAME_TARGET, metric]]
+    base = base.rename(columns={metric: "base"})
+    both = table[~is_base].merge(base, on=SAME_TARGET, how="inner", validate="many_to_one")
+    return both.assign(gain=both[metric] - both["base"])
+
+
+def pairs(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """`against_base`, only of the networks that are done: one that did not learn says nothing of a gain."""
+    both = against_base(table, metric)
+    return both[both["status"] == "done"].reset_index(drop=True)
+
+
+def accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """What a figure shows of each network: columns _SHOWN.
+
+    `splits` is the kind of split; value is the top-1 and chance 1/classes, both fractions. A network that
+    diverged and has no top-1 is shown at chance.
+    """
+    table = _with_kind(_with_columns(table))
+    chance = 1 / table["classes"].astype(float)
+    value = table["top1"].astype(float)
+    value = value.where((table["status"] == "done") | value.notna(), chance)
+    return table.assign(value=value, chance=chance)[_SHOWN].dropna(subset=["value"])
+
+
+def drops(table: pd.DataFrame) -> pd.DataFrame:
+    """As `accuracies`, but without the bases; value is top-1 minus that of `against_base`, in points."""
+    both = against_base(accuracies(table), "value")
+    return both.assign(value=100 * both["gain"])[_SHOWN]
+
+
+def summary(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """A row per kind of split, treatment, layer: splits, treatment, layer, mean, sd, n, min, max, left_out.
+
+    The numbers are over splits, seeds and targets of the n networks that are done; left_out counts the
+    others. sd is the sample's, over n - 1 (NaN for one network).
+    """
+    rows = []
+    table = _with_kind(_with_columns(table))
+    for kind in kinds_of_split(table):
+        of_kind = table[table["splits"] == kind]
+        for treatment in TREATMENTS:
+            for layer, group in of_kind[of_kind["treatment"] == treatment].groupby("layer"):
+                values = group.loc[group["status"] == "done", metric]
+                numbers = (values.mean(), values.std(), len(values), values.min(), values.max())
+                rows.append((kind, treatment, layer, *numbers, len(group) - len(values)))
+    return pd.DataFrame(
+        rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"]
+    )
+
+
+def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
+
+    `splits` is the kind of split. `quantity` is "AnB-base" and so on (QUANTITIES), always of the same split,
+    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then the ranges "1-7",
+    "3-7" and "5-7": the mean over their layers of each layer's mean, so that a layer with more pairs does not
+    count for more. n is the number of pairs. low and high bound the mean's 95% interval (Student's t; NaN for
+    one pair). A range's interval takes its pairs as independent draws, though they share bases and differ in
+    layer: a guide, not a test. Networks that are not done are left out; a quantity or layer with no pair has
+    no row.
+    """
+    table = _with_kind(_with_columns(table))
+    done = table[table["status"] == "done"]
+    is_base = done["treatment"] == "base"
+    base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
+    by_treatment = done[~is_base].pivot(
+        index=["splits", *SAME_TARGET, "layer"], columns="treatment", values=metric
+    )
+    wide = by_treatment.reset_index().merge(base, on=SAME_TARGET, how="left", validate="many_to_one")
+    layers = [(str(int(layer)), layer, layer) for layer in sorted(wide["layer"].unique())]
+    layers += [(f"{first}-{last}", first, last) for first, last in RANGES]
+
+    rows = []
+    for kind in kinds_of_split(wide):
+        of_kind = wide[wide["splits"] == kind]
+        for treatment, other in QUANTITIES:
+            if treatment not in wide or other not in wide:
+                continue
+            difference = of_kind[treatment] - of_kind[other]
+            for label, first, last in layers:
+                values = difference[of_kind["layer"].between(first, last)].dropna()
+                if len(values):
+                    interval = mean_interval(values, of_kind.loc[values.index, "layer"])
+                    rows.append((kind, f"{treatment}-{other}", label, *interval, len(values)))
+    return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
+
+
+def mean_interval(values: pd.Series, layers: pd.Series | None = None) -> tuple[float, float, float]:
+    """(mean, low, high): the mean of at least one value and its 95% Student t interval (NaN for one value).
+
+    With `layers`, one for each value, it is the mean of the layers' means; where each layer has as many
+    values, that is the plain mean with the plain interval.
+    """
+    weights = pd.Series(1 / len(values), index=values.index)
+    if layers is not None:
+        weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
+    mean = float((weights * values).sum())
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    error = float(values.std()) * math.sqrt((weights**2).sum())
+    reach = student_t(len(values) - 1) * error
+    return mean, mean - reach, mean + reach
+
+
+def student_t(freedom: int, inside: float = 0.95) -> float:
+    """The t that holds the share `inside` of Student's distribution within ±t, for whole `freedom` ≥ 1.
+
+    The share within ±t is a finite sum in θ = atan(t / √freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+    It grows with θ, so halving finds it: a dozen lines in place of a dependency.
+    """
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        theta = (low + high) / 2
+        sine, square = math.sin(theta), math.cos(theta) ** 2
+        odd = freedom % 2
+        term, total = (math.cos(theta) if odd else 1.0), 0.0
+        for power in range(2 + odd, freedom + 1, 2):
+            total += term
+            term *= square * (power - 1) / power
+        share = 2 / math.pi * (theta + sine * total) if odd else sine * total
+        low, high = (theta, high) if share < inside else (low, theta)
+    return math.sqrt(freedom) * math.tan((low + high) / 2)
+
+
+def _network(treatment: str, source: str, layer: int, target: str) -> str:
+    """The network's id: baseB, A3B, A3B+, R3all."""
+    if treatment == "base":
+        return f"base{target}"
+    return f"{source[0].upper()}{layer}{target}" + "+" * treatment.endswith("+")
+
+
+def _with_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """A table that holds no row may hold no column either."""
+    return table if len(table.columns) else pd.DataFrame(columns=list(TABLE_COLUMNS))
+
+
+def _with_kind(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(splits=[kind_of_split(split) for split in table["split"]])

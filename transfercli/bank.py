@@ -1,0 +1,311 @@
+"""The bank: networks that train side by side on one stream of batches a target.
+
+Each picture is read, decoded, moved and cropped once for all networks; a frozen prefix is computed once per source
+and target for all n. On a CPU every network's step runs on one thread of its own, so its numbers, bit for bit, do not
+depend on what trains beside it, nor on how many threads there are.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfercli.networks import Dropout, Modules, cut, forward
+from transfercli.pictures.stream import Source, Stream, centre, centre_crop, normalise
+from transfercli.plan import Network
+from transfercli.randomness import generator
+from transfercli.recipe import Recipe, Training
+from transfercli.treatments import digest, frozen_names
+
+
+class Prefix(NamedTuple):
+    """What identifies a frozen prefix's input and weights: which target's pictures, whose weights."""
+
+    target: str
+    source: str
+
+
+@dataclass
+class Member:
+    """One network in training: the layers it trains, and what has been measured of it."""
+
+    network: Network
+    module: nn.Sequential  # the whole network; its first `network.frozen` layers are frozen
+    layers: list[Modules]
+    optimizer: torch.optim.SGD
+    frozen_before: str
+    loss_sum: Tensor  # of the training loss since the last evaluation
+    finite: Tensor  # of these steps, how many before the loss was not finite
+    loss_count: int = 0
+    diverged: int | None = None  # the step (1-based) at which the loss was not finite
+    log: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def trained(self) -> Iterator[tuple[str, nn.Module]]:
+        return (pair for layer in self.layers[self.network.frozen :] for pair in layer)
+
+    @property
+    def mean_from(self) -> str:
+        """The half whose mean is subtracted: the source's, as in the study; random features take the target's."""
+        return self.network.source if self.network.source in "AB" else self.network.target
+
+
+class Bank:
+    """Members, the pictures of their targets, and the means of their sources."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        started: Mapping[Network, nn.Sequential],
+        train: Mapping[str, Source],
+        val: Mapping[str, Source],
+        means: Mapping[str, Tensor | None],
+        steps: int,
+        device: torch.device,
+        precision: torch.dtype,
+        threads: int,
+    ):
+        first = next(iter(started))
+        self.recipe, self.device, self.precision, self.steps = recipe, device, precision, steps
+        self.purpose: tuple[str | int, ...] = (first.seed, first.split)
+        self.rate = recipe.training.schedule.bind(steps)
+        self.val, self.means = val, {half: m if m is None else m.to(device) for half, m in means.items()}
+        self.streams = {t: Stream(s, recipe.training.batch, (*self.purpose, t)) for t, s in train.items()}
+        self.members = [self._member(network, module) for network, module in started.items()]
+        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if device.type == "cpu" else None
+        self.step_number = 0
+
+    def _member(self, network: Network, module: nn.Sequential) -> Member:
+        module = module.to(self.device)
+        if self.recipe.training.channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        layers = cut(module)
+        for number, layer in enumerate(layers):
+            frozen = number < network.frozen
+            for _, part in layer:
+                part.requires_grad_(not frozen).train(not frozen)  # eval: BatchNorm's statistics stay
+        return Member(
+            network,
+            module,
+            layers,
+            make_optimizer(module, self.recipe.training),
+            digest(module.state_dict(), frozen_names(module, network.frozen)),
+            torch.zeros((), device=self.device),
+            torch.zeros((), device=self.device, dtype=torch.int64),
+        )
+
+    # -- training
+
+    def step(self) -> None:
+        """Every network takes one step on the batch of its target."""
+        t, rate = self.step_number, self.rate(self.step_number)
+        previous = self.rate(t - 1) if t else rate
+        inputs = Inputs(self, {target: stream.batch(t) for target, stream in self.streams.items()}, t)
+
+        def train(member: Member) -> None:
+            x, labels = inputs.of(member)
+            with self.autocast():
+                logits = forward(member.trained, x, inputs.masks[member.network.target])
+            loss = F.cross_entropy(logits.float(), labels)
+            loss.backward()
+            set_rate(member.optimizer, self.recipe.training, rate, previous)
+            member.optimizer.step()
+            member.optimizer.zero_grad()
+            member.loss_sum += loss.detach()
+            member.finite += member.loss_sum.isfinite()  # once the sum is not, it stays so
+            member.loss_count += 1
+
+        self._each(train, inputs)
+        self.step_number += 1
+
+    def evaluate(self) -> None:
+        """Measure every network on the whole validation part of its target and add a line to its log."""
+        sums: dict[str, Tensor] = {m.network.name: torch.zeros(3, dtype=torch.float64, device=self.device) for m in self.members}
+        for target, source in self.val.items():
+            members = [m for m in self.live if m.network.target == target]
+            for index in centre(source, self.recipe.evaluation.batch) if members else []:
+                inputs = Inputs(self, {target: centre_crop(source, index)}, None)
+
+                def measure(member: Member, inputs: "Inputs" = inputs) -> None:
+                    x, labels = inputs.of(member)
+                    with torch.no_grad(), self.autocast(), evaluating(member):
+                        logits = forward(member.trained, x).float()
+                    sums[member.network.name] += counts(logits, labels)
+
+                self._each(measure, inputs, members)
+        for member in self.live:
+            correct1, correct5, loss = (sums[member.network.name] / len(self.val[member.network.target])).tolist()
+            trained = float(member.loss_sum / member.loss_count) if member.loss_count else math.nan
+            rate = self.rate(max(0, self.step_number - 1))
+            line = dict(step=self.step_number, train_loss=trained, loss=loss, top1=correct1, top5=correct5, learning_rate=rate)
+            member.log.append(line)
+            if not (math.isfinite(loss) and (math.isfinite(trained) or not member.loss_count)):
+                member.diverged = self.step_number - member.loss_count + min(int(member.finite) + 1, member.loss_count)
+            member.loss_sum.zero_()
+            member.finite.zero_()
+            member.loss_count = 0
+
+    @property
+    def live(self) -> list[Member]:
+        """The members that train on; one whose loss was not finite has stopped."""
+        return [member for member in self.members if member.diverged is None]
+
+    def _each(self, work: Callable[[Member], None], inputs: "Inputs", members: Iterable[Member] | None = None) -> None:
+        """Do the work of every member: side by side on a CPU's threads, one after another on an accelerator."""
+        members = list(self.live if members is None else members)
+        inputs.prepare(members)
+        if self.pool is None:
+            for member in members:
+                work(member)
+            return
+        # Those with most to train first, so that the threads end together; they need no prefix, which is made meanwhile.
+        futures = [self.pool.submit(work, m) for m in sorted(members, key=lambda m: m.network.frozen)]
+        for future in futures:
+            future.result()
+
+    def autocast(self) -> torch.autocast:
+        reduced = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision if reduced else None, enabled=reduced)
+
+    # -- state, for checkpoints
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that a resumed bank needs: weights, velocities and running sums by `network/name`, and the logs."""
+        tensors: dict[str, Tensor] = {}
+        for member in self.members:
+            name = member.network.name
+            tensors |= {f"{name}/{key}": value for key, value in member.module.state_dict().items()}
+            tensors |= {f"{name}/loss_sum": member.loss_sum, f"{name}/finite": member.finite}
+            for key, parameter in member.module.named_parameters():
+                if (velocity := member.optimizer.state.get(parameter, {}).get("momentum_buffer")) is not None:
+                    tensors[f"{name}/velocity/{key}"] = velocity
+        about = {
+            m.network.name: {"log": m.log, "loss_count": m.loss_count, "diverged": m.diverged, "frozen": m.frozen_before}
+            for m in self.members
+        }
+        return tensors, {"step": self.step_number, "networks": about}
+
+    def restore(self, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken. The state may hold further networks; numbers do not depend on them."""
+        self.step_number = about["step"]
+        for member in self.members:
+            name, kept = member.network.name, about["networks"][member.network.name]
+            with torch.no_grad():
+                for key, value in member.module.state_dict().items():
+                    value.copy_(tensors[f"{name}/{key}"])
+            for key, parameter in member.module.named_parameters():
+                if f"{name}/velocity/{key}" in tensors:
+                    velocity = torch.empty_like(parameter).copy_(tensors[f"{name}/velocity/{key}"])
+                    member.optimizer.state[parameter]["momentum_buffer"] = velocity
+            member.loss_sum.copy_(tensors[f"{name}/loss_sum"])
+            member.finite.copy_(tensors[f"{name}/finite"])
+            member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
+            member.frozen_before = kept["frozen"]
+
+
+class Inputs:
+    """What the members of a bank share at one step: inputs by source's mean, frozen prefixes, dropout masks."""
+
+    def __init__(self, bank: Bank, batches: Mapping[str, Any], t: int | None):
+        self.bank, self.batches, self.t = bank, batches, t
+        self.masks: dict[str, dict[str, Tensor] | None] = {}
+        self.ready: dict[Prefix, Future[list[Tensor]]] = {}
+
+    def prepare(self, members: list[Member]) -> None:
+        """Start to compute what `members` share: for each target and source the input, and the layers frozen for any of them."""
+        for target in {m.network.target for m in members}:
+            self.masks[target] = None if self.t is None else self._masks(target, members[0])
+        groups: dict[Prefix, Member] = {}
+        for member in members:
+            prefix = Prefix(member.network.target, member.network.source)
+            if prefix not in groups or member.network.frozen > groups[prefix].network.frozen:
+                groups[prefix] = member
+        for prefix, deepest in groups.items():
+            if self.bank.pool is not None:
+                self.ready[prefix] = self.bank.pool.submit(self._prefix, deepest)
+            else:
+                self.ready[prefix] = Future()
+                self.ready[prefix].set_result(self._prefix(deepest))
+
+    def of(self, member: Member) -> tuple[Tensor, Tensor]:
+        """The input of the member's first trained layer, and the labels (batch,)."""
+        prefix = Prefix(member.network.target, member.network.source)
+        return self.ready[prefix].result()[member.network.frozen], self.batches[member.network.target].labels
+
+    def _prefix(self, deepest: Member) -> list[Tensor]:
+        """The normalised input and the output of each frozen layer, as far as any member of the group needs them."""
+        target = deepest.network.target
+        with torch.no_grad(), self.bank.autocast():
+            x = normalise(self.batches[target], self.bank.means[deepest.mean_from], self.bank.recipe.pictures)
+            outputs = [x]
+            for layer in deepest.layers[: deepest.network.frozen]:
+                x = forward(layer, x, self.masks[target])
+                outputs.append(x)
+        return outputs
+
+    def _masks(self, target: str, member: Member) -> dict[str, Tensor]:
+        """One mask per dropout layer and step for all networks of a target, scaled by 1 / (1 - rate)."""
+        masks, width = {}, 0
+        for name, module in member.module.named_children():
+            if isinstance(module, nn.Linear):
+                width = module.out_features
+            if isinstance(module, Dropout):
+                random = generator(*self.bank.purpose, target, name, self.t or 0, device=self.bank.device)
+                keep = 1 - module.rate
+                mask = torch.empty(len(self.batches[target].labels), width, device=self.bank.device)
+                masks[name] = mask.bernoulli_(keep, generator=random).div_(keep).to(self.bank.precision)
+        return masks
+
+
+def make_optimizer(module: nn.Sequential, training: Training) -> torch.optim.SGD:
+    """SGD over what is not frozen. Biases (and normalisation's parameters) have their own rate and decay."""
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    weights = [p for _, p in named if p.dim() > 1]
+    biases = [p for _, p in named if p.dim() == 1]
+    return torch.optim.SGD(
+        [
+            {"params": weights, "weight_decay": training.weight_decay, "times": 1.0},
+            {"params": biases, "weight_decay": training.weight_decay * training.bias_decay, "times": training.bias_rate},
+        ],
+        lr=0.0,
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.SGD, training: Training, rate: float, previous: float) -> None:
+    """Set the step's learning rate.
+
+    Caffe keeps the rate inside the velocity: v ← μv + rate·g, w ← w - v. With v = rate·u that is PyTorch's rule
+    u ← (μ·previous/rate)·u + g, w ← w - rate·u, so one number makes torch's SGD Caffe's.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["times"]
+        if training.velocity == "caffe":
+            group["momentum"] = training.momentum * previous / rate
+
+
+def counts(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many are right at first guess, among the first five, and the summed cross-entropy: float64 (3,)."""
+    top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([top[:, 0].sum(), top.sum(), loss]).double()
+
+
+@contextmanager
+def evaluating(member: Member) -> Iterator[None]:
+    """BatchNorm with its running statistics, for the trained layers; the frozen ones have them always."""
+    for _, module in member.trained:
+        module.eval()
+    try:
+        yield
+    finally:
+        for _, module in member.trained:
+            module.train()

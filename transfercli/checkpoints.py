@@ -1,0 +1,84 @@
+"""Checkpoints of a whole bank: weights, velocities, logs and the step, in one safetensors file written aside and renamed.
+
+Randomness has no state (`randomness.py`), so nothing else is needed to go on as if nothing had happened.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from transfercli.study import replacing
+
+KEEP = 2  # the last good one stays until the next is whole
+
+
+def save(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of `about["step"]` and remove all but the last two of the same bank."""
+    stem = hashlib.sha256(" ".join(sorted(about["networks"])).encode()).hexdigest()[:12]
+    path = folder / f"{stem}-{about['step']:08d}.safetensors"
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as aside:
+        save_file(whole, aside, {"about": json.dumps(about), "digest": _digest(whole, about)})
+    for old in sorted(folder.glob(f"{stem}-*.safetensors"))[:-KEEP]:
+        old.unlink()
+    return path
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save` was given. Raises ValueError where the file is truncated or altered."""
+    try:
+        with safe_open(path, "pt") as file:
+            kept = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        about = json.loads(kept["about"])
+        if _digest(tensors, about) != kept["digest"]:
+            raise ValueError("its digest does not fit")
+        return tensors, about
+    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        raise ValueError(f"the checkpoint {path} is damaged: {error}") from None
+
+
+def latest(
+    folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: Callable[[str], None]
+) -> list[tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]]:
+    """The wanted networks in groups that go on together: those of a checkpoint (the furthest first), and last those that start anew.
+
+    Only checkpoints whose `about` holds all of `fits` count. A damaged one is named to `warn`, and an earlier one is used.
+    """
+    remaining, groups = list(wanted), []
+    for path in sorted(folder.glob("*.safetensors"), key=lambda p: p.stem.rpartition("-")[2], reverse=True):
+        if not remaining:
+            break
+        try:
+            tensors, about = load(path)
+            found = [name for name in remaining if name in about["networks"]]
+        except (ValueError, KeyError, TypeError) as error:
+            warn(f"{error}; an earlier one is used where there is one")
+            continue
+        if found and all(about.get(key) == value for key, value in fits.items()):
+            groups.append((found, tensors, about))
+            remaining = [name for name in remaining if name not in found]
+    return [*groups, (remaining, None, None)] if remaining else groups
+
+
+def clear(folder: Path) -> None:
+    """Remove the checkpoints of a sweep that is done."""
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,74 @@
+"""The command line: one file per command, words and flags only. Torch is imported inside the commands that train."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from transfercli import __version__
+from transfercli.errors import TransferError
+
+# In the order of use: the name, and the module that holds it.
+COMMANDS = {
+    "demo": "run",
+    "run": "run",
+    "split": "split",
+    "train-base": "train_base",
+    "sweep": "sweep",
+    "plot": "plot",
+    "status": "status",
+    "recipes": "recipes",
+    "layers": "layers",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"transfercli.cli.{COMMANDS[cmd_name]}")
+        return getattr(module, cmd_name.replace("-", "_"))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="transfer")
+def cli() -> None:
+    """How transferable are the features of a deep network?
+
+    Reproduces the layer-transfer study of Yosinski, Clune, Bengio and Lipson (NIPS 2014) on ImageNet, or on
+    your own pictures. A first look, on built-in pictures, in minutes:
+
+    \b
+        transfer demo
+
+    The study in four steps:
+
+    \b
+        transfer split DIR              classes in two halves, A and B
+        transfer train-base             baseA and baseB
+        transfer sweep --layers 1-7     BnB, BnB+, AnB, AnB+ and RnB for each layer n
+        transfer plot                   accuracy against layer
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command. What the user can mend is one line on standard error and exit code 1; a wrong flag exits with 2."""
+    try:
+        cli.main(args, prog_name="transfer", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted. The same command goes on where it was.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TransferError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}; check the disk and permissions", err=True)
+        sys.exit(1)

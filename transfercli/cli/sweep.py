@@ -1,0 +1,96 @@
+"""transfer sweep"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfercli.cli import show
+from transfercli.cli.options import device_options, parsed, settle_recipe, study_at, study_options
+from transfercli.plan import HALVES, TREATMENTS, check_layers, parse_choices, parse_layers
+
+if TYPE_CHECKING:
+    from transfercli.recipe import Recipe
+    from transfercli.study import Study
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    layers = parse_layers(text)
+    check_layers(layers, 8)
+    return layers
+
+
+@click.command(short_help="Train the transfer networks for each layer n.")
+@click.option("--layers", metavar="1-7", callback=parsed(_layers), help="Which n, such as 1-7 or 1,3,5; by default the recipe's.")
+@click.option(
+    "--treatments",
+    metavar=",".join(TREATMENTS),
+    callback=parsed(lambda text: parse_choices(text, TREATMENTS, "treatment")),
+    help="Which treatments; by default the recipe's.",
+)
+@click.option(
+    "--targets",
+    metavar="B|A|A,B",
+    callback=parsed(lambda text: parse_choices(text, HALVES, "target")),
+    help="Which half the networks are trained and measured on; by default the recipe's.",
+)
+@device_options
+@study_options
+def sweep(
+    layers: tuple[int, ...] | None,
+    treatments: tuple[str, ...] | None,
+    targets: tuple[str, ...] | None,
+    device: str,
+    bank_size: int | None,
+    folder: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    smoke: bool,
+) -> None:
+    """Train the transfer networks: for each layer n its first n layers copied, frozen or fine-tuned, the rest fresh.
+
+    \b
+    BnB   layers 1..n from the target's own base, frozen      (the control)
+    BnB+  the same, fine-tuned
+    AnB   layers 1..n from the other half's base, frozen      (transfer)
+    AnB+  the same, fine-tuned
+    RnB   layers 1..n random and frozen
+
+    All train side by side on one stream of pictures. Killed or interrupted, the same command goes on where it was.
+
+    \b
+        transfer sweep --layers 1-7
+        transfer sweep --layers 3,5 --treatments AnB,AnB+ --targets A,B
+    """
+    study = study_at(folder, smoke)
+    settled = settle_recipe(study, recipe, overrides, smoke)
+    make(study, settled, device, bank_size, layers, treatments, targets)
+    show.next_step("transfer plot", study)
+
+
+def make(
+    study: "Study",
+    recipe: "Recipe",
+    device: str,
+    bank_size: int | None,
+    layers: tuple[int, ...] | None = None,
+    treatments: tuple[str, ...] | None = None,
+    targets: tuple[str, ...] | None = None,
+) -> None:
+    from transfercli.plan import transfers
+    from transfercli.training import check_bases, pick_device, train
+
+    where = pick_device(device)
+    networks = transfers(
+        study.need_splits(),
+        recipe.seeds,
+        targets or recipe.targets,
+        layers or recipe.layers,
+        treatments or recipe.treatments,
+    )
+    check_bases(study, networks, recipe)
+    study.write_recipe(recipe)
+    with show.reporting("sweep") as reporter:
+        train(study, networks, where, bank_size, reporter)
+    show.results(study.table())
+    click.echo(f"Table: {study.root / 'results.csv'}")

@@ -1,0 +1,51 @@
+"""transfer train-base"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfercli.cli import show
+from transfercli.cli.options import device_options, settle_recipe, study_at, study_options
+
+if TYPE_CHECKING:
+    from transfercli.recipe import Recipe
+    from transfercli.study import Study
+
+
+@click.command("train-base", short_help="Train baseA and baseB.")
+@device_options
+@study_options
+def train_base(
+    device: str,
+    bank_size: int | None,
+    folder: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    smoke: bool,
+) -> None:
+    """Train baseA and baseB, from random weights, for every split and seed of the study.
+
+    Killed or interrupted, the same command goes on where it was. Bases that are done stay as they are.
+
+    \b
+        transfer train-base
+        transfer train-base --device cuda:1 --set training.epochs=30
+    """
+    study = study_at(folder, smoke)
+    settled = settle_recipe(study, recipe, overrides, smoke)
+    make(study, settled, device, bank_size)
+    show.next_step("transfer sweep --layers 1-7", study)
+
+
+def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> None:
+    from transfercli.plan import bases
+    from transfercli.training import pick_device, train
+
+    where = pick_device(device)
+    splits = study.need_splits()
+    study.write_recipe(recipe)
+    with show.reporting("bases") as reporter:
+        rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter)
+    for row in rows:
+        show.network(row)

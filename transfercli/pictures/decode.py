@@ -1,0 +1,165 @@
+"""A picture file to a uint8 tensor, and the check for files that are no pictures.
+
+JPEG is decoded by torchvision, which lets other Python threads run meanwhile; all else, and a JPEG that
+torchvision refuses, by Pillow. For JPEG the two agree bit for bit, CMYK and YCCK as Adobe writes them
+included. torchvision is not given PNG, GIF or WebP: a damaged PNG can crash the whole process in it, 16-bit
+PNG comes as uint16 and an animation as four dimensions.
+
+Colours are taken as they are stored, as Caffe took them: transparency is dropped, not blended; the EXIF
+orientation and colour profiles are ignored; of an animation the first picture counts; grey becomes three
+equal channels and 16-bit samples keep their upper byte.
+
+Threads: torch's number of threads is a setting of the whole process, so nothing here touches it. It need not:
+decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) run on the calling thread alone.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms.v2 import functional
+
+from transfercli.errors import TransferError
+
+Fit = Literal["warp", "crop"]
+Result = TypeVar("Result")
+
+# The formats behind folder.ENDINGS; not all of Pillow's, some of which start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+Image.init()  # now: Pillow loads the rarer formats when first met, and two threads may then miss one
+
+JPEG_START = b"\xff\xd8"
+CHUNK = 64  # pictures per future: few enough to stop soon after Ctrl-C, enough that a future costs nothing
+
+# Said once per picture; what it asks for (TorchCodec) is no dependency, and Pillow gives the same bits.
+warnings.filterwarnings(
+    "ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning
+)
+
+
+class _Unreadable(Exception):
+    """Why a file gave no picture, in a few words."""
+
+
+def decode(path: str | os.PathLike[str], size: int, fit: Fit) -> torch.Tensor:
+    """A picture file as uint8 (3, size, size), RGB, 0-255; in memory its channels lie together.
+
+    ``fit`` "warp" makes both sides ``size`` whatever the shape was, as the paper did; "crop" makes the
+    shorter side ``size`` and takes the centre. Bilinear with antialiasing. A picture that has the size
+    already comes through untouched. Raises TransferError when nothing can read the file.
+    """
+    try:
+        picture = _read(path)
+    except _Unreadable as reason:
+        raise TransferError(
+            f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file"
+        ) from reason
+    sides = [size, size] if fit == "warp" else [size]
+    resized: torch.Tensor = functional.resize(picture, sides, antialias=True)
+    return resized if fit == "warp" else functional.center_crop(resized, [size, size])
+
+
+def decode_many(root: Path, paths: Sequence[str], size: int, fit: Fit, threads: int) -> torch.Tensor:
+    """Pictures to keep in memory: uint8 (N, 3, size, size), RGB, in the order of ``paths``.
+
+    ``paths`` are relative to ``root``. The memory is (N, size, size, 3) - the order in which decoders give
+    pixels - so the tensor is contiguous in torch's channels_last format. Takes N * size * size * 3 bytes.
+    Raises TransferError for the first file that cannot be read.
+    """
+    store = np.empty((len(paths), size, size, 3), dtype=np.uint8)
+
+    def fill(index: int) -> None:
+        # numpy copies on this thread; torch would spread the copy over threads of its own
+        store[index] = decode(os.path.join(root, paths[index]), size, fit).permute(1, 2, 0).numpy()
+
+    for _ in _in_threads(fill, len(paths), threads):
+        pass
+    return torch.from_numpy(store).permute(0, 3, 1, 2)
+
+
+def unreadable(
+    root: Path, paths: Sequence[str], threads: int, progress: Callable[[int], None]
+) -> dict[str, str]:
+    """Decode every picture and say which cannot be: path -> reason, in the order of ``paths``.
+
+    ``paths`` are relative to ``root``. ``progress`` is called on this thread with the number of
+    pictures checked since its last call.
+    """
+
+    def reason(index: int) -> str | None:
+        try:
+            _read(os.path.join(root, paths[index]))
+        except _Unreadable as error:
+            return str(error)
+        return None
+
+    found: dict[str, str] = {}
+    done = 0
+    for reasons in _in_threads(reason, len(paths), threads):
+        found.update((paths[done + i], text) for i, text in enumerate(reasons) if text is not None)
+        done += len(reasons)
+        progress(len(reasons))
+    return found
+
+
+def _in_threads(work: Callable[[int], Result], count: int, threads: int) -> Iterator[list[Result]]:
+    """``work(0)`` .. ``work(count - 1)`` on threads; results in order, a chunk at a time."""
+
+    def chunk(start: int) -> list[Result]:
+        return [work(index) for index in range(start, min(start + CHUNK, count))]
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(chunk, range(0, count, CHUNK))  # after an error, map() drops the chunks that wait
+
+
+def _read(path: str | os.PathLike[str]) -> torch.Tensor:
+    """The whole picture: uint8 (3, height, width), RGB. Raises _Unreadable."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise _Unreadable((error.strerror or "cannot be read").lower()) from error
+    if not data:
+        raise _Unreadable("the file is empty")
+    if data.startswith(JPEG_START):
+        try:
+            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            picture: torch.Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+            return picture
+        except RuntimeError:
+            pass  # Pillow may know better, and says more clearly what is wrong
+    return torch.from_numpy(_with_pillow(data)).permute(2, 0, 1)
+
+
+def _with_pillow(data: bytes) -> np.ndarray:
+    """uint8 (height, width, 3), RGB. Raises _Unreadable."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.mode == "F":
+                raise _Unreadable("floating-point samples")
+            if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
+                samples = np.asarray(image)
+                if samples.min() < 0 or samples.max() > 0xFFFF:
+                    raise _Unreadable("32-bit samples")
+                return np.repeat((samples >> 8).astype(np.uint8)[..., None], 3, axis=2)
+            image.info.pop("transparency", None)  # of a palette: convert() would warn that it drops it
+            return np.array(image.convert("RGB"))
+    except _Unreadable:
+        raise
+    except UnidentifiedImageError as error:
+        raise _Unreadable("not a picture, or of an unknown format") from error
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+        raise _Unreadable(_why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """What Pillow says, in a few words."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return "the file is truncated" if "truncated" in text.lower() else text

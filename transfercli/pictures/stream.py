@@ -1,0 +1,159 @@
+"""The pictures of one half as batches on the device: each decoded, moved, cropped and mirrored once for all networks.
+
+Which pictures step t sees, and under which crops, is a function of the seed, the split, the half and t alone.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+from torch import Tensor
+
+from transfercli.pictures.decode import decode, decode_many
+from transfercli.randomness import generator
+from transfercli.recipe import Pictures
+
+MEMORY_SHARE = 0.4  # of what is free, for pictures kept in memory
+AHEAD = 3  # batches decoded ahead of the step
+
+
+class Batch(NamedTuple):
+    """`pixels` uint8 (batch, 3, crop, crop), channels last in memory; `labels` int64 (batch,); where each was cropped."""
+
+    pixels: Tensor
+    labels: Tensor
+    rows: Tensor  # int64 (batch, crop): row of the picture behind each row of the crop
+    columns: Tensor  # int64 (batch, crop); descending where mirrored
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or validation pictures of one half: files in class order, with their labels 0..k-1."""
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def of(cls, root: Path, part: dict[str, tuple[str, ...]], classes: Sequence[str]) -> "Part":
+        pairs = [(path, label) for label, name in enumerate(classes) for path in part[name]]
+        return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs))
+
+
+class Source:
+    """Pictures at the recipe's size as (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for."""
+
+    def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int):
+        self.part, self.pictures, self.device = part, pictures, device
+        self.labels = torch.tensor(part.labels)
+        self.pool = ThreadPoolExecutor(threads)
+        self.kept: Tensor | None = None
+        size = len(part.paths) * pictures.size**2 * 3
+        if size <= MEMORY_SHARE * psutil.virtual_memory().available:
+            kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
+            on_device = device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
+            self.kept = kept.to(device) if on_device else kept
+
+    def __len__(self) -> int:
+        return len(self.part.paths)
+
+    def fetch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """A store of pictures (n, size, size, 3) and where in it the wanted ones are."""
+        if self.kept is not None and self.kept.device == self.device:
+            return self.kept, index.to(self.device)
+        rows = self.kept[index] if self.kept is not None else self._decode(index)
+        if self.device.type == "cuda":
+            rows = rows.pin_memory().to(self.device, non_blocking=True)
+        return rows.to(self.device), torch.arange(len(index), device=self.device)
+
+    def _decode(self, index: Tensor) -> Tensor:
+        def one(i: int) -> Tensor:
+            path = os.path.join(self.part.root, self.part.paths[i])
+            return decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0)
+
+        return torch.stack(list(self.pool.map(one, index.tolist())))
+
+    def mean_image(self) -> Tensor:
+        """The mean of all pictures, float32 (size, size, 3), 0-255."""
+        total = torch.zeros(self.pictures.size, self.pictures.size, 3, dtype=torch.float64)
+        for indices in torch.arange(len(self)).split(512):
+            store, where = self.fetch(indices)
+            # Sums of bytes are exact in float64, so neither order nor chunk size matters.
+            total += store[where].sum(0, dtype=torch.int64).cpu()
+        return (total / len(self)).float()
+
+
+class Stream:
+    """Training batches of one half. `batch(t)` may be asked for any t; the next few are made ahead."""
+
+    def __init__(self, source: Source, batch: int, purpose: tuple[str | int, ...]):
+        self.source, self.size, self.purpose = source, batch, purpose
+        self._orders: dict[int, Tensor] = {}
+        self._ahead: dict[int, Future[Batch]] = {}
+        self._maker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+
+    def batch(self, t: int) -> Batch:
+        for step in range(t, t + AHEAD):
+            if step not in self._ahead:
+                self._ahead[step] = self._maker.submit(self.make, step)
+        for old in [step for step in self._ahead if step < t]:
+            del self._ahead[old]
+        return self._ahead.pop(t).result()
+
+    def make(self, t: int) -> Batch:
+        """The batch of step t: the next pictures of the epoch's order, each cropped at random and perhaps mirrored."""
+        index = torch.tensor([self._picture(position) for position in range(t * self.size, (t + 1) * self.size)])
+        pictures, n = self.source.pictures, self.size
+        random = generator(*self.purpose, "crop", t)
+        top, left = torch.randint(pictures.size - pictures.crop + 1, (2, n), generator=random)
+        mirrored = torch.rand(n, generator=random) < 0.5
+        return crop(self.source, index, top, left, mirrored if pictures.mirror else torch.zeros(n, dtype=torch.bool))
+
+    def _picture(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.source))
+        if epoch not in self._orders:
+            self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
+            self._orders[epoch] = torch.randperm(len(self.source), generator=generator(*self.purpose, "order", epoch))
+        return int(self._orders[epoch][place])
+
+
+def centre(source: Source, size: int) -> "list[Tensor]":
+    """The indices of all pictures, cut into batches of at most `size`; the last may be smaller."""
+    return list(torch.arange(len(source)).split(size))
+
+
+def centre_crop(source: Source, index: Tensor) -> Batch:
+    """Pictures for evaluation: the centre crop, not mirrored."""
+    offset = torch.full((len(index),), (source.pictures.size - source.pictures.crop) // 2)
+    return crop(source, index, offset, offset, torch.zeros(len(index), dtype=torch.bool))
+
+
+def crop(source: Source, index: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Batch:
+    """Cut (and mirror) one window from each picture, all at once on the device. `top`, `left`: int64 (batch,)."""
+    store, where = source.fetch(index)
+    across = torch.arange(source.pictures.crop)
+    rows = top[:, None] + across
+    columns = left[:, None] + torch.where(mirrored[:, None], across.flip(0), across)
+    rows, columns = rows.to(source.device), columns.to(source.device)
+    pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return Batch(pixels.permute(0, 3, 1, 2), source.labels[index].to(source.device), rows, columns)
+
+
+def normalise(batch: Batch, mean: Tensor | None, pictures: Pictures) -> Tensor:
+    """Float32 input (batch, 3, crop, crop): mean subtracted, divided, channels in the recipe's order.
+
+    `mean` is (size, size, 3), cropped where each picture was, or (3,), or None. As in Caffe, the mean image is taken at the
+    crop's place and mirrored with the picture.
+    """
+    x = batch.pixels.permute(0, 2, 3, 1).float()
+    if mean is not None:
+        x -= mean if mean.dim() == 1 else mean[batch.rows[:, :, None], batch.columns[:, None, :]]
+    if pictures.divide != 1:
+        x /= pictures.divide
+    x = x.permute(0, 3, 1, 2)
+    return x.flip(1).contiguous(memory_format=torch.channels_last) if pictures.channels == "bgr" else x

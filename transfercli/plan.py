@@ -1,0 +1,127 @@
+"""From a recipe and its splits to the networks to train, in order of need. Pure, and without torch."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from transfercli.errors import TransferError
+
+TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB")
+HALVES = ("A", "B")
+RANDOM = "R"  # the source of networks whose first layers are random and frozen
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of one split and seed, named as the paper names it: `baseB`, `A3B`, `A3B+`, `R3B`.
+
+    `layer` is n: how many layers come from the source; 0 for a base, whose source is its target.
+    `plus` says that the copied layers go on learning; without it they are frozen.
+    """
+
+    split: str
+    seed: int
+    source: str
+    layer: int
+    target: str
+    plus: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"base{self.target}" if self.is_base else f"{self.source}{self.layer}{self.target}{'+' * self.plus}"
+
+    @property
+    def treatment(self) -> str:
+        if self.is_base:
+            return "base"
+        letter = {self.target: "B", RANDOM: RANDOM}.get(self.source, "A")
+        return f"{letter}nB{'+' * self.plus}"
+
+    @property
+    def is_base(self) -> bool:
+        return self.layer == 0
+
+    @property
+    def frozen(self) -> int:
+        """How many of the first layers are frozen."""
+        return 0 if self.plus else self.layer
+
+    @property
+    def needs(self) -> "Network | None":
+        """The base whose layers this network copies."""
+        if self.is_base or self.source == RANDOM:
+            return None
+        return base(self.split, self.seed, self.source)
+
+
+def base(split: str, seed: int, half: str) -> Network:
+    return Network(split, seed, half, 0, half)
+
+
+def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = HALVES) -> list[Network]:
+    seeds, halves = list(seeds), list(halves)
+    return [base(split, seed, half) for split in splits for seed in seeds for half in halves]
+
+
+def transfers(
+    splits: Iterable[str], seeds: Iterable[int], targets: Sequence[str], layers: Sequence[int], treatments: Sequence[str]
+) -> list[Network]:
+    """Every network of a sweep: splits × seeds × targets × treatments × layers."""
+    seeds = list(seeds)
+    return [
+        Network(split, seed, _source(treatment, target), layer, target, treatment.endswith("+"))
+        for split in splits
+        for seed in seeds
+        for target in targets
+        for treatment in treatments
+        for layer in layers
+    ]
+
+
+def banks(networks: Iterable[Network], size: int) -> list[list[Network]]:
+    """Cut into banks of at most `size` networks. The networks of a bank share split, seed and thus their batches."""
+    groups: dict[tuple[str, int], list[Network]] = {}
+    for network in networks:
+        groups.setdefault((network.split, network.seed), []).append(network)
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Parse `1-7`, `3` or `1,3,5-7` into ascending layer numbers. Raises TransferError."""
+    layers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?", part)
+        if not match:
+            raise TransferError(f"cannot read the layers {text!r}; write a range or a list, such as 1-7 or 1,3,5")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last:
+            raise TransferError(f"the layers {text!r} run backwards; write the lower number first: {last}-{first}")
+        if first == 0:
+            raise TransferError(f"the layers {text!r} hold 0, which is the base itself; layers start at 1")
+        layers.update(range(first, last + 1))
+    return tuple(sorted(layers))
+
+
+def check_layers(layers: Sequence[int], count: int) -> None:
+    """Raise TransferError unless every layer can be copied in a network of `count` learnable layers."""
+    if too_deep := [n for n in layers if n >= count]:
+        raise TransferError(
+            f"layer {too_deep[0]} cannot be transferred in a network of {count} layers, whose last is always fresh; "
+            f"choose layers within 1-{count - 1}"
+        )
+
+
+def parse_choices(text: str, allowed: Sequence[str], what: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of allowed words, in the order of `allowed`. Raises TransferError."""
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in allowed]:
+        raise TransferError(f"unknown {what} {unknown[0]!r}; choose from {','.join(allowed)}")
+    return tuple(word for word in allowed if word in words)
+
+
+def _source(treatment: str, target: str) -> str:
+    if treatment.startswith("B"):
+        return target
+    if treatment.startswith("A"):
+        return "B" if target == "A" else "A"
+    return RANDOM

@@ -1,0 +1,280 @@
+"""The study folder: its paths, its rows, its table. What is written is written aside and renamed, so it is whole or not there.
+
+    study/recipe.yaml, study/results.csv, study/figures/
+    study/<split>/split.json
+    study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds than 0: study/<split>/seed-<s>/<network>/)
+"""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from transfercli import recipe as recipes
+from transfercli.errors import TransferError
+from transfercli.plan import Network
+from transfercli.split import Split
+
+if TYPE_CHECKING:
+    import pandas
+
+# The table's columns in order; whatever else a row holds follows.
+COLUMNS = (
+    "split", "seed", "network", "treatment", "source", "target", "layer",
+    "top1", "top5", "loss", "top1_best10", "step", "status",
+)  # fmt: skip
+LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What split.json holds: the two halves, where the pictures are, and what identifies them."""
+
+    split: Split
+    folder: str  # where the pictures are; relative to the study when they lie in it
+    counts: dict[str, dict[str, int]]  # {"A": {"train": pictures, "val": pictures}, "B": …}
+    digest: str  # of the halves and of every picture's name and size
+    left_out: tuple[str, ...] = field(default=())  # unreadable pictures, by --skip-unreadable
+
+    @property
+    def name(self) -> str:
+        return self.split.name
+
+
+@dataclass(frozen=True)
+class Study:
+    root: Path
+
+    # -- the recipe
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.root / "recipe.yaml"
+
+    def recipe(self) -> recipes.Recipe:
+        """The recipe that this study was made with. Raises TransferError where there is none."""
+        if not self.recipe_file.exists():
+            raise TransferError(f"no study in {self.root}; start one: transfer split DIR --study {self.root}")
+        return recipes.load(read_text(self.recipe_file), str(self.recipe_file))
+
+    def write_recipe(self, recipe: recipes.Recipe) -> None:
+        write_text(self.recipe_file, recipes.dump(recipe))
+
+    # -- the splits
+
+    def split_names(self) -> list[str]:
+        return sorted(path.parent.name for path in self.root.glob("*/split.json"))
+
+    def need_splits(self) -> list[str]:
+        """The splits that there are, at least one. Raises TransferError."""
+        if names := self.split_names():
+            return names
+        raise TransferError(f"no split in {self.root}; make one: transfer split DIR --study {self.root}")
+
+    def halves(self, name: str) -> Halves:
+        """The split of that name. Raises TransferError where there is none or it cannot be read."""
+        path = self.root / name / "split.json"
+        if not path.exists():
+            raise TransferError(f"no split {name} in {self.root}; make it: transfer split DIR --study {self.root}")
+        try:
+            values = json.loads(read_text(path))
+            split = Split(
+                name=name,
+                method=values["method"],
+                seed=values["seed"],
+                A=tuple(values["A"]["classes"]),
+                B=tuple(values["B"]["classes"]),
+            )
+            counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in "AB"}
+            return Halves(split, values["folder"], counts, values["digest"], tuple(values["left_out"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise TransferError(
+                f"{path} is damaged ({type(error).__name__}: {error}); remove it and make the split again: transfer split DIR"
+            ) from None
+
+    def write_halves(self, halves: Halves) -> None:
+        split = halves.split
+        values = {
+            "method": split.method,
+            "seed": split.seed,
+            "folder": halves.folder,
+            "digest": halves.digest,
+            "left_out": list(halves.left_out),
+            **{half: {**halves.counts[half], "classes": list(split.classes(half))} for half in "AB"},
+        }
+        write_text(self.root / halves.name / "split.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+    def pictures(self, halves: Halves) -> Path:
+        return self.root / halves.folder  # an absolute folder stays itself
+
+    # -- the networks
+
+    def folder(self, network: Network) -> Path:
+        """One network's folder. Seed 0, which most studies have alone, needs no folder of its own."""
+        split = self.root / network.split
+        return (split / f"seed-{network.seed}" if network.seed else split) / network.name
+
+    def row(self, network: Network) -> dict[str, Any] | None:
+        """The network's row, or None while it has not been trained and measured."""
+        path = self.folder(network) / "row.json"
+        return read_row(path) if path.exists() else None
+
+    def state(self, network: Network) -> str:
+        """`done`, the status of a network that failed, `running`, or `to do`."""
+        if row := self.row(network):
+            return row["status"]
+        holder = self.holder()
+        return "running" if holder and [network.split, network.seed, network.name] in holder["networks"] else "to do"
+
+    # -- one command at a time
+
+    @contextmanager
+    def held(self, networks: Sequence[Network]) -> Iterator[None]:
+        """Hold the study while these networks train. The lock dies with its process. Raises TransferError where another holds it."""
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            other = self.holder() or {"pid": "?", "since": "now"}
+            raise TransferError(
+                f"process {other['pid']} has been at work in {self.root} since {other['since']}; "
+                "wait for it, or use another study: --study DIR"
+            ) from None
+        try:
+            names = [[network.split, network.seed, network.name] for network in networks]
+            since = datetime.now().astimezone().isoformat(" ", "seconds")
+            write_text(self.root / ".holder.json", json.dumps({"pid": os.getpid(), "since": since, "networks": names}))
+            yield
+        finally:
+            (self.root / ".holder.json").unlink(missing_ok=True)
+            lock.release()
+
+    def holder(self) -> dict[str, Any] | None:
+        """Which process holds the study: `pid`, `since`, `networks`; None where none is alive."""
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            if (self.root / ".lock").exists():
+                with lock:
+                    return None
+            return None
+        except Timeout:
+            try:
+                return json.loads(read_text(self.root / ".holder.json"))
+            except (TransferError, ValueError):
+                return None
+
+    def write_network(self, network: Network, row: dict[str, Any], log: list[dict[str, float]]) -> None:
+        """Write log.csv and then row.json (the weights are there already): the row says that the network is whole."""
+        folder = self.folder(network)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+        write_text(folder / "log.csv", text.getvalue())
+        write_text(folder / "row.json", json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every finished row, read from the row.json files, in the order of the table."""
+        found = [read_row(path) for pattern in ("*/*/row.json", "*/seed-*/*/row.json") for path in self.root.glob(pattern)]
+        order = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}
+        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], order[r["treatment"]], r["layer"]))
+
+    def write_table(self) -> Path:
+        """results.csv anew from the row.json files."""
+        rows = self.rows()
+        columns = [*COLUMNS, *sorted({key for row in rows for key in row} - set(COLUMNS))]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        path = self.root / "results.csv"
+        write_text(path, text.getvalue())
+        return path
+
+    def table(self) -> "pandas.DataFrame":
+        """The rows as a DataFrame with the columns of `COLUMNS` first, and `classes`, the size of the target half."""
+        import pandas
+
+        rows = self.rows()
+        return pandas.DataFrame(rows, columns=None if rows else [*COLUMNS, "classes"])
+
+    def logs(self) -> "dict[str, pandas.DataFrame]":
+        """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
+        import pandas
+
+        return {
+            str(path.parent.relative_to(self.root).as_posix()): pandas.read_csv(path.parent / "log.csv")
+            for pattern in ("*/*/row.json", "*/seed-*/*/row.json")
+            for path in sorted(self.root.glob(pattern))
+        }
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(read_text(path))
+        missing = [column for column in (*COLUMNS, "classes") if column not in row]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
+    if not isinstance(row, dict) or missing:
+        raise TransferError(f"{path} is damaged (lacks {', '.join(missing)}); remove its folder and train the network again")
+    return row
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise TransferError(f"{path} is damaged: it is not text; remove it and run the command again") from None
+    except OSError as error:
+        raise TransferError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when it is whole and on the disk. Raises TransferError."""
+    aside = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        os.chmod(name, 0o644)
+        aside = Path(name)
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise TransferError(
+            f"cannot write {path}: {error.strerror or error}; make room or choose another folder: --study DIR"
+        ) from None
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+
+
+def as_dict(network: Network) -> dict[str, Any]:
+    """The columns of the table that say which network it is."""
+    values = asdict(network)
+    return {
+        "split": values["split"],
+        "seed": values["seed"],
+        "network": network.name,
+        "treatment": network.treatment,
+        "source": "" if network.is_base else {"R": "random"}.get(network.source, network.source),
+        "target": network.target,
+        "layer": network.layer,
+    }

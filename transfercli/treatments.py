@@ -1,0 +1,82 @@
+"""What a network copies, what is frozen, and what is drawn anew."""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from transfercli.networks import caffenet, cut, initialise, small
+from transfercli.plan import RANDOM, Network
+from transfercli.randomness import generator
+from transfercli.recipe import Recipe
+
+
+def build(recipe: Recipe, classes: int) -> nn.Sequential:
+    """The recipe's network for a half of so many classes, weights not yet drawn."""
+    spec = recipe.network
+    outputs = spec.outputs or classes
+    if spec.name == "caffenet":
+        return caffenet(outputs, spec.widths, recipe.pictures.crop, spec.dropout)
+    return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation)
+
+
+def start(recipe: Recipe, network: Network, classes: int, source: Mapping[str, Tensor] | None) -> nn.Sequential:
+    """The network as its training begins: layers 1..n from `source` (its base's weights), the rest fresh.
+
+    All transfer networks of a split, seed and target share the fresh draw of a layer, so that they are compared in pairs;
+    it is not the draw that their base began with. Random features have a draw of their own.
+    """
+    module = build(recipe, classes)
+    role = f"base{network.target}" if network.is_base else f"transfer{network.target}"
+    initialise(module, recipe.network.init, lambda name: generator(network.seed, network.split, "weights", role, name))
+    if network.source == RANDOM:
+        features = build(recipe, classes)
+        initialise(features, recipe.network.init, lambda name: generator(network.seed, network.split, "weights", RANDOM, name))
+        source = features.state_dict()
+    if not network.is_base:
+        assert source is not None, f"{network.name} needs the weights of its base"
+        copy_layers(module, source, network.layer)
+    return module
+
+
+def copy_layers(module: nn.Sequential, source: Mapping[str, Tensor], layers: int) -> None:
+    """Copy the first `layers` layers from `source` into `module`, strictly.
+
+    Raises ValueError that lists every name that is missing from the source, unknown to the module, or of another shape.
+    """
+    copied = {f"{name}." for layer in cut(module)[:layers] for name, _ in layer}
+    state = module.state_dict()
+    wanted = {name for name in state if name[: name.index(".") + 1] in copied}
+    wrong = sorted(
+        {f"{name}: missing from the source" for name in wanted - source.keys()}
+        | {f"{name}: not in the network" for name in source.keys() - state.keys()}
+        | {
+            f"{name}: shape {tuple(source[name].shape)}, not {tuple(state[name].shape)}"
+            for name in wanted & source.keys()
+            if source[name].shape != state[name].shape
+        }
+    )
+    if wrong:
+        raise ValueError(f"cannot copy {layers} layers: {'; '.join(wrong)}")
+    with torch.no_grad():
+        for name in wanted:
+            state[name].copy_(source[name])
+
+
+def frozen_names(module: nn.Sequential, layers: int) -> list[str]:
+    """The parameters and buffers of the first `layers` layers, in order."""
+    frozen = {f"{name}." for layer in cut(module)[:layers] for name, _ in layer}
+    return [name for name in module.state_dict() if name[: name.index(".") + 1] in frozen]
+
+
+def digest(state: Mapping[str, Tensor], names: list[str]) -> str:
+    """sha256 of the named tensors: names, shapes and bytes. The empty list has the empty digest."""
+    if not names:
+        return ""
+    sha = hashlib.sha256()
+    for name in names:
+        tensor = state[name].detach().cpu().contiguous()
+        sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
