@@ -39,7 +39,7 @@ def released():
 
 def test_published_table_has_the_columns_of_a_study_and_every_row_but_the_reduced(released):
     assert tuple(released.columns) == TABLE_COLUMNS
-    assert len(released) == 111 + 16 + 8 - 9  # random + man-made/natural + all-1000, see the counts below
+    assert len(released) == 148 - 12
     counts = released.groupby(["split", "treatment"]).size()
     assert counts["random-0"].to_dict() == {"base": 2, "BnB": 7, "BnB+": 7, "AnB": 14, "AnB+": 7}
     assert counts["man-made-natural"].to_dict() == {"base": 2, "AnB": 14}
@@ -134,6 +134,11 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     assert pairs(table)["layer"].tolist() == [3]
     assert analysis.against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
     assert differences(table)["layer"].tolist() == ["3", "1-7", "3-7"]
+    none_trained = pd.DataFrame(
+        [network("base", None, status="diverged"), network("AnB", None, status="diverged")]
+    )
+    assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
+    assert summary(none_trained)["left_out"].tolist() == [1, 1]
 
 
 def test_summary_counts_what_it_leaves_out():
@@ -188,7 +193,7 @@ def test_the_interval_is_students_from_two_pairs_up():
     assert (row["low"], row["high"]) == pytest.approx((0.03 - reach, 0.03 + reach))
     alone = one(differences(table), layer="7")
     assert alone["n"] == 1
-    assert math.isnan(alone["low"]) and math.isnan(alone["high"])
+    assert alone[["low", "high"]].isna().all()
 
 
 def test_a_range_weighs_its_layers_alike_and_each_pair_in_a_layer_alike():

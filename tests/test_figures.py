@@ -172,7 +172,8 @@ def test_the_published_study_alone():
     assert np.rint(x).tolist() == [1, 2, 4, 5, 6, 7]
     drops = panels(drop_vs_layer(EMPTY, published_table()))
     [(_, y)] = lines(drops["random halves"], "AnB")
-    assert len(y) == 7 and y[6] == pytest.approx(-8.25, abs=0.05)
+    assert len(y) == 7
+    assert y[6] == pytest.approx(-8.25, abs=0.05)
 
 
 def test_published_values_beside_a_study_are_dashed_and_open():
@@ -234,8 +235,9 @@ def test_learning_curves_of_bases_alone_of_one_line_and_of_none():
 
 
 def test_a_log_of_no_network_is_an_error():
-    with pytest.raises(ValueError, match="^'random-0/C3B' is no network id such as baseB, A3B\\+ or R3B$"):
+    with pytest.raises(ValueError, match="C3B") as error:
         learning_curves(logs("random-0/C3B"))
+    assert str(error.value) == "'random-0/C3B' is no network id such as baseB, A3B+ or R3B"
 
 
 def test_nothing_to_draw_is_an_error_that_says_what_to_do():
@@ -267,7 +269,7 @@ def test_what_there_is_gets_drawn(tmp_path, table, names):
 
 
 def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
-    table, curves = study(targets="B", treatments=("AnB",)), logs("baseB", "A1B", "A2B")
+    table, curves = study(treatments=("AnB",), layers=[1, 2]), logs("baseB", "A1B", "A2B")
     first = draw(table, curves, tmp_path / "first")
     second = draw(table.sample(frac=1, random_state=0), curves, tmp_path / "second")
     assert [path.name for path in first] == [

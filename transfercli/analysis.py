@@ -88,7 +88,7 @@ def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     Adds `base` (the base's metric) and `gain` (metric minus base; for accuracies a fraction, 0.01 is one
     point). A network whose base is missing, or did not train, stays out.
     """
-    table = _with_columns(table)
+    table = _with_columns(table).astype({metric: float})  # a diverged network may have None
     is_base = table["treatment"] == "base"
     base = table.loc[is_base & (table["status"] == "done"), [*SAME_TARGET, metric]]
     base = base.rename(columns={metric: "base"})

@@ -124,7 +124,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
 def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """Top-1 minus that of the base of the same split, seed and target, in points, after the paper's Figure 3.
 
-    As `accuracy_vs_layer`, but with lines through both targets. Raises NothingToDraw where no network has its base.
+    As `accuracy_vs_layer`, with lines through both targets. Raises NothingToDraw where no network has a base.
     """
     main, beside = _main_and_beside(table, published)
     panels = _panels(drops(main), drops(beside))

@@ -150,9 +150,9 @@ def _sweep(root: Path) -> None:
 
 def _pose(random: np.random.Generator, count: int) -> Floats:
     """Matrices (count, 2, 3) from the figure's plane, where it fills [-1, 1], to the picture's, [-1, 1] too."""
-    turn, shear = random.normal(0, 0.35, count), random.normal(0, 0.12, count)
+    turn, shear = random.normal(0, 0.35, count), random.normal(0, 0.08, count)
     scale = random.uniform(0.7, 1.0, count)
-    stretch = np.exp(random.normal(0, 0.1, count))
+    stretch = np.exp(random.normal(0, 0.06, count))
     cos, sin = np.cos(turn), np.sin(turn)
     pose = np.empty((count, 2, 3), np.float32)
     pose[:, 0, 0], pose[:, 0, 1] = cos * stretch, cos * shear - sin / stretch
@@ -292,8 +292,8 @@ def _fractals(number: int, pose: Floats, size: int, random: np.random.Generator)
     count, mean = len(pose), _system(number)
     maps = len(mean.left)
     shaken = System(
-        mean.left + random.normal(0, 0.1, (count, maps)),
-        mean.right + random.normal(0, 0.1, (count, maps)),
+        mean.left + random.normal(0, 0.08, (count, maps)),
+        mean.right + random.normal(0, 0.08, (count, maps)),
         np.clip(mean.stretch * np.exp(random.normal(0, 0.06, (count, maps, 2))), -0.9, 0.9),
         mean.shift + random.normal(0, 0.06, (count, maps, 2)),
     )
@@ -365,7 +365,7 @@ def _contours(number: int, pose: Floats, size: int, random: np.random.Generator)
     step = np.float32(np.pi / mean.corners)  # from a corner to the middle of a side
     # Radii of corners and middles in turn, each a little off; a polygon's middles stand at cos(step).
     middle = np.where(np.arange(2 * mean.corners) % 2, np.cos(step) * (1 - np.clip(depth, 0, 0.7)), 1)
-    radii = (middle * (1 + random.normal(0, 0.05, middle.shape))).astype(np.float32)
+    radii = (middle * (1 + random.normal(0, 0.04, middle.shape))).astype(np.float32)
 
     centre = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     inverse = np.linalg.inv(pose[:, :, :2])
@@ -393,7 +393,7 @@ def _contours(number: int, pose: Floats, size: int, random: np.random.Generator)
         depth_in = (r * r2 * np.sin(step) - inner * (r * np.sin(step - along) + r2 * np.sin(along))) / length
         paint = np.clip(depth_in * scale * pixel + 0.5, 0, 1)
         width = line * (1 - ratio) * scale * pixel
-        hollow = np.clip(depth_in * scale * pixel - width + 0.5, 0, 1) * (line < 0.85)
+        hollow = np.clip(depth_in * scale * pixel - width + 0.5, 0, 1) * (mean.line < 0.85)
         paint = paint - hollow
         figure += paint[..., None] * (colours[:, None, None, ring] - figure)
         cover = np.maximum(cover, paint)
