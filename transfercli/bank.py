@@ -7,7 +7,7 @@ depend on what trains beside it, nor on how many threads there are.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from transfercli.pictures.stream import Source, Stream, centre, centre_crop, nor
 from transfercli.plan import Network
 from transfercli.randomness import generator
 from transfercli.recipe import Recipe, Training
+from transfercli.threads import pool
 from transfercli.treatments import digest, frozen_names
 
 
@@ -78,7 +79,7 @@ class Bank:
         self.val, self.means = val, {half: m if m is None else m.to(device) for half, m in means.items()}
         self.streams = {t: Stream(s, recipe.training.batch, (*self.purpose, t)) for t, s in train.items()}
         self.members = [self._member(network, module) for network, module in started.items()]
-        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if device.type == "cpu" else None
+        self.pool = pool(threads) if device.type == "cpu" else None
         self.step_number = 0
 
     def _member(self, network: Network, module: nn.Sequential) -> Member:

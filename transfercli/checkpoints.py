@@ -16,6 +16,9 @@ from torch import Tensor
 
 from transfercli.study import replacing
 
+# Networks that go on together, and the checkpoint from which: tensors and `about`, or None for those that start anew.
+Group = tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]
+
 KEEP = 2  # the last good one stays until the next is whole
 
 
@@ -36,7 +39,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             kept = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         about = json.loads(kept["about"])
         if _digest(tensors, about) != kept["digest"]:
             raise ValueError("its digest does not fit")
@@ -45,15 +48,14 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"the checkpoint {path} is damaged: {error}") from None
 
 
-def latest(
-    folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: Callable[[str], None]
-) -> list[tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]]:
-    """The wanted networks in groups that go on together: those of a checkpoint (the furthest first), and last those that start anew.
+def latest(folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: Callable[[str], None]) -> list[Group]:
+    """The wanted networks in groups that go on together: those of a checkpoint, the furthest first; last those that start anew.
 
-    Only checkpoints whose `about` holds all of `fits` count. A damaged one is named to `warn`, and an earlier one is used.
+    Only checkpoints whose `about` holds all of `fits` count; what a killed `save` left aside (its name opens with a dot)
+    does not. A damaged one is named to `warn`, and an earlier one is used.
     """
-    remaining, groups = list(wanted), []
-    for path in sorted(folder.glob("*.safetensors"), key=lambda p: p.stem.rpartition("-")[2], reverse=True):
+    remaining, groups = list(wanted), list[Group]()
+    for path in sorted(folder.glob("[!.]*.safetensors"), key=lambda p: p.stem.rpartition("-")[2], reverse=True):
         if not remaining:
             break
         try:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from transfercli.errors import TransferError
 from transfercli.pictures.folder import PictureFolder, scan
@@ -16,12 +15,14 @@ Progress = Callable[[int], None]
 
 
 def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = ()) -> PictureFolder:
-    """The part of a folder that a recipe takes: evenly spaced classes and pictures, so the choice needs no seed."""
-    folder = folder.without(tuple(left_out))
+    """The part of a folder that a recipe takes: evenly spaced classes and pictures, so the choice needs no seed.
+
+    Pictures left out are not replaced by others, which nobody has checked.
+    """
     names, most = folder.classes, pictures.classes
     if most is not None and most < len(names):
         names = tuple(names[i * len(names) // most] for i in range(most))
-    return folder.only(names, pictures.train_per_class, pictures.val_per_class)
+    return folder.only(names, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
 
 
 def unreadable_pictures(folder: PictureFolder, threads: int, progress: Progress) -> dict[str, str]:

@@ -5,6 +5,7 @@ A *layer* is a convolution or a fully connected module with all that follows it 
 ReLU and max-pooling commute, so pooling comes first: the same function on a quarter of the elements.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -28,8 +29,9 @@ class LRN(nn.Module):
     def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
         super().__init__()
         self.beta = beta
-        reach = torch.arange(channels)
-        near = (reach[:, None] - reach[None, :]).abs() <= size // 2
+        channel = torch.arange(channels)
+        distance = channel[None, :] - channel[:, None]  # from each output channel (row) to each input channel
+        near = (-(size // 2) <= distance) & (distance <= (size - 1) // 2)
         # Not persistent: a constant, so neither saved nor counted as a weight.
         self.register_buffer("band", (near * (alpha / size))[:, :, None, None].float(), persistent=False)
 
@@ -190,8 +192,6 @@ def describe(network: nn.Sequential, crop: int) -> list[dict]:
 
 def _output_shapes(modules: Iterable[tuple[str, nn.Module]], crop: int) -> list[tuple[int, ...]]:
     """The shape after each module for one picture, without computing anything (meta tensors)."""
-    import copy
-
     shapes, x = [], torch.empty(1, 3, crop, crop, device="meta")
     with torch.no_grad():
         for _, module in modules:

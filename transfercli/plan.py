@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from transfercli.errors import TransferError
 
-TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB")
+Treatment = Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"]
+TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 HALVES = ("A", "B")
 RANDOM = "R"  # the source of networks whose first layers are random and frozen
 
@@ -94,10 +96,10 @@ def parse_layers(text: str) -> tuple[int, ...]:
         if not match:
             raise TransferError(f"cannot read the layers {text!r}; write a range or a list, such as 1-7 or 1,3,5")
         first, last = int(match[1]), int(match[2] or match[1])
+        if 0 in (first, last):
+            raise TransferError(f"the layers {text!r} hold 0, which is the base itself; layers start at 1")
         if first > last:
             raise TransferError(f"the layers {text!r} run backwards; write the lower number first: {last}-{first}")
-        if first == 0:
-            raise TransferError(f"the layers {text!r} hold 0, which is the base itself; layers start at 1")
         layers.update(range(first, last + 1))
     return tuple(sorted(layers))
 

@@ -4,6 +4,7 @@ Unknown keys are errors, and all errors come at once. Recipes ship with the pack
 """
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -13,16 +14,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from transfercli import schedules
+from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
-from transfercli.plan import HALVES, TREATMENTS, check_layers, parse_layers
+from transfercli.plan import TREATMENTS, Treatment, check_layers, parse_layers
+from transfercli.split import LARGEST_SEED, method_and_seed, split_name
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LAYER_COUNT = 8  # learnable layers of both networks
+LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python, and so pydantic, takes for 0 or 1
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Number = BeforeValidator(_number)
+Positive = Annotated[int, Number, Field(gt=0)]
+Fraction = Annotated[float, Number, Field(ge=0, lt=1)]
+PositiveFloat = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Number, Field(ge=0, le=LARGEST_SEED)]
+ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
 
 
 class Section(BaseModel):
@@ -32,10 +47,10 @@ class Section(BaseModel):
 class BuiltIn(Section):
     """The pictures made by formula, for a study that needs no download."""
 
-    classes: Annotated[int, Field(ge=4)]
+    classes: ClassCount
     train: Positive
     val: Positive
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Pictures(Section):
@@ -48,7 +63,7 @@ class Pictures(Section):
     channels: Literal["rgb", "bgr"] = "rgb"
     mean: Literal["image", "channel", "none"] = "channel"
     divide: PositiveFloat = 1.0
-    classes: Annotated[int, Field(ge=4)] | None = None
+    classes: ClassCount | None = None
     train_per_class: Positive | None = None
     val_per_class: Positive | None = None
     builtin: BuiltIn | None = None
@@ -75,7 +90,7 @@ class NetworkRecipe(Section):
         if self.name == "caffenet":
             if self.normalisation != "lrn":
                 raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
-            if odd := [w for w in (self.widths[0], self.widths[1], self.widths[2], self.widths[3], self.widths[4]) if w % 2]:
+            if odd := [width for width in self.widths[:5] if width % 2]:
                 raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
         return self
 
@@ -88,23 +103,38 @@ class Schedule(Section):
     gamma: PositiveFloat | None = None
     every: Positive | None = None
     power: PositiveFloat | None = None
-    warmup: Annotated[int, Field(ge=0)] | None = None
-    peak: Annotated[float, Field(gt=0, lt=1)] | None = None
-    start: Annotated[float, Field(gt=0, le=1)] | None = None
+    warmup: Annotated[int, Number, Field(ge=0)] | None = None
+    peak: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
+    start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _figures_fit(self) -> "Schedule":
-        try:
-            self.bind(1)(0)
-        except TypeError as error:
-            problem = str(error).split("() ")[-1]
-            raise ValueError(f"schedule {self.name} {problem}") from None
+        takes = dict(inspect.signature(schedules.SCHEDULES[self.name]).parameters)
+        del takes["step"], takes["steps"]
+        given = self._figures()
+        problems = [f"needs {key}" for key, figure in takes.items() if figure.default is figure.empty and key not in given]
+        problems += [f"has no {key}" for key in given if key not in takes]
+        if problems:
+            raise ValueError(f"schedule {self.name} {', '.join(problems)}")
         return self
 
+    def _figures(self) -> dict[str, Any]:
+        return {key: value for key, value in self.model_dump(exclude={"name"}).items() if value is not None}
+
     def bind(self, steps: int) -> Callable[[int], float]:
-        """The learning rate as a function of the step alone."""
-        figures = {k: v for k, v in self.model_dump(exclude={"name"}).items() if v is not None}
-        return partial(schedules.SCHEDULES[self.name], steps=steps, **figures)
+        """The learning rate as a function of the step alone. Raises TransferError where a step's would be 0 or infinite."""
+        rate = partial(schedules.SCHEDULES[self.name], steps=steps, **self._figures())
+        for step in (0, steps - 1):  # every schedule is lowest at one of its ends; only growth goes beyond `rate`
+            try:
+                value = rate(step)
+            except OverflowError:
+                value = math.inf
+            if not 0 < value < math.inf:
+                raise TransferError(
+                    f"schedule {self.name} comes to a learning rate of {value} at step {step}; "
+                    "choose a gamma nearer to 1 or fewer steps"
+                )
+        return rate
 
 
 class Training(Section):
@@ -117,7 +147,7 @@ class Training(Section):
     momentum: Fraction = 0.9
     velocity: Literal["caffe", "pytorch"] = "pytorch"
     nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
+    weight_decay: NotNegative = 5e-4
     bias_rate: PositiveFloat = 1.0
     bias_decay: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -130,6 +160,10 @@ class Training(Section):
             raise ValueError("give either steps or epochs")
         if self.velocity == "caffe" and self.nesterov:
             raise ValueError("nesterov momentum goes with velocity: pytorch")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov momentum needs a momentum above 0")
+        if self.steps is not None:
+            _as_value_error(self.schedule.bind, self.steps)
         return self
 
     def length(self, pictures: int) -> int:
@@ -164,53 +198,85 @@ class Evaluation(Section):
 def _layers(value: Any) -> Any:
     """`1-7` or a number as a list of layers; a list stays one."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
-        try:
-            return parse_layers(str(value))
-        except TransferError as error:
-            raise ValueError(str(error)) from None
+        return _as_value_error(parse_layers, str(value))
+    return value
+
+
+def _transferable(value: tuple[int, ...]) -> tuple[int, ...]:
+    _as_value_error(check_layers, value, LAYER_COUNT)
     return value
 
 
 def _one_or_more(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
+    """`a, b` or a number as a list; a list stays one."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",")]
+    return [value] if isinstance(value, int) else value
 
 
 def _distinct(value: tuple) -> tuple:
-    if len(set(value)) < len(value):
-        raise ValueError("the same value stands twice")
+    if twice := [one for i, one in enumerate(value) if one in value[:i]]:
+        raise ValueError(f"{twice[0]} stands twice")
     return value
+
+
+def _known_splits(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Words for splits, each of which gets a folder of its own; some file systems do not tell `a` from `A`."""
+    names = [_as_value_error(split_name, *_as_value_error(method_and_seed, word)) for word in value]
+    if twice := [name for i, name in enumerate(names) if name.lower() in (other.lower() for other in names[:i])]:
+        raise ValueError(f"two splits are named {twice[0]}")
+    return value
+
+
+def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
+    """Call; a TransferError becomes the ValueError that pydantic gathers with the recipe's other mistakes."""
+    try:
+        return call(*values)
+    except TransferError as error:
+        raise ValueError(str(error)) from None
+
+
+Some = Field(min_length=1)
+Distinct = AfterValidator(_distinct)
+OneOrMore = BeforeValidator(_one_or_more)
 
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
     about: str = ""
-    splits: Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)] = ("random-0",)
-    targets: Annotated[tuple[Literal["A", "B"], ...], BeforeValidator(_one_or_more), Field(min_length=1)] = ("B",)
-    layers: Annotated[tuple[Positive, ...], BeforeValidator(_layers), Field(min_length=1)] = (1, 2, 3, 4, 5, 6, 7)
-    treatments: Annotated[
-        tuple[Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"], ...], BeforeValidator(_one_or_more), Field(min_length=1)
-    ] = TREATMENTS
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_one_or_more), Field(min_length=1)] = (0,)
+    splits: Annotated[tuple[str, ...], OneOrMore, Some, AfterValidator(_known_splits)] = ("random-0",)
+    targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Some, Distinct] = ("B",)
+    layers: Annotated[tuple[Positive, ...], BeforeValidator(_layers), Some, Distinct, AfterValidator(_transferable)] = (
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    )
+    treatments: Annotated[tuple[Treatment, ...], OneOrMore, Some, Distinct] = TREATMENTS
+    seeds: Annotated[tuple[Seed, ...], OneOrMore, Some, Distinct] = (0,)
     pictures: Pictures
     network: NetworkRecipe
     training: Training
     evaluation: Evaluation
 
     @model_validator(mode="after")
-    def _plan(self) -> "Recipe":
-        for values in (self.splits, self.targets, self.layers, self.treatments, self.seeds):
-            _distinct(values)
-        try:
-            check_layers(self.layers, LAYER_COUNT)
-        except TransferError as error:
-            raise ValueError(str(error)) from None
+    def _network_fits_the_pictures(self) -> "Recipe":
+        if self.pictures.crop < (least := LEAST_CROP[self.network.name]):
+            raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {self.network.name}, which needs {least}")
         return self
 
-    def digest(self) -> str:
-        """sha256 of what decides a network's numbers: not of the name, nor of which networks are planned."""
+    def decisive(self) -> dict[str, Any]:
+        """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
         parts = self.model_dump(mode="json", include={"pictures", "network", "training", "evaluation"})
         del parts["training"]["checkpoint_minutes"]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return parts
+
+    def digest(self) -> str:
+        """sha256 of what decides a network's numbers."""
+        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
     def smoke(self) -> "Recipe":
         """The same study so small that it ends in seconds: few classes and pictures, a slim network, a handful of steps.
@@ -226,10 +292,10 @@ class Recipe(Section):
             "evaluation": {"every": 2, "times": None, "batch": 16},
         }
         if self.network.name == "caffenet":
-            changes["network"] = {"widths": [max(4, width // 16) for width in self.network.widths]}
+            changes["network"] = {"widths": [2 * max(2, width // 32) for width in self.network.widths]}
         if self.pictures.builtin:
             changes["pictures"]["builtin"] = {**self.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
-        return validate(_merge(self.model_dump(mode="json"), changes), f"the smoke variant of {self.name}")
+        return validate(yamltext.merge(self.model_dump(mode="json"), changes), f"the smoke variant of {self.name}")
 
 
 def validate(values: Any, where: str) -> Recipe:
@@ -240,21 +306,21 @@ def validate(values: Any, where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_say(e)}" for e in error.errors()]
+        listed = " ".join("; ".join(problems).split())  # one line, whatever stands in a key
         raise TransferError(
-            f"{where} has {len(problems)} mistake{'s' * (len(problems) > 1)}: {'; '.join(problems)}; "
-            "compare with: transfer recipes show demo"
+            f"{where} has {len(problems)} mistake{'s' * (len(problems) > 1)}: {listed}; compare with: transfer recipes show demo"
         ) from None
 
 
 def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe from YAML text (safe loader) with `key.path=value` overrides. Raises TransferError."""
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        values = yamltext.parse(text)
+    except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
     for override in overrides:
-        values = _merge(values if isinstance(values, dict) else {}, _parse_override(override))
+        values = yamltext.merge(values if isinstance(values, dict) else {}, yamltext.parse_override(override))
     return validate(values, where)
 
 
@@ -274,7 +340,7 @@ def text(name: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise TransferError(f"no recipe file {name}; copy one: transfer recipes copy demo {name}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise TransferError(f"cannot read the recipe {name}: {error}; check the file") from None
 
 
@@ -297,8 +363,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
             out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         return out
 
-    parts = {"pictures", "network", "training", "evaluation"}
-    a, b = (flat(r.model_dump(mode="json", include=parts)) for r in (old, new))
+    a, b = flat(old.decisive()), flat(new.decisive())
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 
@@ -308,28 +373,6 @@ def _folder() -> resources.abc.Traversable:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "recipes"
 
 
-def _parse_override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise TransferError(f"cannot read --set {text}; write key=value, such as --set training.epochs=5")
-    try:
-        values: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        values = value
-    for part in reversed(key.strip().split(".")):
-        values = {part: values}
-    return values
-
-
-def _merge(values: dict, changes: dict) -> dict:
-    """`values` with `changes` laid over it, mapping by mapping."""
-    merged = dict(values)
-    for key, change in changes.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, change) if isinstance(below, dict) and isinstance(change, dict) else change
-    return merged
-
-
 def _say(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key"
@@ -337,6 +380,3 @@ def _say(error: Any) -> str:
         return "missing"
     message = error["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
-
-
-__all__ = ["HALVES", "Recipe", "differences", "dump", "find", "load", "names", "text", "validate"]

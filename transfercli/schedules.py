@@ -5,6 +5,7 @@ The first five are Caffe's `fixed`, `step`, `exp`, `inv` and `poly` with power 0
 """
 
 import math
+from collections.abc import Callable
 
 
 def constant(step: int, steps: int, rate: float) -> float:
@@ -47,7 +48,7 @@ def one_cycle(step: int, steps: int, rate: float, peak: float = 0.3, start: floa
     return rate * (steps - step) / (steps - top)
 
 
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
     "step": staircase,
     "exponential": exponential,

@@ -1,8 +1,8 @@
 """The study folder: its paths, its rows, its table. What is written is written aside and renamed, so it is whole or not there.
 
-    study/recipe.yaml, study/results.csv, study/figures/
-    study/<split>/split.json
-    study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds than 0: study/<split>/seed-<s>/<network>/)
+study/recipe.yaml, study/results.csv, study/figures/
+study/<split>/split.json
+study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds than 0: study/<split>/seed-<s>/<network>/)
 """
 
 import csv
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from transfercli import recipe as recipes
 from transfercli.errors import TransferError
@@ -32,6 +33,7 @@ COLUMNS = (
     "split", "seed", "network", "treatment", "source", "target", "layer",
     "top1", "top5", "loss", "top1_best10", "step", "status",
 )  # fmt: skip
+ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
 LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate")
 
 
@@ -139,8 +141,8 @@ class Study:
 
     @contextmanager
     def held(self, networks: Sequence[Network]) -> Iterator[None]:
-        """Hold the study while these networks train. The lock dies with its process. Raises TransferError where another holds it."""
-        lock = FileLock(self.root / ".lock", timeout=0)
+        """Hold the study while these networks train; the lock dies with its process. Raises TransferError if it is taken."""
+        lock = FileLock(self.root / ".lock", timeout=1)  # not 0: `holder` has the lock for a moment, to see whether it is free
         try:
             lock.acquire()
         except Timeout:
@@ -149,6 +151,8 @@ class Study:
                 f"process {other['pid']} has been at work in {self.root} since {other['since']}; "
                 "wait for it, or use another study: --study DIR"
             ) from None
+        except OSError as error:
+            raise _cannot_write(self.root / ".lock", error) from None
         try:
             names = [[network.split, network.seed, network.name] for network in networks]
             since = datetime.now().astimezone().isoformat(" ", "seconds")
@@ -171,6 +175,8 @@ class Study:
                 return json.loads(read_text(self.root / ".holder.json"))
             except (TransferError, ValueError):
                 return None
+        except OSError:  # a study that may only be read: nothing trains in it
+            return None
 
     def write_network(self, network: Network, row: dict[str, Any], log: list[dict[str, float]]) -> None:
         """Write log.csv and then row.json (the weights are there already): the row says that the network is whole."""
@@ -185,8 +191,7 @@ class Study:
     def rows(self) -> list[dict[str, Any]]:
         """Every finished row, read from the row.json files, in the order of the table."""
         found = [read_row(path) for pattern in ("*/*/row.json", "*/seed-*/*/row.json") for path in self.root.glob(pattern)]
-        order = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}
-        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], order[r["treatment"]], r["layer"]))
+        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], ORDER[r["treatment"]], r["layer"]))
 
     def write_table(self) -> Path:
         """results.csv anew from the row.json files."""
@@ -209,10 +214,8 @@ class Study:
 
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
-        import pandas
-
         return {
-            str(path.parent.relative_to(self.root).as_posix()): pandas.read_csv(path.parent / "log.csv")
+            str(path.parent.relative_to(self.root).as_posix()): _read_log(path.parent / "log.csv")
             for pattern in ("*/*/row.json", "*/seed-*/*/row.json")
             for path in sorted(self.root.glob(pattern))
         }
@@ -221,12 +224,27 @@ class Study:
 def read_row(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(read_text(path))
-        missing = [column for column in (*COLUMNS, "classes") if column not in row]
+        if missing := [column for column in (*COLUMNS, "classes") if column not in row]:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        if row["treatment"] not in ORDER:
+            raise ValueError(f"no treatment {row['treatment']}")
+        return row
     except (ValueError, TypeError, RecursionError) as error:
-        raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
-    if not isinstance(row, dict) or missing:
-        raise TransferError(f"{path} is damaged (lacks {', '.join(missing)}); remove its folder and train the network again")
-    return row
+        raise _damaged(path, error) from None
+
+
+def _read_log(path: Path) -> "pandas.DataFrame":
+    import pandas
+
+    try:
+        return pandas.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> TransferError:
+    reason = " ".join(str(error).split())
+    return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
 
 
 def read_text(path: Path) -> str:
@@ -251,19 +269,22 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
-        os.chmod(name, 0o644)
         aside = Path(name)
         yield aside
+        os.chmod(aside, 0o644)  # mkstemp's file, and the one that safetensors puts in its place, are for their owner alone
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError as error:
-        raise TransferError(
-            f"cannot write {path}: {error.strerror or error}; make room or choose another folder: --study DIR"
-        ) from None
+    except (OSError, SafetensorError) as error:  # safetensors has no OSError for a disk that is full
+        raise _cannot_write(path, error) from None
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> TransferError:
+    reason = getattr(error, "strerror", None) or error
+    return TransferError(f"cannot write {path}: {reason}; make room or choose another folder: --study DIR")
 
 
 def as_dict(network: Network) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A plan carried out: banks are trained, their networks measured, their rows written."""
 
 import math
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +24,7 @@ from transfercli.pictures.stream import Part, Source
 from transfercli.plan import Network, banks
 from transfercli.recipe import Recipe
 from transfercli.study import Halves, Study, as_dict, replacing
+from transfercli.threads import processors
 from transfercli.treatments import build, digest, frozen_names, start
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
@@ -55,13 +55,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The recipe's precision; `auto` is bfloat16 where the device has matrix units for it, else float32."""
+    """The recipe's precision; `auto` is bfloat16 where the device multiplies it faster than float32, else float32."""
     if wanted != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        fast = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        # Private, but torch has no public way to ask (2.11 to 2.15); torch.backends.cpu tells only the vector width.
+        fast = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
     return torch.bfloat16 if fast else torch.float32
 
 
@@ -101,7 +102,7 @@ def _train_split(
     reporter: Reporter,
 ) -> None:
     folder = pictures_of(study, halves, recipe.pictures)
-    threads = os.cpu_count() or 1
+    threads = processors()
     sources: dict[tuple[str, str], Source] = {}
 
     def source(half: str, part: str) -> Source:
@@ -306,7 +307,7 @@ def fitting(recipe: Recipe, halves: Halves, device: torch.device) -> int:
     outputs = 4 * recipe.training.batch * sum(math.prod(layer["shape"]) for layer in layers)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     # Weights, gradients, velocities; and what backward needs, of the networks that are at work at the same moment.
-    at_work = 1 if device.type != "cpu" else (os.cpu_count() or 1)
+    at_work = 1 if device.type != "cpu" else processors()
     return max(1, int((0.7 * free - 8 * outputs * at_work) / (3 * weights)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from transfercli.errors import TransferError
 from transfercli.networks import caffenet, cut, initialise, small
 from transfercli.plan import RANDOM, Network
 from transfercli.randomness import generator
@@ -13,9 +14,13 @@ from transfercli.recipe import Recipe
 
 
 def build(recipe: Recipe, classes: int) -> nn.Sequential:
-    """The recipe's network for a half of so many classes, weights not yet drawn."""
+    """The recipe's network for a half of so many classes, weights not yet drawn. Raises TransferError for too few outputs."""
     spec = recipe.network
     outputs = spec.outputs or classes
+    if outputs < classes:
+        raise TransferError(
+            f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
+        )
     if spec.name == "caffenet":
         return caffenet(outputs, spec.widths, recipe.pictures.crop, spec.dropout)
     return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation)

@@ -15,36 +15,67 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+USUAL_STUDY = "results/study"
+
 
 def study_options(command: F) -> F:
-    """`--study`, `--recipe`, `--set` and `--smoke`."""
-    for option in (
-        click.option("--smoke", is_flag=True, help="The same study so small that it ends in seconds, in STUDY-smoke."),
-        click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change one key of the recipe; repeatable."),
-        click.option("--recipe", metavar="NAME|FILE", help="The recipe (see: transfer recipes); by default the study's own."),
+    """`--study` and `--smoke`."""
+    return _all(
+        command,
         click.option(
             "--study",
             "folder",
+            metavar="DIR",
             type=click.Path(file_okay=False, path_type=Path),
             envvar="TRANSFER_STUDY",
-            default=Path("results/study"),
+            default=Path(USUAL_STUDY),
             show_default=True,
             show_envvar=True,
             help="The study's folder.",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option("--smoke", is_flag=True, help="The same study so small that it ends in seconds, in the folder DIR-smoke."),
+    )
+
+
+def recipe_option(command: F) -> F:
+    """`--recipe`."""
+    return _all(
+        command,
+        click.option("--recipe", metavar="NAME|FILE", help="The recipe (see: transfer recipes); by default the study's own."),
+    )
+
+
+def set_option(command: F) -> F:
+    """`--set`."""
+    return _all(
+        command,
+        click.option(
+            "--set",
+            "overrides",
+            metavar="KEY=VALUE",
+            multiple=True,
+            callback=_check_overrides,
+            help="Change one key of the recipe, as training.epochs=5; repeatable.",
+        ),
+    )
+
+
+def skip_option(command: F) -> F:
+    """`--skip-unreadable`."""
+    return _all(
+        command,
+        click.option(
+            "--skip-unreadable",
+            is_flag=True,
+            help="Leave out pictures that cannot be decoded; split.json names them.",
+        ),
+    )
 
 
 def device_options(command: F) -> F:
     """`--device` and `--bank-size`."""
-    for option in (
-        click.option(
-            "--bank-size",
-            type=click.IntRange(1),
-            help="How many networks train side by side; by default as many as fit in memory.",
-        ),
+    return _all(
+        command,
         click.option(
             "--device",
             metavar="auto|cpu|cuda|cuda:1|mps",
@@ -53,7 +84,18 @@ def device_options(command: F) -> F:
             callback=_check_device,
             help="Where to train; auto is CUDA where there is one.",
         ),
-    ):
+        click.option(
+            "--bank-size",
+            metavar="N",
+            type=click.IntRange(1),
+            help="How many networks train side by side; by default as many as fit in memory. No result depends on it.",
+        ),
+    )
+
+
+def _all(command: F, *options: Callable[[F], F]) -> F:
+    """The command with these options, which its help lists in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -72,41 +114,74 @@ def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
 
 def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
-        raise click.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps")
+        raise click.BadParameter(f"no device is called {value!r}; choose from auto, cpu, cuda, cuda:1, mps", ctx, param)
     return value
 
 
+def _check_overrides(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        key, equals, _ = value.partition("=")
+        if not equals or not all(key.strip().split(".")):
+            raise click.BadParameter(f"cannot read {value!r}; write key=value, such as training.epochs=5", ctx, param)
+    return values
+
+
+def smoke_folder(folder: Path) -> Path:
+    """Where a smoke run of the study in `folder` lives, which never touches the real one."""
+    return folder if folder.name.endswith("-smoke") else folder.with_name(f"{folder.name}-smoke")
+
+
 def study_at(folder: Path, smoke: bool) -> "Study":
-    """The study of these flags; a smoke run has a folder of its own and never touches the real one."""
+    """The study of these flags."""
     from transfercli.study import Study
 
-    return Study(folder.with_name(f"{folder.name}-smoke") if smoke else folder)
+    return Study(smoke_folder(folder) if smoke else folder)
 
 
-def settle_recipe(
-    study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
-) -> "Recipe":
+def settle_recipe(study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool) -> "Recipe":
     """The recipe that a command works by: the study's own, or the one asked for if nothing was made by another yet.
 
     Nothing is written. Raises TransferError where the study has no recipe and none was named, and where the study was made
     by a recipe that would give other numbers.
     """
+    recipe = wanted_recipe(study, name, overrides, smoke)
+    refuse_changes(study, recipe)
+    return recipe
+
+
+def wanted_recipe(
+    study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
+) -> "Recipe":
+    """The recipe named, else the study's own, else the default; with overrides. Raises TransferError where there is none."""
     from transfercli import recipe as recipes
 
-    own = study.recipe() if study.recipe_file.exists() or not (name or default) else None
-    if own and not name and not overrides:
-        return own
-    if own and not name:
-        wanted = recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
-    else:
-        wanted = recipes.find(name or default or "", overrides)
-        wanted = wanted.smoke() if smoke else wanted
-    if own and (changed := recipes.differences(own, wanted)):
-        made = [row["network"] for row in study.rows()]
-        splits = study.split_names() if any(key.startswith("pictures.") for key in changed) else []
-        if made or splits:
-            raise TransferError(
-                f"{study.root} was made by another recipe ({own.name}): {'; '.join(changed[:5])}; "
-                "start a new study: --study DIR"
-            )
-    return wanted
+    if name is None and (default is None or study.recipe_file.exists()):
+        own = study.recipe()
+        if not overrides:
+            return own
+        return recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
+    recipe = recipes.find(name or default or "", overrides)
+    return recipe.smoke() if smoke else recipe
+
+
+def refuse_changes(study: "Study", recipe: "Recipe", remade: tuple[str, ...] = ()) -> None:
+    """Raise TransferError where the study holds networks, or splits other than those `remade`, that another recipe made."""
+    from transfercli import recipe as recipes
+
+    if not study.recipe_file.exists():
+        return
+    own = study.recipe()
+    changed = recipes.differences(own, recipe)
+    what = f"another recipe ({own.name}; {_some(changed)})"
+    if changed and study.rows():
+        raise TransferError(f"the networks in {study.root} were trained by {what}; start a new study: --study DIR")
+    stale = [split for split in study.split_names() if split not in remade]
+    if stale and any(key.startswith("pictures.") for key in changed):
+        raise TransferError(
+            f"the split {stale[0]} in {study.root} was made by {what}; "
+            "make it again with this one: transfer split DIR --recipe NAME, or start a new study: --study DIR"
+        )
+
+
+def _some(texts: list[str], most: int = 3) -> str:
+    return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,28 +1,45 @@
-"""What commands print: tables, progress, the next step."""
+"""What commands print: tables, lines, and what to type next."""
 
+import math
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from transfercli.cli.options import USUAL_STUDY, smoke_folder
 
 if TYPE_CHECKING:
     import pandas
 
     from transfercli.plan import Network
     from transfercli.study import Halves, Study
-    from transfercli.training import Reporter
 
-QUIET_SECONDS = 20.0  # between two lines of progress where there is no terminal
+SMOKE = "A smoke run only shows that everything works; its numbers mean nothing."
 
 
 def next_step(command: str, study: "Study") -> None:
     """What to type next, with the study's folder where it is not the usual one."""
-    usual = os.environ.get("TRANSFER_STUDY", "results/study")
-    click.echo(f"Next: {command}" + ("" if str(study.root) == usual else f" --study {study.root}"))
+    click.echo(f"Next: {command}{study_flag(study)}")
+
+
+def study_flag(study: "Study") -> str:
+    """What a command needs to find the study: nothing where it is the usual one."""
+    usual = Path(os.environ.get("TRANSFER_STUDY") or USUAL_STUDY)
+    if study.root == usual:
+        return ""
+    return " --smoke" if study.root == smoke_folder(usual) else f" --study {shlex.quote(str(study.root))}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> None:
+    """Plain text in columns, the first `left` of them aligned to the left, the others to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = [cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        click.echo("  ".join(cells).rstrip())
 
 
 def halves(made: "Halves") -> None:
@@ -35,130 +52,91 @@ def halves(made: "Halves") -> None:
         )
 
 
-@contextmanager
-def counting(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with rate and remaining time on a terminal; a line now and then elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-        with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
-            task = bars.add_task(label, total=total, rate="")
-            began, done = time.monotonic(), 0
-
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                bars.update(task, advance=count, rate=f"{done / max(1e-9, time.monotonic() - began):,.0f}/s")
-
-            yield advance
-        return
-    lines = Lines(label, total)
-    yield lines.advance
+def networks(rows: Sequence[dict[str, Any]]) -> None:
+    """A table of networks, one a line."""
+    header = ("split", "seed", "network", "top-1", "top-5", "loss", "status")
+    body = [
+        (row["split"], str(row["seed"]), row["network"], *(_number(row[key]) for key in ("top1", "top5", "loss")), row["status"])
+        for row in rows
+    ]
+    click.echo()
+    # The status is words, but the last column, and it looks the same on either side as long as all are done.
+    table(header, body, left=3)
 
 
-class Lines:
-    """Progress as lines of text, one in QUIET_SECONDS at the most."""
-
-    def __init__(self, label: str, total: int):
-        self.label, self.total, self.done = label, total, 0
-        self.began = self.said = time.monotonic()
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        now = time.monotonic()
-        if now - self.said >= QUIET_SECONDS:
-            rate = self.done / (now - self.began)
-            left = (self.total - self.done) / rate if rate else 0
-            click.echo(f"{self.label}: {self.done} of {self.total}, {rate:,.0f}/s, {left:,.0f} s left", err=True)
-            self.said = now
-
-
-@contextmanager
-def reporting(label: str) -> Iterator["Reporter"]:
-    """A Reporter for training: one bar (or lines) for the whole command, in network-steps."""
-    from contextlib import ExitStack
-
-    from transfercli.training import Reporter
-
-    with ExitStack() as stack:
-        advance: list[Callable[[int], None]] = [lambda count: None]
-
-        def total(count: int) -> None:
-            if count:
-                advance[0] = stack.enter_context(counting(label, count))
-
-        yield Reporter(total, lambda count: advance[0](count), lambda text: click.echo(text, err=True))
-
-
-def results(table: "pandas.DataFrame") -> None:
-    """Top-1 accuracy by treatment and layer, a table for each split and target."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    layers = sorted(set(table["layer"]) - {0})
-    for (split, target), part in table.groupby(["split", "target"], sort=True):
-        classes = int(part["classes"].iloc[0])
-        view = Table(title=escape(f"{split}, target {target}: top-1 accuracy (chance {1 / classes:.3f})"), title_justify="left")
-        view.add_column("treatment")
-        for layer in layers:
-            view.add_column(f"n = {layer}", justify="right")
+def results(rows: "pandas.DataFrame") -> None:
+    """Top-1 accuracy by treatment and layer: a table for each split and target, bases at n = 0, means over seeds."""
+    layers = sorted({0, *rows["layer"]})
+    for (split, target), part in rows.groupby(["split", "target"], sort=True):
+        chance, seeds = 1 / int(part["classes"].iloc[0]), part["seed"].nunique()
+        click.echo(f"\n{split}, target {target}: top-1 accuracy (chance {chance:.3f})" + f", mean of {seeds} seeds" * (seeds > 1))
+        body = []
         for treatment in ("base", "BnB", "BnB+", "AnB", "AnB+", "RnB"):
-            rows = part[part["treatment"] == treatment]
-            if treatment == "base":
-                cells = [_cell(rows)] + [""] * (len(layers) - 1)
-            else:
-                cells = [_cell(rows[rows["layer"] == layer]) for layer in layers]
-            if any(cells):
-                view.add_row(escape(f"base{target}" if treatment == "base" else treatment), *(cells or [""]))
-        console.print(view)
-    for row in table[table["status"] != "done"].itertuples():
-        console.print(escape(f"{row.split} {row.network}: {row.status}"), highlight=False)
+            of_treatment = part[part["treatment"] == treatment]
+            if len(of_treatment):
+                name = f"base{target}" if treatment == "base" else treatment
+                body.append((name, *(_mean(of_treatment[of_treatment["layer"] == layer]) for layer in layers)))
+        table(("", *(f"n={layer}" for layer in layers)), body, left=1)
+    failed = rows[rows["status"] != "done"]
+    for split, part in failed.groupby("split", sort=True):
+        names = [f"{row.network} ({row.status})" for row in part.itertuples()]
+        more = f" and {len(names) - 4} more, as results.csv says" if len(names) > 4 else ""
+        click.echo(f"* {split}: {', '.join(names[:4])}{more}")
+    click.echo()
 
 
-def _cell(rows: "pandas.DataFrame") -> str:
-    if rows.empty:
-        return ""
-    mark = "" if (rows["status"] == "done").all() else "*"
-    return f"{rows['top1'].mean():.3f}{mark}"
+def _mean(rows: "pandas.DataFrame") -> str:
+    """The mean top-1 of those that are done; marked where one is not."""
+    done = rows[rows["status"] == "done"]
+    mean = (done if len(done) else rows)["top1"].astype(float).mean() if len(rows) else math.nan
+    return _number(mean) + "*" * (len(done) < len(rows)) if len(rows) else ""
 
 
-def network(row: dict) -> None:
-    """A line for a network that is done."""
-    state = "" if row["status"] == "done" else f", {row['status']}"
-    click.echo(f"{row['split']} {row['network']}: top-1 {row['top1']:.3f}, top-5 {row['top5']:.3f}, loss {row['loss']:.3f}{state}")
+def _number(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def states(study: "Study", planned: "Sequence[Network]") -> None:
-    """For each split and seed: which networks are done, running (in a checkpoint), to do."""
-    groups: dict[tuple[str, int], dict[str, list[str]]] = {}
-    for item in planned:
-        state = study.state(item)
-        groups.setdefault((item.split, item.seed), {}).setdefault(state, []).append(item.name)
-    for (split, seed), by_state in groups.items():
-        for state, names in by_state.items():
-            click.echo(f"{split} seed {seed}: {len(names)} {state}: {' '.join(names)}")
-    done = sum(study.state(item) != "to do" and study.row(item) is not None for item in planned)
-    click.echo(f"{done} of {len(planned)} networks are done")
+def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
+    """A table of what is done, running and to do, by split, seed, target and treatment. Returns how many run, how many wait."""
+    holder = study.holder()
+    running = {tuple(key) for key in holder["networks"]} if holder else set()
+    layers = sorted({0, *(network.layer for network in planned)})
+    cells: dict[tuple[str, int, str, str], dict[int, str]] = {}
+    for network in planned:
+        row = study.row(network)
+        if row is not None:
+            state = "done" if row["status"] == "done" else "failed"
+        else:
+            state = "now" if (network.split, network.seed, network.name) in running else "-"
+        cells.setdefault((network.split, network.seed, network.target, network.treatment), {})[network.layer] = state
+    body = [
+        (split, str(seed), target, treatment, *(by_layer.get(layer, "") for layer in layers))
+        for (split, seed, target, treatment), by_layer in cells.items()
+    ]
+    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, left=4)
+    counts = {state: sum(list(by_layer.values()).count(state) for by_layer in cells.values()) for state in ("done", "failed", "now", "-")}
+    click.echo(
+        f"\n{counts['done'] + counts['failed']} of {len(planned)} networks are done"
+        + f" ({counts['failed']} failed: they did not learn, or diverged)" * bool(counts["failed"])
+        + f", {counts['now']} running (now), {counts['-']} to do (-)"
+    )
+    if holder:
+        click.echo(f"Process {holder['pid']} has been at work since {holder['since']}")
+    return counts["now"], counts["-"]
 
 
-def layers(rows: list[dict], name: str) -> None:
+def layers(rows: list[dict[str, Any]]) -> None:
     """A table of the learnable layers of a network."""
-    from rich.console import Console
-    from rich.table import Table
-
-    view = Table(title=f"{name}: one picture through the network", title_justify="left")
-    for column in ("n", "layer", "modules", "output", "parameters", "multiply-adds"):
-        view.add_column(column, justify="left" if column in ("layer", "modules") else "right", overflow="fold")
-    for row in rows:
-        shape = " × ".join(map(str, row["shape"]))
-        count, work = f"{row['parameters']:,}", f"{row['multiply_adds']:,}"
-        view.add_row(str(row["layer"]), row["name"], " ".join(row["modules"]), shape, count, work)
+    body = [
+        (
+            str(row["layer"]),
+            row["name"],
+            " ".join(row["modules"]),
+            "×".join(map(str, row["shape"])),
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds']:,}",
+        )
+        for row in rows
+    ]
     total = [f"{sum(row[key] for row in rows):,}" for key in ("parameters", "multiply_adds")]
-    view.add_section()
-    view.add_row("", "all", "", "", *total)
-    Console(width=None if sys.stdout.isatty() else 110).print(view)
+    table(("n", "layer", "modules", "output", "parameters", "multiply-adds"), [*body, ("", "all", "", "", *total)], left=3)

@@ -1,6 +1,5 @@
 """transfer split"""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +63,7 @@ def make(
     """Make the splits. Nothing is written before all of them are known to be right."""
     from transfercli import indexing
     from transfercli.pictures.folder import scan
+    from transfercli.threads import processors
 
     found = None if directory is None else scan(directory)
     default = None if study.recipe_file.exists() else _default_recipe(found)
@@ -72,7 +72,7 @@ def make(
         found = scan(_known_folder(study, recipe))
     chosen = indexing.select(found, recipe.pictures)
     with show.counting("checking pictures", len(indexing.all_paths(chosen))) as progress:
-        broken = indexing.unreadable_pictures(chosen, os.cpu_count() or 1, progress)
+        broken = indexing.unreadable_pictures(chosen, processors(), progress)
     if broken and not skip_unreadable:
         path, reason = next(iter(broken.items()))
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""

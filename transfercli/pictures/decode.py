@@ -9,15 +9,13 @@ Colours are taken as they are stored, as Caffe took them: transparency is droppe
 orientation and colour profiles are ignored; of an animation the first picture counts; grey becomes three
 equal channels and 16-bit samples keep their upper byte.
 
-Threads: torch's number of threads is a setting of the whole process, so nothing here touches it. It need not:
-decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) run on the calling thread alone.
+Threads: decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) run on the calling thread alone.
 """
 
 import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -28,6 +26,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
 from transfercli.errors import TransferError
+from transfercli.threads import pool
 
 Fit = Literal["warp", "crop"]
 Result = TypeVar("Result")
@@ -116,8 +115,8 @@ def _in_threads(work: Callable[[int], Result], count: int, threads: int) -> Iter
     def chunk(start: int) -> list[Result]:
         return [work(index) for index in range(start, min(start + CHUNK, count))]
 
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(chunk, range(0, count, CHUNK))  # after an error, map() drops the chunks that wait
+    with pool(threads) as workers:
+        yield from workers.map(chunk, range(0, count, CHUNK))  # after an error, map() drops the chunks that wait
 
 
 def _read(path: str | os.PathLike[str]) -> torch.Tensor:

@@ -201,9 +201,6 @@ def _on_ground(figure: Floats, cover: Floats, random: np.random.Generator) -> By
     )
     picture = ends[:, None, None, 0] * (1 - blend) + ends[:, None, None, 1] * blend
     picture += cover[..., None] * (figure - picture)
-    # One picture in two is its own negative, so that bright is not the figure's mark.
-    negative = random.random(count) < 0.0
-    picture[negative] = 1 - picture[negative]
     grain = random.normal(0, 1, (count, size, size)).astype(np.float32)
     picture += (grain * random.uniform(0.01, 0.04, (count, 1, 1)).astype(np.float32))[..., None]
     return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5, np.uint8)
@@ -340,14 +337,14 @@ def _contour(number: int) -> Contour:
         root = (1 + root) ** (1 / (fields + 1))
     u = [(0.5 + (number + 1) * root ** -(i + 1)) % 1 for i in range(fields)]
     return Contour(
-        corners=3 + int(6 * u[0]),
-        depth=0.55 * u[1],
-        rings=2 + int(3 * u[2]),
-        ratio=0.5 + 0.25 * u[3],
-        twist=0.5 * u[4],
-        line=0.3 + 0.7 * u[5],
-        aspect=0.55 + 0.45 * u[6],
-        wave=0.2 * u[7],
+        corners=3 + int(6 * u[7]),
+        depth=0.55 * u[6],
+        rings=2 + int(3 * u[5]),
+        ratio=0.5 + 0.25 * u[4],
+        twist=0.5 * u[3],
+        line=0.4 + 0.6 * u[2],
+        aspect=0.55 + 0.45 * u[1],
+        wave=0.2 * u[0],
     )
 
 

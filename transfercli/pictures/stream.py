@@ -17,6 +17,7 @@ from torch import Tensor
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.randomness import generator
 from transfercli.recipe import Pictures
+from transfercli.threads import pool
 
 MEMORY_SHARE = 0.4  # of what is free, for pictures kept in memory
 AHEAD = 3  # batches decoded ahead of the step
@@ -51,7 +52,7 @@ class Source:
     def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int):
         self.part, self.pictures, self.device = part, pictures, device
         self.labels = torch.tensor(part.labels)
-        self.pool = ThreadPoolExecutor(threads)
+        self.pool = pool(threads)
         self.kept: Tensor | None = None
         size = len(part.paths) * pictures.size**2 * 3
         if size <= MEMORY_SHARE * psutil.virtual_memory().available:

@@ -1,0 +1,156 @@
+"""A study so small that it trains in seconds: 8 classes of 8 pictures, networks a few channels wide, float32 on the CPU."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from transfercli import recipe as recipes
+from transfercli.bank import Bank
+from transfercli.indexing import make_halves, select
+from transfercli.pictures import formula
+from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.pictures.stream import Part, Source
+from transfercli.plan import HALVES, TREATMENTS, Network, base, bases, transfers
+from transfercli.recipe import Pictures, Recipe
+from transfercli.study import Halves, Study
+from transfercli.training import Reporter, train
+from transfercli.treatments import start
+
+CPU = torch.device("cpu")
+SPLIT = "random-0"
+CLASSES, TRAIN, VAL, SIZE = 8, 8, 5, 14  # pictures are counted per class; a half has 32 to train on and 20 to be measured on
+
+# The batches divide neither the training nor the validation pictures.
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "splits": [SPLIT],
+    "targets": ["A", "B"],
+    "pictures": {"size": SIZE, "crop": 12, "mean": "image", "divide": 64},
+    "network": {"name": "small", "widths": [4, 4, 6, 6, 4, 8, 8]},
+    "training": {
+        "steps": 7,
+        "batch": 6,
+        "schedule": {"name": "step", "rate": 0.02, "gamma": 0.1, "every": 4},
+        "velocity": "caffe",
+        "bias_rate": 2,
+        "precision": "float32",
+    },
+    "evaluation": {"every": 3, "batch": 7},
+}
+
+
+def tiny_recipe(changes: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
+    """The tiny recipe with changes by section, such as {"training": {"steps": 3}}."""
+    return recipes.validate({**TINY, **{key: {**TINY[key], **value} for key, value in (changes or {}).items()}}, "tiny")
+
+
+def sweep(targets: Iterable[str] = ("B",)) -> list[Network]:
+    """The 28 networks of the paper's sweep and the 7 of random features, for each target."""
+    return transfers([SPLIT], [0], list(targets), range(1, 8), TREATMENTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Tiny:
+    """A study's folder as `transfer split` leaves it, and what banks are made from."""
+
+    study: Study
+    halves: Halves
+    folder: PictureFolder
+    sources: dict[tuple[str, str, Pictures], Source] = field(default_factory=dict)
+
+    def source(self, half: str, part: str, recipe: Recipe) -> Source:
+        key = (half, part, recipe.pictures)
+        if key not in self.sources:
+            files = self.folder.train if part == "train" else self.folder.val
+            pictures = Part.of(self.folder.root, files, self.halves.split.classes(half))
+            self.sources[key] = Source(pictures, recipe.pictures, CPU, 1)
+        return self.sources[key]
+
+    def bank(self, networks: Iterable[Network], recipe: Recipe, threads: int = 1) -> Bank:
+        """A bank whose bases are as they were drawn: layers need not have learned anything to be copied."""
+        networks = list(networks)
+        targets = sorted({n.target for n in networks})
+        drawn = {half: start(recipe, base(SPLIT, 0, half), CLASSES // 2, None).state_dict() for half in HALVES}
+        return Bank(
+            recipe,
+            {n: start(recipe, n, CLASSES // 2, drawn[n.source] if n.needs else None) for n in networks},
+            {t: self.source(t, "train", recipe) for t in targets},
+            {t: self.source(t, "val", recipe) for t in targets},
+            {half: self.source(half, "train", recipe).mean_image() for half in HALVES},
+            recipe.training.length(CLASSES // 2 * TRAIN),
+            CPU,
+            torch.float32,
+            threads,
+        )
+
+
+def run(bank: Bank) -> Bank:
+    """Train and measure a bank to its last step."""
+    measured_at = bank.recipe.evaluation.at(bank.steps)
+    while True:
+        if bank.step_number in measured_at:
+            bank.evaluate()
+        if bank.step_number == bank.steps:
+            return bank
+        bank.step()
+
+
+def numbers(bank: Bank) -> dict[str, tuple[dict[str, bytes], str]]:
+    """All that a bank has made of each network, to the bit: weights, and the log (as text, since NaN is not itself)."""
+    return {
+        m.network.name: ({k: v.numpy().tobytes() for k, v in m.module.state_dict().items()}, repr(m.log)) for m in bank.members
+    }
+
+
+def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:
+    return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The tiny study, split. For banks; to write into, take `split_study` or `study`."""
+    study = Study(tmp_path_factory.mktemp("tiny") / "study")
+    formula.write(study.root / "pictures", CLASSES, TRAIN, VAL, SIZE, seed=0)
+    recipe = tiny_recipe()
+    folder = select(scan(study.root / "pictures"), recipe.pictures)
+    halves = make_halves(study, folder, SPLIT, ())
+    study.write_recipe(recipe)
+    study.write_halves(halves)
+    return Tiny(study, halves, folder)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The tiny study with its two bases trained. Only to copy: see `study`."""
+    study = Study(tmp_path_factory.mktemp("trained") / "study")
+    shutil.copytree(tiny.study.root, study.root)
+    train(study, bases([SPLIT], [0]), CPU, None, silent())
+    return study
+
+
+@pytest.fixture(scope="session")
+def swept(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The tiny study with all its networks, trained in one go in one bank on one thread. Only to compare with."""
+    study = Study(tmp_path_factory.mktemp("swept") / "study")
+    shutil.copytree(trained.root, study.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfercli.training.processors", lambda: 1)
+        train(study, sweep("AB"), CPU, 100, silent())
+    return study
+
+
+@pytest.fixture
+def split_study(tiny: Tiny, tmp_path: Path) -> Study:
+    """A copy of the tiny study as `transfer split` leaves it."""
+    return Study(shutil.copytree(tiny.study.root, tmp_path / "study"))
+
+
+@pytest.fixture
+def study(trained: Study, tmp_path: Path) -> Study:
+    """A copy of the tiny study with its bases."""
+    return Study(shutil.copytree(trained.root, tmp_path / "study"))
