@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
     "training": {
         "steps": 7,
         "batch": 6,
-        "schedule": {"name": "step", "rate": 0.02, "gamma": 0.1, "every": 4},
+        "schedule": {"name": "step", "rate": 0.1, "gamma": 0.1, "every": 4},
         "velocity": "caffe",
         "bias_rate": 2,
         "precision": "float32",

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from transfercli.errors import TransferError
 from transfercli.pictures.folder import PictureFolder, scan
@@ -14,15 +15,30 @@ from transfercli.study import Halves, Study
 Progress = Callable[[int], None]
 
 
-def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = ()) -> PictureFolder:
-    """The part of a folder that a recipe takes: evenly spaced classes and pictures, so the choice needs no seed.
+def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = (), split: str = "random-0") -> PictureFolder:
+    """The part of a folder that a recipe takes for a split: evenly spaced classes and pictures, so the choice needs no seed.
 
-    Pictures left out are not replaced by others, which nobody has checked.
+    Where a split is not random, as many classes come from each of its halves. Pictures left out are not replaced by others,
+    which nobody has checked.
     """
     names, most = folder.classes, pictures.classes
     if most is not None and most < len(names):
-        names = tuple(names[i * len(names) // most] for i in range(most))
-    return folder.only(names, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
+        method, seed = method_and_seed(split)
+        if method == "random":
+            names = _spread(names, most)
+        else:
+            whole = make_split(method, names, seed)
+            names = (*_spread(whole.A, most // 2), *_spread(whole.B, most - most // 2))
+    return _take(folder, pictures, names, left_out)
+
+
+def _take(folder: PictureFolder, pictures: Pictures, classes: Iterable[str], left_out: Iterable[str]) -> PictureFolder:
+    return folder.only(classes, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
+
+
+def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:
+    """At most `most` names, evenly spaced."""
+    return tuple(names[i * len(names) // most] for i in range(most)) if most < len(names) else tuple(names)
 
 
 def unreadable_pictures(folder: PictureFolder, threads: int, progress: Progress) -> dict[str, str]:
@@ -36,10 +52,20 @@ def all_paths(folder: PictureFolder) -> list[str]:
     return [path for part in (folder.train, folder.val) for files in part.values() for path in files]
 
 
-def make_halves(study: Study, folder: PictureFolder, split: str, left_out: Iterable[str]) -> Halves:
-    """The halves of one split (`random-0`, `man-made-natural` or a CSV file) of a folder. Nothing is written."""
+def make_halves(
+    study: Study, folder: PictureFolder, split: str, left_out: Iterable[str], whole: PictureFolder | None = None
+) -> Halves:
+    """The halves of one split (`random-0`, `man-made-natural` or a CSV file) of a folder. Nothing is written.
+
+    `whole` is the folder that `folder` was selected from: a CSV file lists all of its classes.
+    """
     method, seed = method_and_seed(split)
-    made = make_split(method, folder.classes, seed)
+    if method == "random" or whole is None:
+        made = make_split(method, folder.classes, seed)
+    else:
+        made = make_split(method, whole.classes, seed)
+        taken = set(folder.classes)
+        made = replace(made, A=tuple(c for c in made.A if c in taken), B=tuple(c for c in made.B if c in taken))
     counts = {half: dict(zip(("train", "val"), folder.counts(made.classes(half)), strict=True)) for half in "AB"}
     root, base = folder.root.resolve(), study.root.resolve()
     inside = root.is_relative_to(base)
@@ -51,7 +77,14 @@ def make_halves(study: Study, folder: PictureFolder, split: str, left_out: Itera
 def pictures_of(study: Study, halves: Halves, pictures: Pictures) -> PictureFolder:
     """The pictures of a split, found again where they were. Raises TransferError where they are not the same."""
     root = study.pictures(halves)
-    folder = select(scan(root), pictures, halves.left_out)
+    if not root.exists():
+        raise TransferError(
+            f"the pictures of split {halves.name} are no longer in {root}; "
+            f"put them back, or say where they are now: transfer split DIR --study {study.root}"
+        )
+    folder = scan(root)
+    classes = [name for name in (*halves.split.A, *halves.split.B) if name in folder.train]
+    folder = _take(folder, pictures, classes, halves.left_out)
     if _digest(folder, halves.split.A, halves.split.B) != halves.digest:
         raise TransferError(
             f"the pictures in {root} are not those that split {halves.name} was made of; "

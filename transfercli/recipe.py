@@ -239,6 +239,7 @@ def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
 Some = Field(min_length=1)
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
+Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Some, Distinct, AfterValidator(_transferable)]
 
 
 class Recipe(Section):
@@ -246,15 +247,7 @@ class Recipe(Section):
     about: str = ""
     splits: Annotated[tuple[str, ...], OneOrMore, Some, AfterValidator(_known_splits)] = ("random-0",)
     targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Some, Distinct] = ("B",)
-    layers: Annotated[tuple[Positive, ...], BeforeValidator(_layers), Some, Distinct, AfterValidator(_transferable)] = (
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-    )
+    layers: Layers = tuple(range(1, LAYER_COUNT))
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Some, Distinct] = TREATMENTS
     seeds: Annotated[tuple[Seed, ...], OneOrMore, Some, Distinct] = (0,)
     pictures: Pictures

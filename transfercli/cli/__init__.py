@@ -61,14 +61,19 @@ def main(args: list[str] | None = None) -> None:
     try:
         cli.main(args, prog_name="transfer", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted. The same command goes on where it was.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
+        _stop("Interrupted. The same command goes on where it was.", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "transfer"
+        _stop(f"Error: {error.format_message().rstrip('.')} (see: {command} --help)", 2)
     except TransferError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _stop(f"Error: {error}", 1)
     except OSError as error:
-        click.echo(f"Error: {error.filename or 'a file'}: {error.strerror or error}; check the disk and permissions", err=True)
-        sys.exit(1)
+        _stop(f"Error: {error.filename or 'a file'}: {error.strerror or error}; check the disk and permissions", 1)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)

@@ -2,15 +2,23 @@
 
 import click
 
+from transfercli.cli.options import set_option
+
 
 @click.command(short_help="The layers of a recipe's network.")
-@click.argument("recipe_name", metavar="RECIPE")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change one key of the recipe; repeatable.")
-@click.option("--classes", type=click.IntRange(2), default=500, show_default=True, help="How many classes a half has.")
-def layers(recipe_name: str, overrides: tuple[str, ...], classes: int) -> None:
+@click.argument("name", metavar="RECIPE")
+@click.option(
+    "--classes",
+    metavar="K",
+    type=click.IntRange(2),
+    help="How many classes a half has; by default as the recipe says, else 500, half of ImageNet's.",
+)
+@set_option
+def layers(name: str, classes: int | None, overrides: tuple[str, ...]) -> None:
     """Print the learnable layers of a recipe's network: what n counts.
 
     A layer is a convolution or fully connected module with all that follows it up to the next one.
+    Output and multiply-adds are those of one picture.
 
     \b
         transfer layers yosinski2014
@@ -22,7 +30,11 @@ def layers(recipe_name: str, overrides: tuple[str, ...], classes: int) -> None:
     from transfercli.networks import describe
     from transfercli.treatments import build
 
-    recipe = recipes.find(recipe_name, overrides)
+    recipe = recipes.find(name, overrides)
+    pictures = recipe.pictures
+    taken = pictures.builtin.classes if pictures.builtin else pictures.classes
+    half = classes or (taken // 2 if taken else 500)
     with torch.device("meta"):
-        network = build(recipe, classes)
-    show.layers(describe(network, recipe.pictures.crop), recipe.name)
+        network = build(recipe, half)
+    click.echo(f"{recipe.name}: {recipe.network.name}, pictures of {pictures.crop}×{pictures.crop}, {half} classes in a half\n")
+    show.layers(describe(network, pictures.crop))

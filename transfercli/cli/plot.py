@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transfercli.cli import show
 from transfercli.cli.options import study_at, study_options
 from transfercli.errors import TransferError
 
@@ -14,31 +15,40 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Draw accuracy against layer.")
 @click.option("--paper", is_flag=True, help="Draw the published values of 2014 beside; alone where there is no study.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where to; by default figures/ in the study.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to; by default figures/ in the study, and paper-2014/ beside it where there is none.",
+)
 @study_options
-def plot(
-    paper: bool, out: Path | None, folder: Path, recipe: str | None, overrides: tuple[str, ...], smoke: bool
-) -> None:
+def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     """Draw the study's figures, as PNG and SVG: accuracy against layer, drop against layer, and learning curves.
 
     \b
         transfer plot
         transfer plot --paper
     """
-    make(study_at(folder, smoke), paper, out)
+    study = study_at(folder, smoke)
+    if make(study, paper, out) and not paper:
+        show.next_step("transfer plot --paper", study)
 
 
-def make(study: "Study", paper: bool, out: Path | None = None) -> None:
+def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
+    """Draw the figures; True where they show the study, False where they show the paper alone."""
     from transfercli.analysis import published_table
     from transfercli.figures import draw
 
     table = study.table()
     if table.empty and not paper:
         raise TransferError(
-            f"{study.root} has no finished network to draw; train some: transfer train-base, "
-            "or draw the published study: transfer plot --paper"
+            f"no network in {study.root} is done, so there is nothing to draw; "
+            f"train some: transfer train-base{show.study_flag(study)}, or draw the published study: transfer plot --paper"
         )
-    paths = draw(table, study.logs(), out or study.root / "figures", published_table() if paper else None)
-    for path in paths:
+    if table.empty:
+        click.echo(f"No network in {study.root} is done: these are the published values alone.")
+    folder = out or (study.root.with_name("paper-2014") if table.empty else study.root / "figures")
+    for path in draw(table, study.logs(), folder, published_table() if paper else None):
         if path.suffix == ".png":
             click.echo(f"Figure: {path} (and .svg)")
+    return not table.empty

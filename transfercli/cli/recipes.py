@@ -18,10 +18,21 @@ def recipes(ctx: click.Context) -> None:
         transfer recipes copy tiny-imagenet mine.yaml
     """
     if ctx.invoked_subcommand is None:
-        from transfercli import recipe as library
+        ctx.invoke(list_)
 
-        for name in library.names():
-            click.echo(f"{name:20} {library.find(name).about}")
+
+@recipes.command("list")
+def list_() -> None:
+    """List the recipes.
+
+    \b
+        transfer recipes list
+    """
+    from transfercli import recipe as library
+    from transfercli.cli import show
+
+    show.table(("recipe", ""), [(name, library.find(name).about) for name in library.names()], "ll")
+    click.echo("\nNext: transfer recipes show NAME")
 
 
 @recipes.command()
@@ -49,9 +60,12 @@ def copy(name: str, file: Path | None) -> None:
     from transfercli import recipe as library
     from transfercli.study import write_text
 
-    file = file or Path(f"{name}.yaml")
     text = library.text(name)
+    file = file or Path(f"{Path(name).stem if name.endswith(('.yaml', '.yml')) else name}.yaml")
+    if file.suffix not in (".yaml", ".yml"):
+        raise TransferError(f"{file} does not end as a recipe does; name it {file}.yaml")
     if file.exists():
-        raise TransferError(f"{file} is there already; choose another name")
+        raise TransferError(f"{file} is there already; choose another name: transfer recipes copy {name} FILE")
     write_text(file, text)
-    click.echo(f"Wrote {file}. Next: transfer run {file} DIR")
+    pictures = "" if library.load(text, str(file)).pictures.builtin else " DIR"
+    click.echo(f"Recipe: {file}\nNext: change it, then: transfer run {file}{pictures}")

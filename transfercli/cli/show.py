@@ -33,12 +33,13 @@ def study_flag(study: "Study") -> str:
     return " --smoke" if study.root == smoke_folder(usual) else f" --study {shlex.quote(str(study.root))}"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> None:
-    """Plain text in columns, the first `left` of them aligned to the left, the others to the right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> None:
+    """Plain text in columns; `align` has a letter for each, l (left) or r (right), the last one for all that follow."""
     lines = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = align.ljust(len(widths), align[-1])
     for line in lines:
-        cells = [cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        cells = [f"{cell:{'<' if side == 'l' else '>'}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
@@ -59,9 +60,7 @@ def networks(rows: Sequence[dict[str, Any]]) -> None:
         (row["split"], str(row["seed"]), row["network"], *(_number(row[key]) for key in ("top1", "top5", "loss")), row["status"])
         for row in rows
     ]
-    click.echo()
-    # The status is words, but the last column, and it looks the same on either side as long as all are done.
-    table(header, body, left=3)
+    table(header, body, "lrlrrrl")
 
 
 def results(rows: "pandas.DataFrame") -> None:
@@ -76,7 +75,7 @@ def results(rows: "pandas.DataFrame") -> None:
             if len(of_treatment):
                 name = f"base{target}" if treatment == "base" else treatment
                 body.append((name, *(_mean(of_treatment[of_treatment["layer"] == layer]) for layer in layers)))
-        table(("", *(f"n={layer}" for layer in layers)), body, left=1)
+        table(("", *(f"n={layer}" for layer in layers)), body, "lr")
     failed = rows[rows["status"] != "done"]
     for split, part in failed.groupby("split", sort=True):
         names = [f"{row.network} ({row.status})" for row in part.itertuples()]
@@ -113,8 +112,11 @@ def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
         (split, str(seed), target, treatment, *(by_layer.get(layer, "") for layer in layers))
         for (split, seed, target, treatment), by_layer in cells.items()
     ]
-    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, left=4)
-    counts = {state: sum(list(by_layer.values()).count(state) for by_layer in cells.values()) for state in ("done", "failed", "now", "-")}
+    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr")
+    counts = {
+        state: sum(list(by_layer.values()).count(state) for by_layer in cells.values())
+        for state in ("done", "failed", "now", "-")
+    }
     click.echo(
         f"\n{counts['done'] + counts['failed']} of {len(planned)} networks are done"
         + f" ({counts['failed']} failed: they did not learn, or diverged)" * bool(counts["failed"])
@@ -139,4 +141,4 @@ def layers(rows: list[dict[str, Any]]) -> None:
         for row in rows
     ]
     total = [f"{sum(row[key] for row in rows):,}" for key in ("parameters", "multiply_adds")]
-    table(("n", "layer", "modules", "output", "parameters", "multiply-adds"), [*body, ("", "all", "", "", *total)], left=3)
+    table(("n", "layer", "modules", "output", "parameters", "multiply-adds"), [*body, ("", "all", "", "", *total)], "rlllrr")

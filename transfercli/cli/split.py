@@ -1,12 +1,21 @@
 """transfer split"""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import settle_recipe, study_at, study_options
+from transfercli.cli.options import (
+    recipe_option,
+    refuse_changes,
+    set_option,
+    skip_option,
+    study_at,
+    study_options,
+    wanted_recipe,
+)
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -20,19 +29,23 @@ if TYPE_CHECKING:
 @click.option(
     "--method",
     metavar="random|man-made-natural|FILE",
-    help="How to split; FILE is a CSV with the columns class,half. By default the recipe's splits, which is random-0.",
+    help="How to split; FILE is a CSV with the columns class,half. By default the recipe's splits, usually random-0.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the random halves; the paper's are 0-3.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be decoded; the split records them.")
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Which random halves; by default 0. The paper's are 0-3."
+)
+@skip_option
+@recipe_option
+@set_option
 @study_options
 def split(
     directory: Path | None,
     method: str | None,
-    seed: int,
+    seed: int | None,
     skip_unreadable: bool,
-    folder: Path,
     recipe: str | None,
     overrides: tuple[str, ...],
+    folder: Path,
     smoke: bool,
 ) -> None:
     """Split the classes of the pictures in DIR into two halves, A and B.
@@ -44,57 +57,79 @@ def split(
 
     \b
         transfer split /data/imagenet
+        transfer split /data/imagenet --seed 1
         transfer split /data/imagenet --method man-made-natural
     """
-    words = None if method is None else [f"random-{seed}" if method == "random" else method]
-    study = make(directory, words, skip_unreadable, study_at(folder, smoke), recipe, overrides, smoke)
+    if seed is not None and method not in (None, "random"):
+        raise click.UsageError(f"--seed is for random halves; leave it out with --method {method}")
+    random = method == "random" or (method is None and seed is not None)
+    words = [f"random-{seed or 0}"] if random else [method] if method else None
+    study = study_at(folder, smoke)
+    make(study, directory, words, skip_unreadable, recipe, overrides, smoke)
     show.next_step("transfer train-base", study)
 
 
 def make(
-    directory: Path | None,
-    words: list[str] | None,
-    skip_unreadable: bool,
     study: "Study",
+    directory: Path | None,
+    words: Sequence[str] | None,
+    skip_unreadable: bool,
     recipe_name: str | None,
     overrides: tuple[str, ...],
     smoke: bool,
-) -> "Study":
-    """Make the splits. Nothing is written before all of them are known to be right."""
+) -> None:
+    """Make splits, by default the recipe's. Nothing but built-in pictures is written before all are known to be right."""
     from transfercli import indexing
     from transfercli.pictures.folder import scan
-    from transfercli.threads import processors
+    from transfercli.split import method_and_seed, split_name
 
     found = None if directory is None else scan(directory)
-    default = None if study.recipe_file.exists() else _default_recipe(found)
-    recipe = settle_recipe(study, recipe_name, overrides, smoke, default)
+    recipe = wanted_recipe(study, recipe_name, overrides, smoke, _default_recipe(found))
+    words = words or recipe.splits
+    refuse_changes(study, recipe, remade=tuple(split_name(*method_and_seed(word)) for word in words))
     if found is None:
-        found = scan(_known_folder(study, recipe))
-    chosen = indexing.select(found, recipe.pictures)
-    with show.counting("checking pictures", len(indexing.all_paths(chosen))) as progress:
-        broken = indexing.unreadable_pictures(chosen, processors(), progress)
-    if broken and not skip_unreadable:
-        path, reason = next(iter(broken.items()))
-        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise TransferError(
-            f"cannot decode {found.root / path} ({reason}){more}; replace the picture, or leave such out: --skip-unreadable"
-        )
-    chosen = indexing.select(found, recipe.pictures, broken)
-    made = [indexing.make_halves(study, chosen, word, broken) for word in words or recipe.splits]
+        found = scan(_known_folder(study, recipe, words))
+
+    chosen = {word: indexing.select(found, recipe.pictures, split=word) for word in words}
+    broken = _unreadable(found.root, chosen.values(), skip_unreadable)
+    made = []
+    for word, part in chosen.items():
+        left_out = [path for path in indexing.all_paths(part) if path in broken]
+        made.append(indexing.make_halves(study, part.without(left_out), word, left_out, whole=found))
     for halves in made:
-        if _in_use(study, halves):
-            raise TransferError(
-                f"{study.root} has networks of another split {halves.name} (other classes or pictures); "
-                "start a new study: --study DIR"
-            )
-    study.write_recipe(recipe)
+        _refuse_another(study, halves)
+
     for halves in made:
         study.write_halves(halves)
         show.halves(halves)
-    if broken:
-        click.echo(f"Left out {len(broken)} unreadable pictures; {study.root}/{made[0].name}/split.json names them.")
-    click.echo(f"Recipe {recipe.name}, saved as {study.recipe_file}")
-    return study
+    study.write_recipe(recipe)
+    for halves in made:
+        click.echo(f"Split: {study.root / halves.name / 'split.json'}" + _left_out(halves))
+    click.echo(f"Recipe: {study.recipe_file} ({recipe.name})")
+
+
+def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> dict[str, str]:
+    """Every picture that cannot be decoded, with the reason. Raises TransferError where there is one, unless it may be skipped."""
+    from transfercli import indexing
+    from transfercli.cli.progress import counting
+    from transfercli.pictures.decode import unreadable
+    from transfercli.threads import processors
+
+    paths = list(dict.fromkeys(path for folder in folders for path in indexing.all_paths(folder)))
+    with counting("checking pictures", len(paths)) as progress:
+        broken = unreadable(root, paths, processors(), progress)
+    if broken and not skip:
+        path, reason = next(iter(broken.items()))
+        more = f", nor {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise TransferError(
+            f"cannot decode {root / path} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable"
+        )
+    return broken
+
+
+def _left_out(halves: "Halves") -> str:
+    count = len(halves.left_out)
+    return f" (names the {count} unreadable picture{'s' * (count > 1)} left out)" if count else ""
 
 
 def _default_recipe(found: "PictureFolder | None") -> str:
@@ -104,23 +139,40 @@ def _default_recipe(found: "PictureFolder | None") -> str:
     return "imagenet-fast" if len(found.classes) >= 1000 else "tiny-imagenet"
 
 
-def _known_folder(study: "Study", recipe: "Recipe") -> Path:
+def _known_folder(study: "Study", recipe: "Recipe", words: Sequence[str]) -> Path:
     """Where the pictures are when the command does not say: where they were, or made by formula."""
-    if names := study.split_names():
-        return study.pictures(study.halves(names[0]))
-    builtin = recipe.pictures.builtin
-    if builtin is None:
-        raise TransferError(f"the recipe {recipe.name} has no pictures of its own; say where they are: transfer split DIR")
+    from transfercli.cli.progress import counting
     from transfercli.pictures import formula
+    from transfercli.split import make_split, method_and_seed
 
-    folder = study.root / "pictures"
-    with show.counting("making pictures", builtin.classes * (builtin.train + builtin.val)) as progress:
-        formula.write(folder, builtin.classes, builtin.train, builtin.val, recipe.pictures.size, builtin.seed, progress)
-    return folder
+    builtin, made_here = recipe.pictures.builtin, study.root / "pictures"
+    if names := study.split_names():
+        known = study.pictures(study.halves(names[0]))
+        if builtin is None or known != made_here:
+            return known
+    if builtin is None:
+        raise TransferError(
+            f"the recipe {recipe.name} has no pictures of its own; name the folder DIR that holds train/ and val/ in the command"
+        )
+    for word in words:  # said before pictures are made
+        method, seed = method_and_seed(word)
+        make_split(method, formula.class_names(builtin.classes), seed)
+    try:
+        with counting("making pictures", builtin.classes * (builtin.train + builtin.val)) as progress:
+            formula.write(made_here, builtin.classes, builtin.train, builtin.val, recipe.pictures.size, builtin.seed, progress)
+    except OSError as error:
+        raise TransferError(
+            f"cannot write pictures to {made_here}: {error.strerror or error}; make room or choose another folder: --study DIR"
+        ) from None
+    return made_here
 
 
-def _in_use(study: "Study", halves: "Halves") -> bool:
-    """Whether the study has networks of a split of that name that is not this one."""
+def _refuse_another(study: "Study", halves: "Halves") -> None:
+    """Raise TransferError where the study has networks of a split of that name that is not this one."""
     if halves.name not in study.split_names() or study.halves(halves.name).digest == halves.digest:
-        return False
-    return any(row["split"] == halves.name for row in study.rows())
+        return
+    if any(row["split"] == halves.name for row in study.rows()):
+        raise TransferError(
+            f"the networks in {study.root} were trained on another split {halves.name} (other classes or pictures); "
+            "start a new study: --study DIR"
+        )

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import device_options, parsed, settle_recipe, study_at, study_options
+from transfercli.cli.options import (
+    device_options,
+    parsed,
+    recipe_option,
+    set_option,
+    settle_recipe,
+    study_at,
+    study_options,
+)
 from transfercli.plan import HALVES, TREATMENTS, check_layers, parse_choices, parse_layers
 
 if TYPE_CHECKING:
@@ -15,18 +23,20 @@ if TYPE_CHECKING:
 
 
 def _layers(text: str) -> tuple[int, ...]:
+    from transfercli.recipe import LAYER_COUNT
+
     layers = parse_layers(text)
-    check_layers(layers, 8)
+    check_layers(layers, LAYER_COUNT)
     return layers
 
 
 @click.command(short_help="Train the transfer networks for each layer n.")
-@click.option("--layers", metavar="1-7", callback=parsed(_layers), help="Which n, such as 1-7 or 1,3,5; by default the recipe's.")
+@click.option("--layers", metavar="N-N|N,N", callback=parsed(_layers), help="Which n, as 1-7 or 1,3,5; by default the recipe's.")
 @click.option(
     "--treatments",
-    metavar=",".join(TREATMENTS),
+    metavar="BnB,AnB,…",
     callback=parsed(lambda text: parse_choices(text, TREATMENTS, "treatment")),
-    help="Which treatments; by default the recipe's.",
+    help=f"Which of {', '.join(TREATMENTS)}; by default the recipe's.",
 )
 @click.option(
     "--targets",
@@ -34,17 +44,19 @@ def _layers(text: str) -> tuple[int, ...]:
     callback=parsed(lambda text: parse_choices(text, HALVES, "target")),
     help="Which half the networks are trained and measured on; by default the recipe's.",
 )
+@recipe_option
+@set_option
 @device_options
 @study_options
 def sweep(
     layers: tuple[int, ...] | None,
     treatments: tuple[str, ...] | None,
     targets: tuple[str, ...] | None,
+    recipe: str | None,
+    overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
     folder: Path,
-    recipe: str | None,
-    overrides: tuple[str, ...],
     smoke: bool,
 ) -> None:
     """Train the transfer networks: for each layer n its first n layers copied, frozen or fine-tuned, the rest fresh.
@@ -65,6 +77,8 @@ def sweep(
     study = study_at(folder, smoke)
     settled = settle_recipe(study, recipe, overrides, smoke)
     make(study, settled, device, bank_size, layers, treatments, targets)
+    if smoke:
+        click.echo(show.SMOKE)
     show.next_step("transfer plot", study)
 
 
@@ -77,6 +91,7 @@ def make(
     treatments: tuple[str, ...] | None = None,
     targets: tuple[str, ...] | None = None,
 ) -> None:
+    from transfercli.cli.progress import reporting
     from transfercli.plan import transfers
     from transfercli.training import check_bases, pick_device, train
 
@@ -90,7 +105,7 @@ def make(
     )
     check_bases(study, networks, recipe)
     study.write_recipe(recipe)
-    with show.reporting("sweep") as reporter:
+    with reporting("sweep, network-steps") as reporter:
         train(study, networks, where, bank_size, reporter)
     show.results(study.table())
     click.echo(f"Table: {study.root / 'results.csv'}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import device_options, settle_recipe, study_at, study_options
+from transfercli.cli.options import device_options, recipe_option, set_option, settle_recipe, study_at, study_options
 
 if TYPE_CHECKING:
     from transfercli.recipe import Recipe
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 @click.command("train-base", short_help="Train baseA and baseB.")
+@recipe_option
+@set_option
 @device_options
 @study_options
 def train_base(
+    recipe: str | None,
+    overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
     folder: Path,
-    recipe: str | None,
-    overrides: tuple[str, ...],
     smoke: bool,
 ) -> None:
     """Train baseA and baseB, from random weights, for every split and seed of the study.
@@ -39,13 +41,14 @@ def train_base(
 
 
 def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> None:
+    from transfercli.cli.progress import reporting
     from transfercli.plan import bases
     from transfercli.training import pick_device, train
 
     where = pick_device(device)
     splits = study.need_splits()
     study.write_recipe(recipe)
-    with show.reporting("bases") as reporter:
+    with reporting("bases, network-steps") as reporter:
         rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter)
-    for row in rows:
-        show.network(row)
+    show.networks(rows)
+    click.echo(f"Table: {study.root / 'results.csv'}")
