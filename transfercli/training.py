@@ -1,10 +1,13 @@
 """A plan carried out: banks are trained, their networks measured, their rows written."""
 
 import math
+import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +225,7 @@ def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, rate:
         "torch": torch.__version__,
         "cuda": torch.version.cuda if bank.device.type == "cuda" else "",
         "device": device_name(bank.device),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "precision": str(bank.precision)[6:],
         "bank": " ".join(member.network.name for member in bank.members),
         "bank_seconds": round(seconds, 2),
@@ -244,7 +248,16 @@ def commit() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    """The device as a row records it: the GPU's name, or the processor's and how many of them."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"mps, {platform.machine()}"
+    model = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"cpu, {model}, {processors()} processors"
 
 
 def load_weights(study: Study, network: Network) -> dict[str, Tensor]:

@@ -1,11 +1,10 @@
 """How far a command is: a bar on a terminal, a line of text now and then elsewhere; both on standard error."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
-
-import click
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -20,20 +19,20 @@ QUIET_SECONDS = 20.0  # between two lines of progress where there is no terminal
 def counting(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes how many more are done. On a terminal a bar with rate and remaining time, elsewhere lines."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Speed(ProgressColumn):
         def render(self, task: "Task") -> "Text":
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed else "")
+            if task.finished:
+                return Text(f"in {_span(task.finished_time or 0)}")
+            return Text(_speed(task.speed, task.time_remaining) if task.speed and task.time_remaining is not None else "")
 
     console = Console(stderr=True)
     if not console.is_interactive:
         yield Lines(label, total).advance
         return
-    columns = (TextColumn(f"{label}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(elapsed_when_finished=True))
-    with Progress(*columns, console=console) as bars:
+    with Progress(TextColumn(label), BarColumn(), MofNCompleteColumn(), Speed(), console=console) as bars:
         task = bars.add_task(label, total=total)
         yield lambda count: bars.advance(task, count)
 
@@ -52,9 +51,17 @@ class Lines:
             return
         # The rate since the last line: steps that a checkpoint held already do not make it look fast for long.
         rate = (self.done - self.done_then) / (now - self.said)
-        left = (self.total - self.done) / rate if rate else 0
-        click.echo(f"{self.label}: {self.done} of {self.total}, {rate:,.0f}/s, {_span(left)} left", err=True)
+        say(f"{self.label}: {self.done} of {self.total}, {_speed(rate, (self.total - self.done) / rate) if rate else 'waiting'}")
         self.said, self.done_then = now, self.done
+
+
+def say(text: str) -> None:
+    """A line on standard error; above the bar where there is one, which takes over sys.stderr (click.echo goes around that)."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _speed(rate: float, left: float) -> str:
+    return f"{rate:,.0f}/s, {_span(left)} left" if rate >= 10 else f"{rate:.2g}/s, {_span(left)} left"
 
 
 def _span(seconds: float) -> str:
@@ -76,4 +83,4 @@ def reporting(label: str) -> Iterator["Reporter"]:
             if count:
                 advance[0] = stack.enter_context(counting(label, count))
 
-        yield Reporter(total, lambda count: advance[0](count), lambda text: click.echo(text, err=True))
+        yield Reporter(total, lambda count: advance[0](count), say)

@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
+from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
     import pandas
@@ -65,22 +67,23 @@ def networks(rows: Sequence[dict[str, Any]]) -> None:
 
 def results(rows: "pandas.DataFrame") -> None:
     """Top-1 accuracy by treatment and layer: a table for each split and target, bases at n = 0, means over seeds."""
-    layers = sorted({0, *rows["layer"]})
-    for (split, target), part in rows.groupby(["split", "target"], sort=True):
+    for key, part in rows.groupby(["split", "target"], sort=True):
+        split, target = map(str, key)
         chance, seeds = 1 / int(part["classes"].iloc[0]), part["seed"].nunique()
         click.echo(f"\n{split}, target {target}: top-1 accuracy (chance {chance:.3f})" + f", mean of {seeds} seeds" * (seeds > 1))
+        layers = sorted({0, *part["layer"]})
         body = []
-        for treatment in ("base", "BnB", "BnB+", "AnB", "AnB+", "RnB"):
+        for treatment in ("base", *TREATMENTS):
             of_treatment = part[part["treatment"] == treatment]
             if len(of_treatment):
                 name = f"base{target}" if treatment == "base" else treatment
                 body.append((name, *(_mean(of_treatment[of_treatment["layer"] == layer]) for layer in layers)))
         table(("", *(f"n={layer}" for layer in layers)), body, "lr")
-    failed = rows[rows["status"] != "done"]
-    for split, part in failed.groupby("split", sort=True):
-        names = [f"{row.network} ({row.status})" for row in part.itertuples()]
-        more = f" and {len(names) - 4} more, as results.csv says" if len(names) > 4 else ""
-        click.echo(f"* {split}: {', '.join(names[:4])}{more}")
+    for key, part in rows[rows["status"] != "done"].groupby(["split", "status"], sort=True):
+        split, status = map(str, key)
+        names = list(part["network"])
+        more = f" and {len(names) - 8} more (results.csv names them)" if len(names) > 8 else ""
+        click.echo(f"* {split}, {status}: {' '.join(names[:8])}{more}")
     click.echo()
 
 
@@ -100,27 +103,22 @@ def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
     holder = study.holder()
     running = {tuple(key) for key in holder["networks"]} if holder else set()
     layers = sorted({0, *(network.layer for network in planned)})
-    cells: dict[tuple[str, int, str, str], dict[int, str]] = {}
+    counts: Counter[str] = Counter()
+    cells: dict[tuple[str, ...], dict[int, str]] = {}
     for network in planned:
-        row = study.row(network)
-        if row is not None:
+        if (row := study.row(network)) is not None:
             state = "done" if row["status"] == "done" else "failed"
         else:
             state = "now" if (network.split, network.seed, network.name) in running else "-"
-        cells.setdefault((network.split, network.seed, network.target, network.treatment), {})[network.layer] = state
-    body = [
-        (split, str(seed), target, treatment, *(by_layer.get(layer, "") for layer in layers))
-        for (split, seed, target, treatment), by_layer in cells.items()
-    ]
+        counts[state] += 1
+        group = (network.split, str(network.seed), network.target, network.treatment)
+        cells.setdefault(group, {})[network.layer] = state
+    body = [(*group, *(by_layer.get(layer, "") for layer in layers)) for group, by_layer in cells.items()]
     table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr")
-    counts = {
-        state: sum(list(by_layer.values()).count(state) for by_layer in cells.values())
-        for state in ("done", "failed", "now", "-")
-    }
+    failed = f" ({counts['failed']} failed: they did not learn, or diverged)" if counts["failed"] else ""
+    finished = counts["done"] + counts["failed"]
     click.echo(
-        f"\n{counts['done'] + counts['failed']} of {len(planned)} networks are done"
-        + f" ({counts['failed']} failed: they did not learn, or diverged)" * bool(counts["failed"])
-        + f", {counts['now']} running (now), {counts['-']} to do (-)"
+        f"\n{finished} of {len(planned)} networks are done{failed}, {counts['now']} running (now), {counts['-']} to do (-)"
     )
     if holder:
         click.echo(f"Process {holder['pid']} has been at work since {holder['since']}")

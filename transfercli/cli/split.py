@@ -109,7 +109,7 @@ def make(
 
 
 def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> dict[str, str]:
-    """Every picture that cannot be decoded, with the reason. Raises TransferError where there is one, unless it may be skipped."""
+    """Every picture that cannot be decoded, with the reason. Raises TransferError for one that may not be skipped."""
     from transfercli import indexing
     from transfercli.cli.progress import counting
     from transfercli.pictures.decode import unreadable

@@ -330,21 +330,21 @@ class Contour(NamedTuple):
 def _contour(number: int) -> Contour:
     """The contour of man-made class `number`.
 
-    A walk by irrational steps (Roberts' R-sequence) and no draw: the first few classes already lie far apart.
+    Corners go round; the rest is a walk by irrational steps (Roberts' R-sequence) and no draw, so that classes lie apart.
     """
-    fields, root = 8, 1.0
+    fields, root = 7, 1.0
     for _ in range(40):
         root = (1 + root) ** (1 / (fields + 1))
     u = [(0.5 + (number + 1) * root ** -(i + 1)) % 1 for i in range(fields)]
     return Contour(
-        corners=3 + int(6 * u[7]),
-        depth=0.55 * u[6],
-        rings=2 + int(3 * u[5]),
-        ratio=0.5 + 0.25 * u[4],
+        corners=(5, 3, 8, 4, 6, 7)[number % 6],
+        depth=0.55 * u[0],
+        rings=2 + int(3 * u[1]),
+        ratio=0.5 + 0.25 * u[2],
         twist=0.5 * u[3],
-        line=0.4 + 0.6 * u[2],
-        aspect=0.55 + 0.45 * u[1],
-        wave=0.2 * u[0],
+        line=0.4 + 0.6 * u[4],
+        aspect=0.55 + 0.45 * u[5],
+        wave=0.2 * u[6],
     )
 
 

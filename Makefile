@@ -1,0 +1,37 @@
+# make demo    installs into .venv and runs the whole study on the built-in pictures
+# make test    installs and passes the tests (SLOW=1: the slow ones too)
+# make check   lint, format and types
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test check format clean
+
+demo: $(INSTALLED)
+	$(BIN)/transfer demo
+
+test: .venv/tests-installed
+	$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow")
+
+check: .venv/tests-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/tests-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(INSTALLED): setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/tests-installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info
