@@ -19,7 +19,7 @@ from transfercli.plan import HALVES, TREATMENTS, Network, base, bases, transfers
 from transfercli.recipe import Pictures, Recipe
 from transfercli.study import Halves, Study
 from transfercli.training import Reporter, train
-from transfercli.treatments import start
+from transfercli.treatments import digest, start
 
 CPU = torch.device("cpu")
 SPLIT = "random-0"
@@ -33,14 +33,14 @@ TINY: dict[str, Any] = {
     "pictures": {"size": SIZE, "crop": 12, "mean": "image", "divide": 64},
     "network": {"name": "small", "widths": [4, 4, 6, 6, 4, 8, 8]},
     "training": {
-        "steps": 7,
-        "batch": 6,
-        "schedule": {"name": "step", "rate": 0.1, "gamma": 0.1, "every": 4},
+        "steps": 5,
+        "batch": 9,
+        "schedule": {"name": "step", "rate": 0.1, "gamma": 0.1, "every": 3},
         "velocity": "caffe",
         "bias_rate": 2,
         "precision": "float32",
     },
-    "evaluation": {"every": 3, "batch": 7},
+    "evaluation": {"every": 2, "batch": 11},
 }
 
 
@@ -100,11 +100,13 @@ def run(bank: Bank) -> Bank:
         bank.step()
 
 
-def numbers(bank: Bank) -> dict[str, tuple[dict[str, bytes], str]]:
-    """All that a bank has made of each network, to the bit: weights, and the log (as text, since NaN is not itself)."""
-    return {
-        m.network.name: ({k: v.numpy().tobytes() for k, v in m.module.state_dict().items()}, repr(m.log)) for m in bank.members
-    }
+def numbers(bank: Bank) -> dict[str, dict[str, str]]:
+    """All that a bank has made of each network, to the bit: a digest of each tensor, and the log as text (NaN is not itself)."""
+    made = {}
+    for member in bank.members:
+        state = member.module.state_dict()
+        made[member.network.name] = {name: digest(state, [name])[:12] for name in state} | {"log": repr(member.log)}
+    return made
 
 
 def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:

@@ -21,7 +21,7 @@ from transfercli.plan import Network, base, bases
 from transfercli.recipe import Recipe
 from transfercli.treatments import digest, frozen_names
 
-Numbers = dict[str, tuple[dict[str, bytes], str]]
+Numbers = dict[str, dict[str, str]]
 
 BOTH = [*bases([SPLIT], [0]), *sweep("AB")]  # 72 networks: two bases, and 35 for each target
 RECIPES = {
@@ -51,7 +51,8 @@ def together(tiny: Tiny) -> Callable[[str], Numbers]:
 
     def of(recipe: str) -> Numbers:
         if recipe not in made:
-            made[recipe] = numbers(run(tiny.bank(BOTH, RECIPES[recipe])))
+            networks = BOTH if recipe != "lrn" else [*bases([SPLIT], [0]), *sweep("B")]
+            made[recipe] = numbers(run(tiny.bank(networks, RECIPES[recipe])))
         return made[recipe]
 
     return of
@@ -71,11 +72,11 @@ def test_the_networks_of_a_sweep_are_told_apart(together: Callable[[str], Number
     """Else that they are equal here and there would mean nothing: no two of the 72 end alike."""
     made = together("no normalisation")
     assert len(made) == 72
-    assert len({repr(weights) for weights, _ in made.values()}) == 72
+    assert len({repr({**network, "log": ""}) for network in made.values()}) == 72
 
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 20), cut_at=st.integers(1, 20), threads=st.sampled_from([1, 3]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_banks_in_any_order_on_any_threads(
     tiny: Tiny, together: Callable[[str], Numbers], seed: int, size: int, cut_at: int, threads: int
 ) -> None:
@@ -103,7 +104,7 @@ def test_the_callers_number_of_threads_does_not_matter(tiny: Tiny, together: Cal
 
 @pytest.mark.parametrize(
     ("recipe", "stopped"),
-    [*(("no normalisation", step) for step in range(8)), *(("batch normalisation", step) for step in (3, 5))],
+    [*(("no normalisation", step) for step in range(6)), ("batch normalisation", 2), ("batch normalisation", 3)],
 )
 def test_a_bank_restored_at_any_step_ends_the_same(
     tiny: Tiny, together: Callable[[str], Numbers], recipe: str, stopped: int
@@ -151,7 +152,7 @@ def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, m
     monkeypatch.setattr(F, "cross_entropy", spy)
     for t in range(3):
         bank.step()
-        batches = {half: Stream(tiny.source(half, "train", recipe), 6, (0, SPLIT, half)).make(t) for half in HALVES}
+        batches = {half: Stream(tiny.source(half, "train", recipe), 9, (0, SPLIT, half)).make(t) for half in HALVES}
         for name, xs in seen.items():
             assert len(xs) == 1
             assert torch.equal(xs[0], normalise(batches[named(name).target], None, recipe.pictures)), name
@@ -168,7 +169,7 @@ def test_each_network_takes_the_mean_of_its_source(tiny: Tiny) -> None:
     bank = tiny.bank([named(name) for name in ("baseB", "A3B+", "B3B+", "A2B", "R2B")], recipe)
     seen = inputs_of(bank, "conv1")
     bank.step()
-    batch = Stream(tiny.source("B", "train", recipe), 6, (0, SPLIT, "B")).make(0)
+    batch = Stream(tiny.source("B", "train", recipe), 9, (0, SPLIT, "B")).make(0)
     means = {half: tiny.source(half, "train", recipe).mean_image() for half in HALVES}
     assert not torch.equal(means["A"], means["B"])
     assert {name: len(xs) for name, xs in seen.items()} == dict.fromkeys(("baseB", "A3B+", "B3B+", "A2B", "R2B"), 1)
@@ -262,14 +263,14 @@ def test_the_optimiser_holds_what_is_trained_and_nothing_else(tiny: Tiny) -> Non
 def test_measuring_changes_nothing(tiny: Tiny) -> None:
     """No weight, no running statistic, no mode, and no later number: measured often or seldom, it trains the same."""
     often = tiny_recipe({"network": {"normalisation": "batch"}, "evaluation": {"every": 1}})
-    seldom = tiny_recipe({"network": {"normalisation": "batch"}, "evaluation": {"every": 7}})
+    seldom = tiny_recipe({"network": {"normalisation": "batch"}, "evaluation": {"every": 5}})
     networks = [named(name) for name in ("baseB", "A3B", "A3B+", "R6B")]
     one, other = (members(run(tiny.bank(networks, recipe))) for recipe in (often, seldom))
     for name in one:
         a, b = one[name], other[name]
         assert all(torch.equal(x, y) for x, y in zip(a.module.state_dict().values(), b.module.state_dict().values(), strict=True))
         assert {**a.log[-1], "train_loss": 0} == {**b.log[-1], "train_loss": 0}
-        assert [line["step"] for line in a.log] == list(range(8))
+        assert [line["step"] for line in a.log] == list(range(6))
         modes = [m.training for layer in cut(a.module)[a.network.frozen :] for _, m in layer]
         assert all(modes)
         assert not any(m.training for layer in cut(a.module)[: a.network.frozen] for _, m in layer)
@@ -284,25 +285,25 @@ def poison(member: Member) -> None:
         first[(0,) * first.dim()] = float("nan")
 
 
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(5))
 def test_a_network_that_diverges_says_at_which_step_and_leaves_the_others_alone(
     tiny: Tiny, together: Callable[[str], Numbers], after: int
 ) -> None:
-    """Its weights are spoiled after so many steps; measured at 0, 3, 6 and 7, so before, at and after a measurement."""
+    """Its weights are spoiled after so many steps; measured at 0, 2, 4 and 5, so before, at and after a measurement."""
     names = ("A3B", "A3B+", "baseB", "B3A")
     bank = tiny.bank([named(name) for name in names], RECIPES["no normalisation"])
     while True:
-        if bank.step_number in {0, 3, 6, 7}:
+        if bank.step_number in {0, 2, 4, 5}:
             bank.evaluate()
-        if bank.step_number == 7:
+        if bank.step_number == 5:
             break
         if bank.step_number == after:
             poison(members(bank)["A3B+"])
         bank.step()
     sick = members(bank)["A3B+"]
     assert sick.diverged == after + 1
-    assert [line["step"] for line in sick.log] == [step for step in (0, 3, 6, 7) if step <= after] + [
-        min(step for step in (3, 6, 7) if step > after)
+    assert [line["step"] for line in sick.log] == [step for step in (0, 2, 4, 5) if step <= after] + [
+        min(step for step in (2, 4, 5) if step > after)
     ]
     assert [member.network.name for member in bank.live] == ["A3B", "baseB", "B3A"]
     made = numbers(bank)
@@ -323,9 +324,9 @@ def test_a_network_spoiled_before_it_is_measured_diverged_at_that_step(tiny: Tin
 
 def test_steps_to_divergence_count_on_through_a_checkpoint(tiny: Tiny) -> None:
     """The state holds how many losses were finite; a network that has stopped stays so."""
-    recipe = tiny_recipe({"evaluation": {"every": 7}})
+    recipe = tiny_recipe({"evaluation": {"every": 5}})
     bank = tiny.bank([named("A3B+"), named("A3B")], recipe)
-    for step in range(5):
+    for step in range(4):
         if step == 2:
             poison(members(bank)["A3B+"])
         bank.step()
@@ -449,7 +450,7 @@ def plainly(tiny: Tiny, bank: Bank, network: Network, recipe: Recipe) -> tuple[d
 
 
 def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny) -> None:
-    """Over the drop of the learning rate at step 4; without dropout, whose masks the loop does not know."""
+    """Over the drop of the learning rate at step 3; without dropout, whose masks the loop does not know."""
     recipe = tiny_recipe({"network": {"dropout": 0}, "training": {"weight_decay": 0.01}, "pictures": {"channels": "bgr"}})
     networks = [named(name) for name in ("baseB", "A3B", "A3B+", "B6B", "R4A", "B2A+")]
     bank = tiny.bank(networks, recipe)
@@ -460,10 +461,10 @@ def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny) -> None:
         for key, p in member.module.named_parameters():
             np.testing.assert_allclose(p.detach().numpy(), weights[key], rtol=1e-3, atol=1e-5, err_msg=f"{name} {key}")
         logged = [line["train_loss"] for line in member.log]
-        means = [np.mean(losses[a:b]) for a, b in ((0, 3), (3, 6), (6, 7))]  # of the steps since the last measurement
+        means = [np.mean(losses[a:b]) for a, b in ((0, 2), (2, 4), (4, 5))]  # of the steps since the last measurement
         assert np.isnan(logged[0])
         assert logged[1:] == pytest.approx(means, rel=1e-4)
-        assert [line["step"] for line in member.log] == [0, 3, 6, 7]
+        assert [line["step"] for line in member.log] == [0, 2, 4, 5]
         assert [line["learning_rate"] for line in member.log] == pytest.approx([0.1, 0.1, 0.01, 0.01])
 
 
@@ -476,7 +477,7 @@ def test_the_whole_validation_part_counts(tiny: Tiny, size: int) -> None:
     recipe = tiny_recipe({"evaluation": {"batch": size}})
     networks = [named(name) for name in ("baseB", "A6B", "B2A+", "R7B")]
     bank = tiny.bank(networks, recipe)
-    for _ in range(4):
+    for _ in range(3):
         bank.step()
     bank.evaluate()
     for member in bank.members:

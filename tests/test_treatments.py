@@ -113,7 +113,7 @@ def test_random_features_are_one_draw_of_their_own() -> None:
     for network, state in states.items():
         frozen = frozen_names(build(RECIPE, CLASSES), network.layer)
         assert same(state, features, frozen) == frozen  # the same features whatever n and the target
-    others = [base("random-0", 0, "A"), base("random-0", 0, "B"), Network("random-0", 0, "A", 0 + 1, "B")]
+    others = [base("random-0", 0, "A"), base("random-0", 0, "B"), Network("random-0", 0, "A", 1, "B")]
     begun = [state_of(other) for other in others]
     for n in range(2, 8):
         assert not any(same(features, state, [weights(n)]) for state in begun)
@@ -153,7 +153,7 @@ def test_halves_of_different_sizes() -> None:
 
 
 def test_a_transfer_needs_its_base() -> None:
-    with pytest.raises(AssertionError, match="^A3B needs the weights of its base$"):
+    with pytest.raises(AssertionError, match=r"^A3B needs the weights of its base$"):
         start(RECIPE, Network("random-0", 0, "A", 3, "B"), CLASSES, None)
 
 

@@ -51,11 +51,6 @@ class Member:
     def trained(self) -> Iterator[tuple[str, nn.Module]]:
         return (pair for layer in self.layers[self.network.frozen :] for pair in layer)
 
-    @property
-    def mean_from(self) -> str:
-        """The half whose mean is subtracted: the source's, as in the study; random features take the target's."""
-        return self.network.source if self.network.source in "AB" else self.network.target
-
 
 class Bank:
     """Members, the pictures of their targets, and the means of their sources."""
@@ -153,6 +148,11 @@ class Bank:
             member.loss_count = 0
 
     @property
+    def measured_at(self) -> int | None:
+        """The step at which the networks were last measured."""
+        return max((int(member.log[-1]["step"]) for member in self.members if member.log), default=None)
+
+    @property
     def live(self) -> list[Member]:
         """The members that train on; one whose loss was not finite has stopped."""
         return [member for member in self.members if member.diverged is None]
@@ -243,7 +243,7 @@ class Inputs:
         """The normalised input and the output of each frozen layer, as far as any member of the group needs them."""
         target = deepest.network.target
         with torch.no_grad(), self.bank.autocast():
-            x = normalise(self.batches[target], self.bank.means[deepest.mean_from], self.bank.recipe.pictures)
+            x = normalise(self.batches[target], self.bank.means[deepest.network.mean_from], self.bank.recipe.pictures)
             outputs = [x]
             for layer in deepest.layers[: deepest.network.frozen]:
                 x = forward(layer, x, self.masks[target])

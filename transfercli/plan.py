@@ -49,6 +49,11 @@ class Network:
         return 0 if self.plus else self.layer
 
     @property
+    def mean_from(self) -> str:
+        """The half whose mean is subtracted: the source's, as in the study; random features take the target's."""
+        return self.target if self.source == RANDOM else self.source
+
+    @property
     def needs(self) -> "Network | None":
         """The base whose layers this network copies."""
         if self.is_base or self.source == RANDOM:

@@ -214,6 +214,10 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _one_line(value: str) -> str:
+    return " ".join(value.split())
+
+
 def _distinct(value: tuple) -> tuple:
     if twice := [one for i, one in enumerate(value) if one in value[:i]]:
         raise ValueError(f"{twice[0]} stands twice")
@@ -244,7 +248,7 @@ Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Some, Distinc
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
-    about: str = ""
+    about: Annotated[str, AfterValidator(_one_line)] = ""
     splits: Annotated[tuple[str, ...], OneOrMore, Some, AfterValidator(_known_splits)] = ("random-0",)
     targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Some, Distinct] = ("B",)
     layers: Layers = tuple(range(1, LAYER_COUNT))
@@ -371,5 +375,5 @@ def _say(error: Any) -> str:
         return "unknown key"
     if error["type"] == "missing":
         return "missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    own = error["type"] == "value_error"  # raised here; the rest is pydantic's
+    return str(error["ctx"]["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]

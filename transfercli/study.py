@@ -258,7 +258,8 @@ def read_text(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        # File names that are not UTF-8 come as lone surrogates; JSON reads what backslashreplace makes of them back as they were.
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         cli.main(args, prog_name="transfer", standalone_mode=False)
     except click.exceptions.Abort:
-        _stop("Interrupted. The same command goes on where it was.", 130)
+        _stop("Interrupted. What is done stays done; the same command goes on.", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -75,5 +75,5 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    click.echo(message, err=True)
+    click.echo("\\n".join(message.splitlines()), err=True)  # one line, whatever is in a file's name
     sys.exit(code)

@@ -19,7 +19,7 @@ def _all_four(
     folder: Path,
     smoke: bool,
 ) -> None:
-    from transfercli.training import pick_device
+    from transfercli.devices import pick_device
 
     pick_device(device)  # said now, not after the pictures are checked
     study = study_at(folder, smoke)

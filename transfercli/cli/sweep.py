@@ -92,8 +92,9 @@ def make(
     targets: tuple[str, ...] | None = None,
 ) -> None:
     from transfercli.cli.progress import reporting
+    from transfercli.devices import pick_device
     from transfercli.plan import transfers
-    from transfercli.training import check_bases, pick_device, train
+    from transfercli.training import check_bases, train
 
     where = pick_device(device)
     networks = transfers(

@@ -42,8 +42,9 @@ def train_base(
 
 def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> None:
     from transfercli.cli.progress import reporting
+    from transfercli.devices import pick_device
     from transfercli.plan import bases
-    from transfercli.training import pick_device, train
+    from transfercli.training import train
 
     where = pick_device(device)
     splits = study.need_splits()

@@ -47,7 +47,7 @@ class Part:
 
 
 class Source:
-    """Pictures at the recipe's size as (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for."""
+    """Pictures at the recipe's size, (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for."""
 
     def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int):
         self.part, self.pictures, self.device = part, pictures, device
