@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from transfercli import recipe as recipes
 from transfercli.bank import Bank
+from transfercli.cli import main
 from transfercli.indexing import make_halves, select
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
@@ -149,10 +150,35 @@ def swept(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture
 def split_study(tiny: Tiny, tmp_path: Path) -> Study:
     """A copy of the tiny study as `transfer split` leaves it."""
-    return Study(shutil.copytree(tiny.study.root, tmp_path / "study"))
+    return Study(shutil.copytree(tiny.study.root, tmp_path / "split" / "study"))
 
 
 @pytest.fixture
 def study(trained: Study, tmp_path: Path) -> Study:
     """A copy of the tiny study with its bases."""
     return Study(shutil.copytree(trained.root, tmp_path / "study"))
+
+
+class Said(NamedTuple):
+    """What a command did: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def transfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Type a command in the test's own folder, in this process: `transfer("split", "pictures")`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRANSFER_STUDY", raising=False)
+
+    def typed(*words: str | Path) -> Said:
+        code = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return typed

@@ -150,14 +150,19 @@ def test_a_killed_or_failed_save_leaves_the_earlier_one(tmp_path: Path, monkeypa
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == [path.name]
 
 
-def test_clear_removes_all_of_them_and_nothing_else(tmp_path: Path) -> None:
+def test_clear_removes_what_no_network_needs_and_nothing_else(tmp_path: Path) -> None:
+    """A sweep of a few layers that ends must not take the checkpoint of a longer one that was killed before."""
     folder = tmp_path / "checkpoints"
-    checkpoints.clear(folder)  # there is none: nothing to do
-    path = checkpoints.save(folder, tensors(4), about(4))
+    checkpoints.clear(folder, ())  # there is none: nothing to do
+    path = checkpoints.save(folder, tensors(4), about(4, ("A3B", "baseB")))
     (folder / f".{path.name}.x8w1.safetensors").write_bytes(b"of a killed run")
-    checkpoints.clear(folder)
+    damaged = checkpoints.save(folder, tensors(5), about(5, ("A3B",)))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    checkpoints.clear(folder, {"A3B", "A4B"})
+    assert [p.name for p in folder.iterdir()] == [path.name]
+    checkpoints.clear(folder, {"A3B", "baseB"})
     assert not folder.exists()
     checkpoints.save(folder, tensors(4), about(4))
     (folder / "notes.txt").write_text("mine")
-    checkpoints.clear(folder)
+    checkpoints.clear(folder, {"A3B", "baseB"})
     assert [p.name for p in folder.iterdir()] == ["notes.txt"]

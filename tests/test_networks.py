@@ -261,6 +261,13 @@ def test_a_layers_draw_does_not_depend_on_the_others(scheme: str) -> None:
     assert not any(torch.equal(one[name], seeded[name]) for name in one if name.endswith("weight"))
 
 
+def test_no_two_layers_draw_the_same_numbers() -> None:
+    network = drawn(small(16, (16,) * 7, crop=28))
+    first = [layer[0][1].get_parameter("weight").detach().flatten()[:16] for layer in cut(network)]
+    unit = torch.stack([numbers / numbers.norm() for numbers in first])  # whatever the layer's standard deviation
+    assert float((unit @ unit.T - torch.eye(8)).abs().max()) < 0.9
+
+
 def test_the_draw_leaves_torchs_own_generator_alone() -> None:
     network = small(10, SLIM, crop=28)
     before = torch.get_rng_state()
@@ -291,6 +298,7 @@ def test_describe_caffenet() -> None:
     ]
     assert sum(row["multiply_adds"] for row in rows) == 724_406_816
     assert [row["parameters"] for row in rows] == [math.prod(shape) + shape[0] for shape in SHAPES.values()]
+    assert rows[0]["outputs"] == 96 * (55 * 55 + 3 * 27 * 27)  # of conv1, pool1, relu1 and norm1
 
 
 def test_describe_small() -> None:

@@ -5,16 +5,16 @@ Randomness has no state (`randomness.py`), so nothing else is needed to go on as
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from transfercli.study import replacing
+from transfercli.treatments import digest
 
 # Networks that go on together, and the checkpoint from which: tensors and `about`, or None for those that start anew.
 Group = tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]
@@ -70,17 +70,24 @@ def latest(folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: C
     return [*groups, (remaining, None, None)] if remaining else groups
 
 
-def clear(folder: Path) -> None:
-    """Remove the checkpoints of a sweep that is done."""
+def clear(folder: Path, done: Container[str]) -> None:
+    """Remove the checkpoints whose networks are all done, and what nobody can go on from. The others wait for their networks."""
     for path in folder.glob("*.safetensors"):
-        path.unlink()
+        if path.name.startswith(".") or all(name in done for name in _networks(path)):
+            path.unlink()
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
 
 
+def _networks(path: Path) -> list[str]:
+    """The networks of a checkpoint, by its header alone; none where it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return list(json.loads(file.metadata()["about"])["networks"])
+    except (SafetensorError, KeyError, OSError, ValueError, TypeError):
+        return []
+
+
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
-    sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name in sorted(tensors):
-        sha.update(name.encode())
-        sha.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+    text = json.dumps(about, sort_keys=True) + digest(tensors, sorted(tensors))
+    return hashlib.sha256(text.encode()).hexdigest()

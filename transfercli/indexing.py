@@ -33,6 +33,8 @@ def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = 
 
 
 def _take(folder: PictureFolder, pictures: Pictures, classes: Iterable[str], left_out: Iterable[str]) -> PictureFolder:
+    if folder.store is not None:
+        folder.store.check(pictures.size, pictures.fit)
     return folder.only(classes, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
 
 
@@ -42,7 +44,9 @@ def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:
 
 
 def unreadable_pictures(folder: PictureFolder, threads: int, progress: Progress) -> dict[str, str]:
-    """Every picture that cannot be decoded, with the reason."""
+    """Every picture that cannot be decoded, with the reason; of a store, those that could not be when it was packed."""
+    if folder.store is not None:
+        return folder.store.unreadable
     from transfercli.pictures.decode import unreadable
 
     return unreadable(folder.root, all_paths(folder), threads, progress)

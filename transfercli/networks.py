@@ -169,7 +169,7 @@ CAFFE_GAUSSIANS = {
 
 
 def describe(network: nn.Sequential, crop: int) -> list[dict]:
-    """For each layer: number, name, output shape, parameters, and multiply-adds for one picture."""
+    """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and all its modules' outputs."""
     shapes = iter(_output_shapes(list(network.named_children()), crop))
     rows = []
     for number, layer in enumerate(cut(network), start=1):
@@ -185,6 +185,7 @@ def describe(network: nn.Sequential, crop: int) -> list[dict]:
                 "shape": outputs[-1],
                 "parameters": sum(p.numel() for _, m in layer for p in m.parameters()),
                 "multiply_adds": positions * module.weight.numel(),
+                "outputs": sum(math.prod(shape) for shape in outputs),
             }
         )
     return rows

@@ -171,7 +171,7 @@ class Training(Section):
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
-        return max(1, math.ceil(self.epochs * pictures / self.batch))
+        return max(1, math.ceil(round(self.epochs * pictures / self.batch, 6)))  # 1.1 epochs of 1000 are 1100, not a bit more
 
 
 class Evaluation(Section):
@@ -219,6 +219,8 @@ def _one_line(value: str) -> str:
 
 
 def _distinct(value: tuple) -> tuple:
+    if not value:
+        raise ValueError("name at least one")
     if twice := [one for i, one in enumerate(value) if one in value[:i]]:
         raise ValueError(f"{twice[0]} stands twice")
     return value
@@ -240,20 +242,19 @@ def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-Some = Field(min_length=1)
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
-Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Some, Distinct, AfterValidator(_transferable)]
+Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
 
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
     about: Annotated[str, AfterValidator(_one_line)] = ""
-    splits: Annotated[tuple[str, ...], OneOrMore, Some, AfterValidator(_known_splits)] = ("random-0",)
-    targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Some, Distinct] = ("B",)
+    splits: Annotated[tuple[str, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Distinct] = ("B",)
     layers: Layers = tuple(range(1, LAYER_COUNT))
-    treatments: Annotated[tuple[Treatment, ...], OneOrMore, Some, Distinct] = TREATMENTS
-    seeds: Annotated[tuple[Seed, ...], OneOrMore, Some, Distinct] = (0,)
+    treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
+    seeds: Annotated[tuple[Seed, ...], OneOrMore, Distinct] = (0,)
     pictures: Pictures
     network: NetworkRecipe
     training: Training

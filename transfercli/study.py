@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from transfercli import recipe as recipes
 from transfercli.errors import TransferError
+from transfercli.files import cannot_write, read_text, write_text
+from transfercli.files import replacing as replacing  # for those who write beside a study's rows
 from transfercli.plan import Network
 from transfercli.split import Split
 
@@ -152,7 +152,7 @@ class Study:
                 "wait for it, or use another study: --study DIR"
             ) from None
         except OSError as error:
-            raise _cannot_write(self.root / ".lock", error) from None
+            raise cannot_write(self.root / ".lock", error) from None
         try:
             names = [[network.split, network.seed, network.name] for network in networks]
             since = datetime.now().astimezone().isoformat(" ", "seconds")
@@ -245,47 +245,6 @@ def _read_log(path: Path) -> "pandas.DataFrame":
 def _damaged(path: Path, error: Exception) -> TransferError:
     reason = " ".join(str(error).split())
     return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
-
-
-def read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise TransferError(f"{path} is damaged: it is not text; remove it and run the command again") from None
-    except OSError as error:
-        raise TransferError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as aside:
-        # File names that are not UTF-8 come as lone surrogates; JSON reads what backslashreplace makes of them back as they were.
-        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when it is whole and on the disk. Raises TransferError."""
-    aside = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        aside = Path(name)
-        yield aside
-        os.chmod(aside, 0o644)  # mkstemp's file, and the one that safetensors puts in its place, are for their owner alone
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (OSError, SafetensorError) as error:  # safetensors has no OSError for a disk that is full
-        raise _cannot_write(path, error) from None
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: Exception) -> TransferError:
-    reason = getattr(error, "strerror", None) or error
-    return TransferError(f"cannot write {path}: {reason}; make room or choose another folder: --study DIR")
 
 
 def as_dict(network: Network) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Bench:
                     bank.restore(tensors, about)
                     reporter.say(f"{self.halves.name}: {len(members)} networks go on at step {bank.step_number} of {self.steps}")
                 self.run(bank, kept, same, reporter)
-        checkpoints.clear(kept)
+        checkpoints.clear(kept, {row.parent.name for row in kept.parent.glob("*/row.json")})
 
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
         """Train a bank to its last step, measuring and saving on the way, and write its networks' rows."""
@@ -135,7 +135,7 @@ class Bench:
     def source(self, half: str, part: str) -> Source:
         if (half, part) not in self.sources:
             files = self.folder.train if part == "train" else self.folder.val
-            pictures = Part.of(self.folder.root, files, self.halves.split.classes(half))
+            pictures = Part.of(self.folder.root, files, self.halves.split.classes(half), self.folder.store)
             self.sources[half, part] = Source(pictures, self.recipe.pictures, self.device, processors())
         return self.sources[half, part]
 

@@ -81,7 +81,7 @@ def digest(state: Mapping[str, Tensor], names: list[str]) -> str:
         return ""
     sha = hashlib.sha256()
     for name in names:
-        tensor = state[name].detach().cpu().contiguous()
+        tensor = state[name].detach().cpu()
         sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()

@@ -12,6 +12,7 @@ from transfercli.errors import TransferError
 COMMANDS = {
     "demo": "run",
     "run": "run",
+    "pack": "pack",
     "split": "split",
     "train-base": "train_base",
     "sweep": "sweep",

@@ -152,10 +152,10 @@ def settle_recipe(study: "Study", name: str | None, overrides: tuple[str, ...], 
 def wanted_recipe(
     study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
 ) -> "Recipe":
-    """The recipe named, else the study's own, else the default; with overrides. Raises TransferError where there is none."""
+    """The recipe named, else the default, else the study's own; with overrides. Raises TransferError where there is none."""
     from transfercli import recipe as recipes
 
-    if name is None and (default is None or study.recipe_file.exists()):
+    if name is None and default is None:
         own = study.recipe()
         if not overrides:
             return own

@@ -58,7 +58,7 @@ def copy(name: str, file: Path | None) -> None:
         transfer recipes copy demo mine.yaml
     """
     from transfercli import recipe as library
-    from transfercli.study import write_text
+    from transfercli.files import write_text
 
     text = library.text(name)
     file = file or Path(f"{Path(name).stem if name.endswith(('.yaml', '.yml')) else name}.yaml")
@@ -66,6 +66,6 @@ def copy(name: str, file: Path | None) -> None:
         raise TransferError(f"{file} does not end as a recipe does; name it {file}.yaml")
     if file.exists():
         raise TransferError(f"{file} is there already; choose another name: transfer recipes copy {name} FILE")
-    write_text(file, text)
-    pictures = "" if library.load(text, str(file)).pictures.builtin else " DIR"
+    pictures = "" if library.load(text, f"recipe {name}").pictures.builtin else " DIR"
+    write_text(file, text, f"transfer recipes copy {name} FILE")
     click.echo(f"Recipe: {file}\nNext: change it, then: transfer run {file}{pictures}")

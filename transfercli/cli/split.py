@@ -83,15 +83,18 @@ def make(
     from transfercli.pictures.folder import scan
     from transfercli.split import method_and_seed, split_name
 
-    found = None if directory is None else scan(directory)
-    recipe = wanted_recipe(study, recipe_name, overrides, smoke, _default_recipe(found))
+    # What is wrong with the recipe is said before a folder of a million pictures is read.
+    known = recipe_name is not None or study.recipe_file.exists()
+    found = None if known or directory is None else scan(directory)
+    recipe = wanted_recipe(study, recipe_name, overrides, smoke, None if known else _default_recipe(found))
     words = words or recipe.splits
     refuse_changes(study, recipe, remade=tuple(split_name(*method_and_seed(word)) for word in words))
     if found is None:
-        found = scan(_known_folder(study, recipe, words))
+        found = scan(directory or _known_folder(study, recipe, words))
 
     chosen = {word: indexing.select(found, recipe.pictures, split=word) for word in words}
-    broken = _unreadable(found.root, chosen.values(), skip_unreadable)
+    # A store's pictures were decoded when it was packed, and what could not be was left out then.
+    broken = found.store.unreadable if found.store else _unreadable(found.root, chosen.values(), skip_unreadable)
     made = []
     for word, part in chosen.items():
         left_out = [path for path in indexing.all_paths(part) if path in broken]

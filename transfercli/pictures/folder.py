@@ -5,15 +5,17 @@ Two layouts are read:
 - ImageFolder, as torchvision has it: ``train/<class>/**`` and ``val/<class>/**``; pictures may lie deeper.
 - Tiny-ImageNet-200 as Stanford released it: ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` and
   ``val/val_annotations.txt``, which names the class of each validation picture.
+
+A store that was packed from such a folder (store.py) stands for it.
 """
 
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transfercli.errors import TransferError
+from transfercli.pictures.store import Row, Store, is_store, listing_digest
 
 # What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -26,12 +28,14 @@ class PictureFolder:
     """The pictures of a folder, by class.
 
     ``train`` and ``val`` have the same keys, the names of the class folders, sorted. A value holds the
-    class's files, at least one, sorted, as posix paths relative to ``root``.
+    class's files, at least one, sorted, as posix paths relative to ``root``. Where ``root`` is a store, the
+    paths are those in the folder that it was packed from, and only ``store`` knows the pixels.
     """
 
     root: Path
     train: dict[str, tuple[str, ...]]
     val: dict[str, tuple[str, ...]]
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,20 +91,30 @@ class PictureFolder:
         It does not depend on the order of ``classes`` or on where ``root`` lies. It tells whether the same
         pictures are there, but would miss a picture replaced by another of equal size: contents are not read.
         Asks the file system for each size. Raises TransferError when a file cannot be reached.
+
+        A store of raw pixels has the digest of the folder that it was packed from, since it gives the same
+        pixels; one of JPEGs has a digest of its own.
         """
-        names = sorted(self._known(classes))
-        digest = hashlib.sha256()
+        return listing_digest(self.listing(self._known(classes)), self.store.mark if self.store else "")
+
+    def listing(self, classes: Collection[str] | None = None) -> Iterator[Row]:
+        """Part, class, path and size in bytes of each picture of these classes (None: all), by part, class and path.
+
+        Asks the file system for each size. Raises TransferError when a file cannot be reached.
+        """
+        names = self.classes if classes is None else sorted(classes)
         for part, pictures in (("train", self.train), ("val", self.val)):
             for name in names:
                 for path in pictures[name]:
-                    file = os.path.join(self.root, path)
-                    try:
-                        size = os.stat(file).st_size
-                    except OSError as error:
-                        raise _unreachable(error) from error
-                    line = f"{part}\0{name}\0{path}\0{size}\n"  # \0 cannot occur in a path
-                    digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
+                    yield part, name, path, self._size(path)
+
+    def _size(self, path: str) -> int:
+        if self.store is not None:
+            return self.store.sizes[self.store.number[path]]
+        try:
+            return os.stat(os.path.join(self.root, path)).st_size
+        except OSError as error:
+            raise _unreachable(error) from error
 
     def _known(self, classes: Iterable[str]) -> set[str]:
         names = set(classes)
@@ -114,7 +128,7 @@ class PictureFolder:
 
 
 def scan(root: Path) -> PictureFolder:
-    """List the pictures below ``root``, in either layout.
+    """List the pictures below ``root``, in either layout, or those of the store that ``root`` is.
 
     Hidden files and folders are passed over, and so is what has no picture's ending. Linked folders and
     files are followed. Raises TransferError when the folder cannot be used: no train/ or val/, a class
@@ -126,6 +140,10 @@ def scan(root: Path) -> PictureFolder:
             raise TransferError(f"no such folder: {root}. Give the folder that holds train/ and val/")
         if not root.is_dir():
             raise TransferError(f"not a folder: {root}. Give the folder that holds train/ and val/")
+        if is_store(root):
+            store = Store.open(root)
+            _check(root, store.train, store.val)
+            return PictureFolder(root, store.train, store.val, store)
         for part in ("train", "val"):
             if not (root / part).is_dir():
                 raise TransferError(

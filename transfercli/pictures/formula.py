@@ -5,9 +5,9 @@ Two families, after two published sets that were made to train networks without 
 * *natural*: attractors of iterated-function systems, as in FractalDB (Kataoka et al., ACCV 2020);
 * *man-made*: nested radial contours with straight sides, as in RCDB (Kataoka et al., CVPR 2022).
 
-A class is one set of formula parameters, fixed by its name alone. A picture shakes these parameters a little and draws
-its own colours, pose and ground, so that neither colour nor place nor angle tells the class. Nothing has a state:
-picture i is a function of (seed, class name, part, i) and of the size.
+A class is one set of formula parameters, fixed by its name alone. A picture shakes these parameters a little
+and draws its own colours, pose and ground, so that neither colour nor place nor angle tells the class. Nothing
+has a state: picture i is a function of (seed, class name, part, i) and of the size.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from transfercli.errors import TransferError
 
-VERSION = 1  # raise it when a change here changes the pictures: a folder of another version is then refused
+VERSION = 1  # raise it when a change here changes the pictures: folders of another version are then refused
 PARTS = ("train", "val")
 KINDS = ("man-made", "natural")
 
-# Pictures are drawn in whole blocks with one generator each: fast, and yet a shorter request is a prefix of a longer one.
+# Pictures are drawn in whole blocks, one generator each: fast, and a short request is a prefix of a long one.
 BLOCK = 50
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
 
 
 def class_names(count: int) -> tuple[str, ...]:
@@ -44,15 +45,17 @@ def class_names(count: int) -> tuple[str, ...]:
     return tuple(sorted(f"{kind}-{number:02d}" for kind in KINDS for number in range(each[kind])))
 
 
-def pictures(name: str, part: str, count: int, size: int, seed: int) -> Bytes:
+def pictures(name: str, part: str, count: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
     """The first `count` pictures of class `name` in `part`: uint8 RGB, shape (count, size, size, 3).
 
-    `name` is one that `class_names` gives, `part` is "train" or "val", `size` is in pixels, `seed` is not negative.
-    Raises ValueError for another name or part.
+    `name` is one that `class_names` gives, `part` is "train" or "val", `size` is the side in pixels, `seed` is
+    not negative. Raises ValueError for another name, part or seed.
     """
     kind, _, number = name.rpartition("-")
     if kind not in KINDS or not number.isdecimal():
         raise ValueError(f"no built-in class {name!r}: the names are man-made-00, natural-00, ...")
+    if part not in PARTS:
+        raise ValueError(f"no part {part!r}: the parts are train and val")
     draw = {"man-made": _contours, "natural": _fractals}[kind]
     made = np.empty((count, size, size, 3), np.uint8)
     for start in range(0, count, BLOCK):
@@ -74,9 +77,10 @@ def write(
 ) -> None:
     """Write the built-in pictures as an ImageFolder tree: root/train/<class>/0000.png, root/val/<class>/0000.png.
 
-    `train` and `val` count the pictures of each class, `size` is their side in pixels; `progress` is called with the
-    number of pictures just written. The tree appears at `root` whole or not at all. Where it stands already, made with
-    the same arguments, nothing is done. Raises TransferError if `root` holds anything else.
+    `train` and `val` count the pictures of each class, `size` is their side in pixels; `progress` is called
+    after each class with the number of pictures just written. The tree appears at `root` whole or not at all.
+    Where it stands already, made with the same arguments, nothing is done. Raises TransferError if `root` holds
+    anything else.
     """
     arguments = {
         "version": VERSION,
@@ -91,18 +95,18 @@ def write(
     root.parent.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{root.name}.unfinished-", dir=root.parent))
+    tree = unfinished / root.name  # a folder below, for mkdtemp's own is closed to other users
     try:
-        for part, count in (("train", train), ("val", val)):
+        for part, count in zip(PARTS, (train, val), strict=True):
             for name in class_names(classes):
-                folder = unfinished / part / name
+                folder = tree / part / name
                 folder.mkdir(parents=True)
                 for i, pixels in enumerate(pictures(name, part, count, size, seed)):
                     Image.fromarray(pixels).save(folder / f"{i:04d}.png", compress_level=1)
                 progress(count)
-        (unfinished / "formula.json").write_text(json.dumps(arguments) + "\n", encoding="utf-8")
-        unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+        (tree / "formula.json").write_text(json.dumps(arguments) + "\n", encoding="utf-8")
         try:
-            os.replace(unfinished, root)
+            os.replace(tree, root)
         except OSError:
             # Another process may have put the same pictures there meanwhile; anything else is an error.
             if not _stands(root, arguments):
@@ -116,19 +120,16 @@ def _stands(root: Path, arguments: dict[str, int]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / "formula.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = dict(json.loads((root / "formula.json").read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        raise TransferError(f"{root} is not a folder of built-in pictures; name another folder") from None
+    wrong = [
+        f"{key} {found.get(key)}, not {value}" for key, value in arguments.items() if found.get(key) != value
+    ]
+    if wrong:
+        made = "; ".join(wrong)
         raise TransferError(
-            f"{root} holds something else than built-in pictures; name another folder"
-        ) from None
-    if found != arguments:
-        wrong = ", ".join(
-            f"{key} {found.get(key)}, not {value}"
-            for key, value in arguments.items()
-            if found.get(key) != value
-        )
-        raise TransferError(
-            f"{root} holds built-in pictures made otherwise ({wrong}); delete it or name another folder"
+            f"{root} holds other built-in pictures ({made}); delete it or name another folder"
         )
     for part in PARTS:
         for name in class_names(arguments["classes"]):
@@ -145,11 +146,11 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-# --- what every picture has: a pose, colours, a ground ------------------------------------------------------------
+# --- what every picture has: a pose, colours, a ground ---
 
 
 def _pose(random: np.random.Generator, count: int) -> Floats:
-    """Matrices (count, 2, 3) from the figure's plane, where it fills [-1, 1], to the picture's, [-1, 1] too."""
+    """Matrices (count, 2, 3) from the figure's plane, where it fills [-1, 1], to the picture's [-1, 1]."""
     turn, shear = random.normal(0, 0.35, count), random.normal(0, 0.08, count)
     scale = random.uniform(0.7, 1.0, count)
     stretch = np.exp(random.normal(0, 0.06, count))
@@ -183,51 +184,53 @@ def _smooth_noise(random: np.random.Generator, count: int, cells: int, size: int
     return np.asarray(near @ random.uniform(-1, 1, (count, cells + 1, cells + 1)).astype(np.float32) @ near.T)
 
 
-def _on_ground(figure: Floats, cover: Floats, random: np.random.Generator) -> Bytes:
-    """Lay figures (count, size, size, 3) by their cover in [0, 1] on a ground of their own; grain over all."""
+def _on_ground(figure: Floats, cover: Floats, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Lay figures (count, size, size, 3) by their cover in [0, 1] on grounds of their own; grain over all."""
     count, size = cover.shape[:2]
-    bumps = sum(
-        _smooth_noise(random, count, cells, size) / rank for rank, cells in ((1, 2), (1.5, 5), (2, 11))
-    )
+    octaves = ((2, 1.0), (5, 0.67), (11, 0.5))
+    bumps = sum(_smooth_noise(random, count, cells, size) * height for cells, height in octaves)
     wave = random.normal(0, 9, (2, count, 1, 1)).astype(np.float32)
     at = np.linspace(-1, 1, size, dtype=np.float32)
-    stripes = np.sin(wave[0] * at[:, None] + wave[1] * at) * random.uniform(0, 0.7, (count, 1, 1)).astype(
-        np.float32
-    )
+    stripes = np.sin(wave[0] * at[:, None] + wave[1] * at)
+    stripes *= random.uniform(0, 0.7, (count, 1, 1)).astype(np.float32)
     blend = np.clip(0.5 + 0.4 * (bumps + stripes), 0, 1)[..., None]
+    # Two neighbouring hues, the first darker; figures are brighter than most grounds, and a net learns sooner.
     hue = random.random((count, 1)) + random.normal(0, 0.12, (count, 2))
-    ends = _rgb(
-        hue, random.uniform(0.1, 0.8, (count, 2)), random.uniform([0.05, 0.2], [0.3, 0.6], (count, 2))
+    saturation, value = (
+        random.uniform(0.1, 0.8, (count, 2)),
+        random.uniform([0.05, 0.2], [0.3, 0.6], (count, 2)),
     )
+    ends = _rgb(hue, saturation, value)
     picture = ends[:, None, None, 0] * (1 - blend) + ends[:, None, None, 1] * blend
     picture += cover[..., None] * (figure - picture)
-    grain = random.normal(0, 1, (count, size, size)).astype(np.float32)
+    grain = random.standard_normal((count, size, size), np.float32)
     picture += (grain * random.uniform(0.01, 0.04, (count, 1, 1)).astype(np.float32))[..., None]
     return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5, np.uint8)
 
 
-# --- natural: iterated-function systems ---------------------------------------------------------------------------
+# --- natural: iterated-function systems ---
 
 
 class System(NamedTuple):
-    """Contracting maps x -> turn(left) stretch turn(right) x + shift; arrays open with (maps,) or (count, maps).
+    """Maps x -> turn(left) stretch turn(right) x + shift; arrays open with (maps,) or (count, maps).
 
-    Given by singular values (Anderson and Farrell, WACV 2022) and not by free matrices as in FractalDB: a system that is
-    shaken still contracts if its `stretch` stays below 1.
+    Given by singular values (Anderson and Farrell, WACV 2022) and not by free matrices as in FractalDB: shaken,
+    it still contracts as long as its `stretch` stays below 1.
     """
 
-    left: np.ndarray[Any, Any]  # angle
-    right: np.ndarray[Any, Any]  # angle
-    stretch: np.ndarray[Any, Any]  # (..., 2), the second with either sign: negative mirrors
-    shift: np.ndarray[Any, Any]  # (..., 2)
+    left: Array  # angle
+    right: Array  # angle
+    stretch: Array  # (..., 2), the second with either sign: negative mirrors
+    shift: Array  # (..., 2)
 
 
 MAPS = (2, 3, 4, 3)  # maps of a system, by class number
+WALKERS = 64  # points that walk at once over each attractor
 
 
 @functools.cache
 def _system(number: int) -> System:
-    """The system of natural class `number`: the first drawn whose attractor is neither dust, a line nor a blot."""
+    """The system of natural class `number`: the first drawn that is neither dust nor line nor blot."""
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence((1, number))))
     maps, cells = MAPS[number % len(MAPS)], 24
     while True:
@@ -246,35 +249,31 @@ def _system(number: int) -> System:
             return System(*(field[good[0]] for field in drawn))
 
 
-def _chaos_game(
-    system: System, steps: int, random: np.random.Generator
-) -> tuple[Floats, np.ndarray[Any, Any]]:
-    """Points (2, count, n) on the attractors of `count` systems, each in the box [-1, 1], and their last map (count, n)."""
+def _rotation(angle: Array) -> Array:
+    """Matrices (..., 2, 2) that turn by angles (...)."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([cos, -sin, sin, cos], -1).reshape(*angle.shape, 2, 2)
+
+
+def _chaos_game(system: System, steps: int, random: np.random.Generator) -> tuple[Floats, Array]:
+    """Points on the attractors of `count` systems, each fitted into [-1, 1], and the maps that they came by.
+
+    Shapes (2, count, steps * WALKERS) and (count, steps * WALKERS).
+    """
     count, maps = system.left.shape
-    walkers, settle = 64, 12
-    cos, sin = np.cos(system.left), np.sin(system.left)
-    cos2, sin2 = np.cos(system.right), np.sin(system.right)
-    s, t = system.stretch[..., 0], system.stretch[..., 1]
-    coefficients = np.stack(
-        [
-            cos * s * cos2 - sin * t * sin2,
-            -cos * s * sin2 - sin * t * cos2,
-            system.shift[..., 0],
-            sin * s * cos2 + cos * t * sin2,
-            -sin * s * sin2 + cos * t * cos2,
-            system.shift[..., 1],
-        ]
-    ).astype(np.float32)
+    settle = 12  # steps until a point is on the attractor, to the eye
+    matrices = (_rotation(system.left) * system.stretch[..., None, :]) @ _rotation(system.right)
+    table = np.concatenate([matrices, system.shift[..., None]], -1).reshape(-1, 6).T.astype(np.float32)
     # A map is taken as often as its image is large (FractalDB), but never almost never.
-    weight = np.abs(s * t) + 0.03
+    weight = np.abs(system.stretch.prod(-1)) + 0.03
     limits = np.cumsum(weight / weight.sum(-1, keepdims=True), -1)[:, :-1].astype(np.float32)
-    chance = random.random((settle + steps, count, walkers), np.float32)
+    chance = random.random((settle + steps, count, WALKERS), np.float32)
     chosen = (chance[..., None] > limits[:, None]).sum(-1)
-    flat = (coefficients.reshape(6, -1), chosen + (np.arange(count) * maps)[:, None])
-    x = y = np.zeros((count, walkers), np.float32)
-    points = np.empty((steps, 2, count, walkers), np.float32)
+    rows = chosen + (np.arange(count) * maps)[:, None]
+    x = y = np.zeros((count, WALKERS), np.float32)
+    points = np.empty((steps, 2, count, WALKERS), np.float32)
     for step in range(-settle, steps):
-        a, b, c, d, e, f = flat[0].take(flat[1][settle + step], 1)
+        a, b, c, d, e, f = table.take(rows[settle + step], 1)
         x, y = a * x + b * y + c, d * x + e * y + f
         if step >= 0:
             points[step] = x, y
@@ -294,16 +293,17 @@ def _fractals(number: int, pose: Floats, size: int, random: np.random.Generator)
         np.clip(mean.stretch * np.exp(random.normal(0, 0.06, (count, maps, 2))), -0.9, 0.9),
         mean.shift + random.normal(0, 0.06, (count, maps, 2)),
     )
-    points, last = _chaos_game(shaken, -(-2 * size * size // 64), random)
+    points, last = _chaos_game(shaken, -(-2 * size * size // WALKERS), random)
     fine = 2 * size  # counted on a grid of half pixels and summed: soft edges
     x, y = (pose[:, i, :1] * points[0] + pose[:, i, 1:2] * points[1] + pose[:, i, 2:] for i in range(2))
     column, row = ((axis + 1) * (fine / 2) for axis in (x, y))
     inside = (column >= 0) & (column < fine) & (row >= 0) & (row < fine)
-    at = ((np.arange(count)[:, None] * maps + last) * fine + row.astype(np.int64)) * fine + column.astype(
-        np.int64
-    )
+    layer = np.arange(count)[:, None] * maps + last  # one for each map of each picture: a map has a colour
+    at = (layer * fine + row.astype(np.int64)) * fine + column.astype(np.int64)
     counts = np.bincount(at[inside], minlength=count * maps * fine * fine).astype(np.float32)
-    density = counts.reshape(count, maps, size, 2, size, 2).sum((3, 5))
+    quarters = counts.reshape(count, maps, size, 2, size, 2)
+    density = quarters[:, :, :, 0, :, 0] + quarters[:, :, :, 0, :, 1]
+    density += quarters[:, :, :, 1, :, 0] + quarters[:, :, :, 1, :, 1]  # much faster than .sum((3, 5))
     total = density.sum(1)
     colours = _colours(random, count, maps)
     figure = (density.reshape(count, maps, -1).transpose(0, 2, 1) @ colours).reshape(count, size, size, 3)
@@ -311,7 +311,7 @@ def _fractals(number: int, pose: Floats, size: int, random: np.random.Generator)
     return figure, 1 - np.exp(-0.7 * total)
 
 
-# --- man-made: nested radial contours -----------------------------------------------------------------------------
+# --- man-made: nested radial contours ---
 
 
 class Contour(NamedTuple):
@@ -330,7 +330,7 @@ class Contour(NamedTuple):
 def _contour(number: int) -> Contour:
     """The contour of man-made class `number`.
 
-    Corners go round; the rest is a walk by irrational steps (Roberts' R-sequence) and no draw, so that classes lie apart.
+    Corners go round; the rest is no draw but a walk by irrational steps (Roberts' R-sequence): far apart.
     """
     fields, root = 7, 1.0
     for _ in range(40):
@@ -385,7 +385,7 @@ def _contours(number: int, pose: Floats, size: int, random: np.random.Generator)
         along = turned - side * step
         length = np.sqrt(r * r + r2 * r2 - 2 * r * r2 * np.cos(step))
         scale = ratio**ring
-        # Signed distance to the side's line, positive inside: no root is sought and edges are soft at any size.
+        # Signed distance to the side's line, positive inside: soft edges at any size without supersampling.
         inner = distance / scale
         depth_in = (r * r2 * np.sin(step) - inner * (r * np.sin(step - along) + r2 * np.sin(along))) / length
         paint = np.clip(depth_in * scale * pixel + 0.5, 0, 1)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from transfercli.pictures.decode import decode, decode_many
+from transfercli.pictures.packing import read_rows
+from transfercli.pictures.store import Store
 from transfercli.randomness import generator
 from transfercli.recipe import Pictures
 from transfercli.threads import pool
@@ -34,29 +36,43 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The training or validation pictures of one half: files in class order, with their labels 0..k-1."""
+    """The training or validation pictures of one half: files in class order, with their labels 0..k-1.
+
+    Where `root` is a packed store, `store` is that store, open, and the pictures are rows of it.
+    """
 
     root: Path
     paths: tuple[str, ...]
     labels: tuple[int, ...]
+    store: Store | None = None
 
     @classmethod
-    def of(cls, root: Path, part: dict[str, tuple[str, ...]], classes: Sequence[str]) -> "Part":
+    def of(cls, root: Path, part: dict[str, tuple[str, ...]], classes: Sequence[str], store: Store | None = None) -> "Part":
         pairs = [(path, label) for label, name in enumerate(classes) for path in part[name]]
-        return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs))
+        return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs), store)
 
 
 class Source:
-    """Pictures at the recipe's size, (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for."""
+    """Pictures at the recipe's size, (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for.
+
+    Raw pixels of a packed store are read instead, and are the same numbers; its JPEGs are decoded, which is soon done.
+    """
 
     def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int):
         self.part, self.pictures, self.device = part, pictures, device
         self.labels = torch.tensor(part.labels)
         self.pool = pool(threads)
+        self.rows: list[int] = []  # of the store
+        if part.store is not None:
+            part.store.check(pictures.size, pictures.fit)
+            self.rows = part.store.rows(part.paths)
         self.kept: Tensor | None = None
         size = len(part.paths) * pictures.size**2 * 3
         if size <= MEMORY_SHARE * psutil.virtual_memory().available:
-            kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
+            if part.store is not None:
+                kept = read_rows(part.store, self.rows, self.pool)
+            else:
+                kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
             on_device = device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
             self.kept = kept.to(device) if on_device else kept
 
@@ -73,6 +89,10 @@ class Source:
         return rows.to(self.device), torch.arange(len(index), device=self.device)
 
     def _decode(self, index: Tensor) -> Tensor:
+        if self.part.store is not None:
+            rows = [self.rows[i] for i in index.tolist()]
+            return read_rows(self.part.store, rows, self.pool, pinned=self.device.type == "cuda")
+
         def one(i: int) -> Tensor:
             path = os.path.join(self.part.root, self.part.paths[i])
             return decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0)

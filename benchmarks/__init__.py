@@ -1,0 +1,1 @@
+"""Measurements of what `transfer` promises about speed and memory: see README.md."""

@@ -1,0 +1,97 @@
+"""Pictures and studies to measure with."""
+
+import importlib.util
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from transfercli import recipe as recipes
+from transfercli import yamltext
+from transfercli.cli import COMMANDS
+from transfercli.indexing import make_halves, pictures_of, select
+from transfercli.pictures.folder import ENDINGS, scan
+from transfercli.pictures.stream import Part
+from transfercli.plan import Network, transfers
+from transfercli.recipe import Recipe
+from transfercli.study import Halves, Study
+
+SPLIT, SEED, TARGET = "random-0", 0, "B"
+TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")
+
+
+def sweep_networks() -> list[Network]:
+    """The 28 networks: n = 1..7 × four treatments, target B."""
+    return transfers([SPLIT], [SEED], [TARGET], range(1, recipes.LAYER_COUNT), TREATMENTS)
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe with so many steps, its networks measured at the first and the last."""
+    changes: dict[str, Any] = {
+        "training": {"steps": steps, "epochs": None},
+        "evaluation": {"every": steps, "times": None},
+        "splits": [SPLIT],
+        "targets": [TARGET],
+        "seeds": [SEED],
+    }
+    return recipes.validate(yamltext.merge(recipe.model_dump(mode="json"), changes), recipe.name)
+
+
+def new_study(root: Path, recipe: Recipe, pictures: Path) -> tuple[Study, Halves]:
+    """What `transfer split` makes, without its check of every picture."""
+    study, whole = Study(root), scan(pictures)
+    halves = make_halves(study, select(whole, recipe.pictures), SPLIT, (), whole)
+    study.write_recipe(recipe)
+    study.write_halves(halves)
+    return study, halves
+
+
+def training_part(study: Study, halves: Halves, recipe: Recipe) -> Part:
+    """The training pictures of the target half."""
+    folder = pictures_of(study, halves, recipe.pictures)
+    return Part.of(folder.root, folder.train, halves.split.classes(TARGET))
+
+
+def files_of(samples: Path) -> dict[str, list[Path]]:
+    """The pictures of a folder with a folder per class."""
+    classes = {
+        folder.name: sorted(file for file in folder.iterdir() if file.name.lower().endswith(ENDINGS))
+        for folder in sorted(samples.iterdir())
+        if folder.is_dir()
+    }
+    return {name: files for name, files in classes.items() if files}
+
+
+def repeated(samples: Path, into: Path, classes: int | None, train: int, val: int) -> Path:
+    """A folder with train/ and val/ of so many pictures per class: links to the samples, each as often as needed."""
+    for name, files in itertools.islice(files_of(samples).items(), classes):
+        for part, count in (("train", train), ("val", val)):
+            folder = into / part / name
+            folder.mkdir(parents=True)
+            for number, file in zip(range(count), itertools.cycle(files), strict=False):
+                (folder / f"{number:06}-{file.name}").symlink_to(file.resolve())
+    return into
+
+
+def per_class(samples: Path, recipe: Recipe, steps: int) -> tuple[int, int]:
+    """How many classes, and training pictures of each, make one epoch of the target half last so many steps."""
+    classes = min(len(files_of(samples)), recipe.pictures.classes or len(files_of(samples)))
+    return classes, -(-steps * recipe.training.batch // (classes // 2))
+
+
+def can_pack() -> bool:
+    """Whether the packed store can be measured; says so where not."""
+    if "pack" in COMMANDS and importlib.util.find_spec("pyarrow"):
+        return True
+    click.echo("The packed store is left out: it needs `transfer pack` and pyarrow.", err=True)
+    return False
+
+
+def pack(pictures: Path, out: Path, recipe: Recipe, encoding: str) -> None:
+    """`transfer pack`, whose time counts nowhere: it is done once for all studies."""
+    size, fit = str(recipe.pictures.size), recipe.pictures.fit
+    words = ["pack", str(pictures), "--out", str(out), "--size", size, "--fit", fit, "--encoding", encoding]
+    subprocess.run([sys.executable, "-m", "transfercli", *words], check=True)

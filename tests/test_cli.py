@@ -1,0 +1,435 @@
+"""Commands, typed as a person types them: what they print, what they leave in the folder, what they say comes next."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
+
+from transfercli import recipe as recipes
+from transfercli.cli import progress, show
+from transfercli.pictures import formula
+from transfercli.plan import bases, transfers
+from transfercli.study import Study
+
+Transfer = Callable[..., Said]
+BUILTIN = {"builtin": {"classes": CLASSES, "train": TRAIN, "val": VAL}}
+HALF = f"{CLASSES // 2} classes, {CLASSES // 2 * TRAIN} training and {CLASSES // 2 * VAL} validation pictures"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """A recipe file with built-in pictures: a few steps of five networks a target."""
+    made = tiny_recipe({"pictures": BUILTIN, "training": {"steps": 2}})
+    made = made.model_copy(update={"targets": ("B",), "layers": (1, 7), "treatments": ("AnB", "RnB")})
+    (tmp_path / "tiny.yaml").write_text(recipes.dump(made))
+    return "tiny.yaml"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of pictures that a person brings."""
+    formula.write(tmp_path / "pictures", CLASSES, TRAIN, VAL, SIZE, seed=1)
+    return Path("pictures")
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and "pictures" not in path.parts)
+
+
+def lines(text: str) -> list[str]:
+    """A command's lines, numbers with three decimals as 0.5 (they are tested elsewhere) and columns one space apart."""
+    return [re.sub(r" +", " ", re.sub(r"\d\.\d{3}\*?", "0.5", line)).strip() for line in text.splitlines()]
+
+
+# -- the four commands
+
+
+def test_the_four_commands_one_after_another(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    """In an empty folder, without saying where the study is: each says what it made and what comes next."""
+    said = transfer("split", "--recipe", recipe)
+    assert said.out.splitlines() == [
+        f"random-0 A: {HALF}",
+        f"random-0 B: {HALF}",
+        "Split: results/study/random-0/split.json",
+        "Recipe: results/study/recipe.yaml (tiny)",
+        "Next: transfer train-base",
+    ]
+    assert (said.code, said.err) == (0, "")
+
+    said = transfer("train-base", "--device", "cpu")
+    first, *table, made, following = said.out.splitlines()
+    assert first == "split     seed  network  top-1  top-5   loss  status"
+    assert [line.split()[:3] for line in table] == [["random-0", "0", "baseA"], ["random-0", "0", "baseB"]]
+    assert (made, following) == ("Table: results/study/results.csv", "Next: transfer sweep --layers 1-7")
+    assert re.match(r"2 of 2 networks to train, on cpu.* in float32\n", said.err)
+
+    said = transfer("sweep", "--layers", "1-7", "--treatments", "AnB,RnB", "--device", "cpu")
+    assert lines(said.out)[:9] == [
+        "",
+        "random-0, target A: top-1 accuracy (chance 0.5)",
+        "n=0",
+        "baseA 0.5",
+        "",
+        "random-0, target B: top-1 accuracy (chance 0.5)",
+        "n=0 n=1 n=2 n=3 n=4 n=5 n=6 n=7",
+        "baseB 0.5",
+        "AnB 0.5 0.5 0.5 0.5 0.5 0.5 0.5",
+    ]
+    assert said.out.splitlines()[-2:] == ["Table: results/study/results.csv", "Next: transfer plot"]
+    assert len(pandas.read_csv(tmp_path / "results/study/results.csv")) == 2 + 2 * 7
+
+    said = transfer("plot")
+    figures = [line.removeprefix("Figure: ").removesuffix(" (and .svg)") for line in said.out.splitlines()[:-1]]
+    assert "results/study/figures/accuracy-vs-layer.png" in figures
+    for figure in figures:
+        assert (tmp_path / figure).stat().st_size and (tmp_path / figure).with_suffix(".svg").stat().st_size
+    assert said.out.splitlines()[-1] == "Next: transfer plot --paper"
+
+
+def test_run_is_the_four_commands_and_goes_on_where_it_was(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    said = transfer("run", recipe, "--study", "mine", "--device", "cpu")
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == "Next: transfer plot --paper --study mine"
+    rows = sorted((tmp_path / "mine").glob("random-0/*/row.json"))
+    assert [row.parent.name for row in rows] == ["A1B", "A7B", "R1B", "R7B", "baseA", "baseB"]
+
+    shutil.rmtree(rows[0].parent)
+    before = {row: row.stat().st_mtime_ns for row in rows[1:]}
+    said = transfer("run", recipe, "--study", "mine", "--device", "cpu")
+    assert said.err.count("0 of 2 networks to train") == 1 and said.err.count("1 of 4 networks to train") == 1
+    assert {row: row.stat().st_mtime_ns for row in rows[1:]} == before
+    assert rows[0].exists()
+
+
+def test_run_takes_pictures_that_a_person_brings(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
+    made = tiny_recipe({"training": {"steps": 1}}).model_copy(update={"layers": (4,), "treatments": ("BnB+",)})
+    (tmp_path / "plain.yaml").write_text(recipes.dump(made))
+    assert transfer("run", "plain.yaml", pictures, "--study", "mine", "--device", "cpu").code == 0
+    values = json.loads((tmp_path / "mine/random-0/split.json").read_text())
+    assert values["folder"] == str(tmp_path / "pictures")
+    assert values["A"]["train"] == values["B"]["train"] == CLASSES // 2 * TRAIN
+    assert sorted((*values["A"]["classes"], *values["B"]["classes"])) == list(formula.class_names(CLASSES))
+
+
+def test_a_smoke_run_has_a_folder_of_its_own(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    said = transfer("split", "--recipe", recipe, "--smoke")
+    assert said.out.splitlines()[-1] == "Next: transfer train-base --smoke"
+    said = transfer("train-base", "--smoke")
+    assert said.out.splitlines()[-1] == "Next: transfer sweep --layers 1-7 --smoke"
+    said = transfer("sweep", "--layers", "7", "--smoke")
+    assert said.out.splitlines()[-2:] == [
+        "A smoke run only shows that everything works; its numbers mean nothing.",
+        "Next: transfer plot --smoke",
+    ]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["study-smoke"]
+    assert transfer("status", "--study", "results/study-smoke", "--smoke").code == 0  # not study-smoke-smoke
+
+
+@pytest.mark.slow
+def test_the_smoke_demo_ends_in_less_than_30_seconds(tmp_path: Path) -> None:
+    """All of it, the import of torch too, in an empty folder."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "transfercli", "demo", "--smoke", "--study", "X"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X-smoke"]
+    assert len(pandas.read_csv(tmp_path / "X-smoke/results.csv")) == 2 + 28 + 7
+    assert done.stdout.splitlines()[-1] == "Next: transfer plot --paper --study X-smoke"
+
+
+def test_the_study_may_be_named_by_the_environment(
+    transfer: Transfer, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFER_STUDY", "from environment")
+    assert transfer("split", "--recipe", recipe).out.splitlines()[-1] == "Next: transfer train-base"
+    assert (tmp_path / "from environment/recipe.yaml").exists()
+    said = transfer("split", "--recipe", recipe, "--study", "a flag's")
+    assert said.out.splitlines()[-1] == """Next: transfer train-base --study 'a flag'"'"'s'"""
+    assert (tmp_path / "a flag's/recipe.yaml").exists()
+
+
+# -- split
+
+
+def test_a_split_by_seed_adds_to_those_there_are(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    transfer("split", "--recipe", recipe)
+    said = transfer("split", "--seed", "3")
+    assert said.out.splitlines()[:3] == [f"random-3 A: {HALF}", f"random-3 B: {HALF}", "Split: results/study/random-3/split.json"]
+    assert transfer("split", "--method", "random").out.startswith("random-0 A")
+    assert transfer("split", "--method", "man-made-natural").out.startswith("man-made-natural A")
+    study = Study(tmp_path / "results/study")
+    assert study.split_names() == ["man-made-natural", "random-0", "random-3"]
+    assert study.halves("random-0").split != study.halves("random-3").split
+    assert all(name.startswith("natural-") for name in study.halves("man-made-natural").split.A)
+
+
+@pytest.mark.parametrize("most", [CLASSES, 5])
+def test_a_split_by_file(transfer: Transfer, recipe: str, pictures: Path, tmp_path: Path, most: int) -> None:
+    """The file lists all classes of the pictures, also where the recipe takes only some: these come from both halves."""
+    names = formula.class_names(CLASSES)
+    halves = {name: "B" if index < 3 else "A" for index, name in enumerate(names)}
+    text = "".join(f"{name},{half}\n" for name, half in halves.items())
+    (tmp_path / "mine.csv").write_text("class,half\n" + text)
+    said = transfer("split", pictures, "--method", "mine.csv", "--recipe", recipe, "--set", f"pictures.classes={most}")
+    assert said.code == 0, said.err
+    values = json.loads((tmp_path / "results/study/mine/split.json").read_text())
+    assert (len(values["A"]["classes"]), len(values["B"]["classes"])) == ((5, 3) if most == CLASSES else (2, 3))
+    assert all(halves[name] == half for half in "AB" for name in values[half]["classes"])
+    assert values["method"] == "mine.csv" and values["seed"] is None
+    said = transfer("train-base", "--device", "cpu")
+    assert said.code == 0, said.err
+
+
+def test_pictures_that_moved_are_found_again_by_a_new_split(
+    transfer: Transfer, recipe: str, pictures: Path, tmp_path: Path
+) -> None:
+    transfer("split", pictures, "--recipe", recipe)
+    transfer("train-base", "--device", "cpu")
+    pictures.rename("elsewhere")
+    said = transfer("sweep", "--device", "cpu")
+    assert (said.code, said.err.splitlines()[-1]) == (
+        1,
+        f"Error: the pictures of split random-0 are no longer in {tmp_path}/pictures; "
+        "put them back, or say where they are now: transfer split DIR --study results/study",
+    )
+    assert transfer("split", "elsewhere").code == 0
+    assert transfer("sweep", "--device", "cpu").code == 0
+
+
+def test_builtin_pictures_that_were_removed_are_made_again(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    transfer("split", "--recipe", recipe)
+    digest = Study(tmp_path / "results/study").halves("random-0").digest
+    shutil.rmtree(tmp_path / "results/study/pictures")
+    assert transfer("split").code == 0
+    assert Study(tmp_path / "results/study").halves("random-0").digest == digest
+    assert (tmp_path / "results/study/pictures/train").is_dir()
+
+
+def test_before_anything_is_trained_another_recipe_may_take_over(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    transfer("split", "--recipe", recipe)
+    assert transfer("split", "--recipe", recipe, "--set", "pictures.mirror=false").code == 0
+    assert transfer("train-base", "--set", "training.steps=3", "--device", "cpu").code == 0
+    settled = Study(tmp_path / "results/study").recipe()
+    assert (settled.pictures.mirror, settled.training.steps) == (False, 3)
+    assert {row["step"] for row in Study(tmp_path / "results/study").rows()} == {3}
+
+
+def test_without_a_recipe_the_pictures_choose_it(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
+    from transfercli.cli.split import _default_recipe
+    from transfercli.pictures.folder import PictureFolder, scan
+
+    thousand = {f"n{number:08d}": ("a",) for number in range(1000)}
+    assert _default_recipe(None) == "demo"
+    assert _default_recipe(scan(tmp_path / "pictures")) == "tiny-imagenet"
+    assert _default_recipe(PictureFolder(Path(), thousand, thousand)) == "imagenet-fast"
+    assert transfer("split", pictures).out.splitlines()[-2] == "Recipe: results/study/recipe.yaml (tiny-imagenet)"
+
+
+# -- sweep
+
+
+def test_a_sweep_takes_layers_treatments_and_targets(transfer: Transfer, study: Study) -> None:
+    words = ("--layers", "2,6-7", "--treatments", "AnB+,BnB", "--targets", "A,B", "--device", "cpu", "--bank-size", "2")
+    assert transfer("sweep", *words, "--study", "study").code == 0
+    names = {row["network"] for row in study.rows()} - {"baseA", "baseB"}
+    assert names == {
+        f"{source}{n}{target}" for n in (2, 6, 7) for source, target in (("A", "A"), ("B", "B"), ("B", "A+"), ("A", "B+"))
+    }
+
+
+# -- what is there
+
+
+def test_status_shows_what_is_done_running_and_to_do(transfer: Transfer, study: Study) -> None:
+    recipe = study.recipe().model_copy(update={"targets": ("B",), "layers": (1, 2), "treatments": ("AnB", "RnB")})
+    study.write_recipe(recipe)
+    row = study.root / "random-0/baseA/row.json"
+    row.write_text(json.dumps({**json.loads(row.read_text()), "status": "did not learn"}))
+    row = study.root / "random-0/baseB/row.json"
+    row.write_text(json.dumps({**json.loads(row.read_text()), "status": "done"}))
+    planned = transfers(["random-0"], [0], "B", [1, 2], ["AnB", "RnB"])
+    with study.held(planned[:2]):
+        said = transfer("status", "--study", "study")
+    assert said.out.splitlines()[:7] == [
+        "split     seed  target  treatment     n=0  n=1  n=2",
+        "random-0     0  A       base       failed",
+        "random-0     0  B       base         done",
+        "random-0     0  B       AnB                now  now",
+        "random-0     0  B       RnB                  -    -",
+        "",
+        "2 of 6 networks are done (1 failed: they did not learn, or diverged), 2 running (now), 2 to do (-)",
+    ]
+    assert re.fullmatch(r"Process \d+ has been at work since [-0-9]+ [:0-9]+[-+:0-9]*", said.out.splitlines()[7])
+
+    assert transfer("status", "--study", "study").out.splitlines()[-2:] == [
+        "2 of 6 networks are done (1 failed: they did not learn, or diverged), 0 running (now), 4 to do (-)",
+        "Next: transfer sweep --study study",
+    ]
+    shutil.rmtree(row.parent)
+    assert transfer("status", "--study", "study").out.splitlines()[-1] == "Next: transfer train-base --study study"
+
+
+def test_status_of_a_study_that_is_done(transfer: Transfer, study: Study) -> None:
+    study.write_recipe(study.recipe().model_copy(update={"targets": ("B",), "layers": (7,), "treatments": ("RnB",)}))
+    transfer("sweep", "--study", "study", "--device", "cpu")
+    said = transfer("status", "--study", "study")
+    assert re.match(r"3 of 3 networks are done.*, 0 running \(now\), 0 to do \(-\)", said.out.splitlines()[-2])
+    assert said.out.splitlines()[-1] == "Next: transfer plot --study study"
+
+
+def test_the_table_averages_seeds_and_marks_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    def row(network: str, treatment: str, layer: int, seed: int, top1: float | None, status: str = "done") -> dict:
+        about = {"split": "s", "seed": seed, "network": network, "treatment": treatment, "target": "B", "layer": layer}
+        return {**about, "top1": top1, "status": status, "classes": 4}
+
+    table = pandas.DataFrame(
+        [
+            *(row("baseB", "base", 0, seed, 0.5 + seed / 10) for seed in (0, 1)),
+            row("A1B", "AnB", 1, 0, 0.4),
+            row("A1B", "AnB", 1, 1, 0.25, "did not learn"),
+            row("A2B", "AnB", 2, 0, None, "diverged at step 3"),
+            *(row(f"R{n}B", "RnB", n, 0, 0.25, "did not learn") for n in range(1, 10)),
+        ]
+    )
+    show.results(table[table["treatment"] != "RnB"])
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "s, target B: top-1 accuracy (chance 0.250), mean of 2 seeds",
+        "         n=0     n=1  n=2",
+        "baseB  0.550",
+        "AnB           0.400*   –*",
+        "* s, did not learn: A1B",
+        "* s, diverged at step 3: A2B",
+        "",
+    ]
+    show.results(table)
+    assert "* s, did not learn: A1B R1B R2B R3B R4B R5B R6B R7B and 2 more (results.csv names them)\n" in capsys.readouterr().out
+
+
+def test_a_network_without_a_loss_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show.networks(
+        [{"split": "s", "seed": 0, "network": "baseB", "top1": 0.25, "top5": 1.0, "loss": None, "status": "diverged at step 3"}]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "split  seed  network  top-1  top-5  loss  status",
+        "s         0  baseB    0.250  1.000     –  diverged at step 3",
+    ]
+
+
+# -- recipes, layers, plot
+
+
+def test_recipes_are_listed_shown_and_copied(transfer: Transfer, tmp_path: Path) -> None:
+    listed = transfer("recipes")
+    assert listed == transfer("recipes", "list")
+    assert [line.split()[0] for line in listed.out.splitlines()[1:-2]] == recipes.names()
+    assert listed.out.splitlines()[-1] == "Next: transfer recipes show NAME"
+    for name in recipes.names():
+        assert f"{recipes.find(name).about}\n" in listed.out
+        assert transfer("recipes", "show", name).out == recipes.text(name)
+
+    assert transfer("recipes", "copy", "demo").out == "Recipe: demo.yaml\nNext: change it, then: transfer run demo.yaml\n"
+    said = transfer("recipes", "copy", "tiny-imagenet", "sub/mine.yaml")
+    assert said.out == "Recipe: sub/mine.yaml\nNext: change it, then: transfer run sub/mine.yaml DIR\n"
+    assert (tmp_path / "sub/mine.yaml").read_text() == recipes.text("tiny-imagenet")
+    assert transfer("recipes", "copy", "sub/mine.yaml").out.startswith("Recipe: mine.yaml\n")
+    assert files(tmp_path) == ["demo.yaml", "mine.yaml", "sub/mine.yaml"]
+
+
+def test_layers_are_counted_as_the_paper_counts_them(transfer: Transfer) -> None:
+    said = transfer("layers", "yosinski2014")
+    table = said.out.splitlines()
+    assert table[0] == "yosinski2014: caffenet, pictures of 227×227, 500 classes in a half"
+    assert [line.split()[:2] for line in table[3:11]] == [[str(n), f"{'conv' if n < 6 else 'fc'}{n}"] for n in range(1, 9)]
+    assert table[11].split() == ["all", "60,965,224", "724,406,816"]  # as Caffe counts bvlc_reference_caffenet
+
+
+@pytest.mark.parametrize(("words", "classes"), [((), 10), (("--classes", "7"), 7), (("--set", "pictures.builtin.classes=6"), 3)])
+def test_layers_of_a_half_as_the_recipe_or_the_flag_says(transfer: Transfer, words: tuple[str, ...], classes: int) -> None:
+    table = transfer("layers", "demo", *words).out.splitlines()
+    assert table[0] == f"demo: small, pictures of 28×28, {classes} classes in a half"
+    assert table[10].split()[:4] == ["8", "fc8", "fc8", str(classes)]
+
+
+def test_plot_draws_the_published_study_where_there_is_none(transfer: Transfer, tmp_path: Path) -> None:
+    said = transfer("plot", "--paper")
+    assert said.out.splitlines() == [
+        "No network in results/study is done: these are the published values alone.",
+        "Figure: results/paper-2014/accuracy-vs-layer.png (and .svg)",
+        "Figure: results/paper-2014/drop-vs-layer.png (and .svg)",
+    ]
+    assert files(tmp_path) == [
+        f"results/paper-2014/{figure}.{kind}" for figure in ("accuracy-vs-layer", "drop-vs-layer") for kind in ("png", "svg")
+    ]
+
+
+def test_plot_draws_where_it_is_told(transfer: Transfer, study: Study, tmp_path: Path) -> None:
+    said = transfer("plot", "--paper", "--study", "study", "--out", "here")
+    assert said.out.splitlines()[0] == "Figure: here/accuracy-vs-layer.png (and .svg)"
+    assert (tmp_path / "here/accuracy-vs-layer.svg").exists() and not (study.root / "figures").exists()
+
+
+# -- progress
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.counting("sweep", 10_000) as advance:
+        for second, count in ((1, 500), (20, 500), (30, 4), (50, 6), (70, 0), (7270, 72)):
+            clock[0] = second
+            advance(count)
+    assert capsys.readouterr().err.splitlines() == [
+        "sweep: 1000 of 10000, 50/s, 3:00 left",
+        "sweep: 1010 of 10000, 0.33/s, 7:29:30 left",
+        "sweep: 1010 of 10000, waiting",
+        "sweep: 1082 of 10000, 0.01/s, 247:43:20 left",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar_with_lines_above(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`say` must go through the bar: what goes around it is written into the bar's own line."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress.reporting("sweep") as reporter:
+        reporter.total(20)
+        reporter.advance(5)
+        reporter.say("random-0 A3B: did not learn")
+        reporter.advance(15)
+    said = capsys.readouterr().err
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said)
+    assert re.search(r"(\r|\n)random-0 A3B: did not learn\n", plain)
+    assert re.search(r"sweep ━+ 20/20 in 0:00", plain)
+
+
+def test_progress_of_nothing_to_do_shows_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.reporting("sweep") as reporter:
+        reporter.total(0)
+        reporter.advance(0)
+    assert capsys.readouterr().err == ""
+
+
+def test_every_planned_network_has_a_place_in_the_status_table(transfer: Transfer, split_study: Study) -> None:
+    recipe = split_study.recipe()
+    planned = bases(["random-0"], recipe.seeds) + transfers(
+        ["random-0"], recipe.seeds, recipe.targets, recipe.layers, recipe.treatments
+    )
+    body = transfer("status", "--study", "study").out.splitlines()[1:]
+    cells = [word for line in body[: body.index("")] for word in line.split()[4:]]
+    assert cells == ["-"] * len(planned)

@@ -1,0 +1,288 @@
+"""The house: help for everything, a light start, one direction of imports, recipes that say what they are, a wheel that works."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import transfercli
+from transfercli import recipe as recipes
+from transfercli.cli import cli
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "transfercli"
+
+# A module imports only what stands above it. Training, and all that needs torch, stands below the study's words and files.
+ORDER = [
+    "transfercli",
+    "errors",
+    "files",
+    "threads",
+    "paper",
+    "schedules",
+    "plan",
+    "split",
+    "yamltext",
+    "recipe",
+    "pictures",
+    "pictures.store",
+    "pictures.folder",
+    "pictures.formula",
+    "pictures.decode",
+    "pictures.packing",
+    "study",
+    "indexing",
+    "randomness",
+    "devices",
+    "networks",
+    "treatments",
+    "checkpoints",
+    "pictures.stream",
+    "bank",
+    "cost",
+    "rows",
+    "training",
+    "analysis",
+    "figures",
+    "cli.options",
+    "cli.progress",
+    "cli.show",
+    "cli.plan",
+    "cli.layers",
+    "cli.recipes",
+    "cli.plot",
+    "cli.status",
+    "cli.split",
+    "cli.pack",
+    "cli.train_base",
+    "cli.sweep",
+    "cli.run",
+    "cli",
+    "__main__",
+]
+LIGHT = ("errors", "files", "paper", "schedules", "plan", "split", "recipe", "pictures.folder", "study", "indexing")
+HEAVY = {"torch", "torchvision", "pandas", "matplotlib"}
+
+
+def commands(group: click.Group = cli, path: tuple[str, ...] = ("transfer",)) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with its words, the groups too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands())
+
+
+def parse(line: str) -> None:
+    """Read a command line as click does, without carrying it out. Raises where a word or flag is wrong."""
+    words = tuple(shlex.split(line, comments=True))
+    path = next(words[:length] for length in (3, 2) if words[:length] in COMMANDS)
+    COMMANDS[path].make_context(" ".join(path), list(words[len(path) :]))
+
+
+# -- commands
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_examples_that_work(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help and command.get_short_help_str()
+    examples = re.findall(r"^ *(transfer .*)$", command.help, re.MULTILINE)
+    assert any(example.split()[: len(path)] == list(path) for example in examples)
+    for example in examples:
+        parse(example)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_has_help(path: tuple[str, ...]) -> None:
+    for option in COMMANDS[path].params:
+        if isinstance(option, click.Option):
+            assert option.help and option.help.endswith((".", "!")), option.name
+
+
+def test_the_readme_names_every_command_and_its_command_lines_work() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in COMMANDS:
+        if len(path) == 2:
+            assert " ".join(path) in readme
+    lines = re.findall(r"^(transfer .*)$", readme, re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        parse(line)
+
+
+def test_help_of_the_program_names_the_four_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"], prog_name="transfer")
+    said = capsys.readouterr().out
+    assert re.findall(r"^ +transfer ([a-z-]+)", said, re.MULTILINE) == ["demo", "split", "train-base", "sweep", "plot"]
+    for path in COMMANDS:
+        assert len(path) > 2 or re.search(rf"^  {path[1]}  ", said, re.MULTILINE)
+
+
+# -- a light start
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after running `code`."""
+    code += "\nimport sys; print(); print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = modules_after("from transfercli.cli import main; main(['--help'])")
+    assert not loaded & (HEAVY | {"pydantic", "numpy", "PIL", "rich", "yaml"})
+
+
+def test_light_modules_load_nothing_heavy() -> None:
+    assert not modules_after("\n".join(f"import transfercli.{name}" for name in LIGHT)) & HEAVY
+
+
+def test_help_answers_in_less_than_a_third_of_a_second() -> None:
+    """Processor time, the best of three, so that a busy machine does not count."""
+
+    def seconds() -> float:
+        process = subprocess.Popen([sys.executable, "-m", "transfercli", "--help"], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        assert status == 0
+        return used.ru_utime + used.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.3
+
+
+# -- modules
+
+
+def name_of(path: Path) -> str:
+    """transfercli/pictures/folder.py -> pictures.folder"""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".") or "transfercli"
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of this package that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.partition(".")[0] == "transfercli"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            if module.partition(".")[0] == "transfercli":
+                inside = {f"{module}.{alias.name}" for alias in node.names}
+                known = {name for name in inside if name.removeprefix("transfercli.") in MODULES}
+                found |= known | ({module} if known != inside else set())
+    return {name.removeprefix("transfercli.") for name in found}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_what_stands_above_it(name: str) -> None:
+    assert name in ORDER, f"give {name} its place in ORDER"
+    above = ORDER[: ORDER.index(name)]
+    assert imported(MODULES[name]) <= set(above)
+
+
+def test_only_figures_knows_matplotlib() -> None:
+    knowing = {
+        name for name, path in MODULES.items() if re.search(r"^\s*(import|from) matplotlib", path.read_text(), re.MULTILINE)
+    }
+    assert knowing == {"figures"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_stay_small(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 500
+
+
+# -- recipes
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_opens_with_command_hardware_time_and_result(name: str) -> None:
+    text = recipes.text(name)
+    head = text[: re.search(r"^[^#]", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+    command = re.search(r"^#   (transfer .*?)(?:   .*)?$", head, re.MULTILINE)
+    assert command and command[1] in (f"transfer run {name} DIR", f"transfer {name}")
+    parse(command[1])
+    for fact in ("Hardware", "Time", "Expected"):
+        assert re.search(rf"^# {fact} +\S", head, re.MULTILINE), fact
+    recipe = recipes.find(name)
+    assert recipe.name == name and recipe.about
+
+
+# -- the wheel
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the wheel of this checkout is installed, alone."""
+    # A copy, so that neither a stale build/ of the checkout comes in, nor a new one is left there.
+    source = tmp_path_factory.mktemp("wheel") / "source"
+    source.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("transfercli", "recipes"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    made = source.parent
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", made, source], check=True, timeout=120)
+    (wheel,) = made.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", made / "site", wheel], check=True, timeout=120)
+    return made / "site"
+
+
+def from_wheel(installed: Path, folder: Path, *words: str) -> str:
+    """What Python prints in an empty folder, the package taken from the wheel."""
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=200, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_recipes_and_the_papers_data(installed: Path, tmp_path: Path) -> None:
+    code = "import json, transfercli, transfercli.recipe as r; print(json.dumps([{n: r.text(n) for n in r.names()}, r.__file__]))"
+    texts, file = json.loads(from_wheel(installed, tmp_path, "-c", code))
+    assert Path(file).parent == installed / "transfercli"
+    assert texts == {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "recipes").glob("*.yaml")}
+    for path in (PACKAGE / "paper").iterdir():
+        if path.is_file():
+            assert (installed / "transfercli/paper" / path.name).read_bytes() == path.read_bytes()
+    assert {
+        name_of(PACKAGE / path.relative_to(installed / "transfercli")) for path in installed.glob("transfercli/**/*.py")
+    } == set(MODULES)
+
+
+def test_the_wheel_runs_outside_the_repository(installed: Path, tmp_path: Path) -> None:
+    listed = from_wheel(installed, tmp_path, "-m", "transfercli", "recipes")
+    assert all(f"\n{name} " in listed for name in recipes.names())
+    assert from_wheel(installed, tmp_path, "-m", "transfercli", "--version") == f"transfer, version {transfercli.__version__}\n"
+    (metadata,) = installed.glob("*.dist-info")
+    assert "transfer = transfercli.cli:main" in (metadata / "entry_points.txt").read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_the_smoke_demo(installed: Path, tmp_path: Path) -> None:
+    said = from_wheel(installed, tmp_path, "-m", "transfercli", "demo", "--smoke")
+    assert said.splitlines()[-1] == "Next: transfer plot --paper --smoke"
+    assert (tmp_path / "results/study-smoke/figures/accuracy-vs-layer.png").exists()

@@ -1,0 +1,124 @@
+"""What a study costs before anything runs: multiply-adds, bytes, and time by a few seconds of measurement."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from transfercli.bank import Bank
+from transfercli.devices import free_memory
+from transfercli.networks import describe
+from transfercli.pictures.stream import Part, Source
+from transfercli.plan import Network, banks
+from transfercli.recipe import Pictures, Recipe
+from transfercli.threads import processors
+from transfercli.treatments import build, start
+
+SHARE = 0.7  # of the free memory, for a bank
+MEASURE_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Of one network and one picture: per layer, multiply-adds of a forward pass, parameters, and numbers put out."""
+
+    work: tuple[int, ...]
+    parameters: tuple[int, ...]
+    outputs: int  # of all modules together: what backward keeps
+
+    @classmethod
+    def of(cls, recipe: Recipe, classes: int) -> "Layers":
+        with torch.device("meta"):
+            rows = describe(build(recipe, classes), recipe.pictures.crop)
+        return cls(
+            tuple(row["multiply_adds"] for row in rows),
+            tuple(row["parameters"] for row in rows),
+            sum(row["outputs"] for row in rows),
+        )
+
+
+def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True) -> int:
+    """Of one training step of a bank, for one picture.
+
+    A trained layer costs its forward pass, its weights' gradient and its input's gradient (not the first that is trained). A
+    frozen prefix costs its forward pass: once for each target and source, or (`shared=False`) once for every network.
+    """
+    total, deepest = 0, dict[tuple, int]()
+    for network in networks:
+        trained = layers.work[network.frozen :]
+        total += 3 * sum(trained) - trained[0]
+        group = (network.target, network.source) if shared else (network,)
+        deepest[group] = max(deepest.get(group, 0), network.frozen)
+    return total + sum(sum(layers.work[:frozen]) for frozen in deepest.values())
+
+
+def bank_bytes(networks: int, recipe: Recipe, layers: Layers, at_work: int) -> int:
+    """Memory for a bank: weights, gradients and velocities of all, and what backward keeps of those `at_work` at one moment."""
+    kept = 4 * recipe.training.batch * layers.outputs
+    return networks * 3 * 4 * sum(layers.parameters) + 2 * at_work * kept
+
+
+def bank_size(recipe: Recipe, classes: int, device: torch.device) -> int:
+    """How many networks train side by side within a share of the device's free memory; at least one."""
+    layers, at_work = Layers.of(recipe, classes), at_once(device)
+    first = bank_bytes(1, recipe, layers, at_work)
+    each = bank_bytes(2, recipe, layers, at_work) - first
+    return max(1, 1 + int((SHARE * free_memory(device) - first) // each))
+
+
+def at_once(device: torch.device) -> int:
+    """How many networks are at work at the same moment."""
+    return processors() if device.type == "cpu" else 1
+
+
+def disk_bytes(networks: int, layers: Layers) -> int:
+    """Weights of every network, and at the most two checkpoints of weights and velocities."""
+    return networks * 4 * sum(layers.parameters) * 5
+
+
+class Noise(Source):
+    """Pictures of random bytes in memory, to measure a bank without any on the disk."""
+
+    def __init__(self, count: int, classes: int, pictures: Pictures, device: torch.device):
+        labels = tuple(i % classes for i in range(count))
+        super().__init__(Part(root=_NOWHERE, paths=(), labels=labels), pictures, device, 1)
+        self.kept = torch.randint(0, 256, (count, pictures.size, pictures.size, 3), dtype=torch.uint8).to(device)
+
+    def __len__(self) -> int:
+        return len(self.part.labels)
+
+
+def seconds_per_step(
+    networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype
+) -> float:
+    """The time of one step of a bank of these networks on this device, from a few seconds of training on noise."""
+    halves = sorted({network.target for network in networks})
+    source = Noise(2 * recipe.training.batch, classes, recipe.pictures, device)
+    started = {}
+    for network in networks:
+        donor = build(recipe, classes).state_dict() if network.needs else None
+        started[network] = start(recipe, network, classes, donor)
+    pictures = recipe.pictures
+    mean = {"none": None, "channel": torch.zeros(3), "image": torch.zeros(pictures.size, pictures.size, 3)}[pictures.mean]
+    sources = {half: source for half in halves}
+    means = {network.mean_from: mean for network in networks}
+    bank = Bank(recipe, started, sources, sources, means, 10**6, device, precision, processors())
+    bank.step()  # the first makes kernels and buffers
+    taken, began = 0, _now(device)
+    while not taken or _now(device) - began < MEASURE_SECONDS:
+        bank.step()
+        taken += 1
+    return (_now(device) - began) / taken
+
+
+def cut(networks: Sequence[Network], size: int) -> list[list[Network]]:
+    """The banks of a plan: bases first."""
+    bases = [network for network in networks if network.is_base]
+    return banks(bases, size) + banks([n for n in networks if not n.is_base], size)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
