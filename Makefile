@@ -1,12 +1,13 @@
 # make demo    installs into .venv and runs the whole study on the built-in pictures
 # make test    installs and passes the tests (SLOW=1: the slow ones too)
 # make check   lint, format and types
+# make bench   measures speed and memory on the CPU (benchmarks/README.md)
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/transfer demo
@@ -22,6 +23,9 @@ check: .venv/tests-installed
 format: .venv/tests-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	PYTHON=$(BIN)/python benchmarks/cpu.sh
 
 $(INSTALLED): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,17 +1,18 @@
 """Clocks, tables, and the rows of benchmarks/results/<machine>.csv."""
 
 import csv
+import functools
 import io
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -25,8 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("measure", "value", "unit", "target", "date", "commit", "note")
-BUSY = 0.5  # runnable processes per processor, from which on the machine was not quiet
-LOAD = os.getloadavg()[0] / processors()  # before anything is measured
+QUIET = 10.0  # per cent of the processors' time that others may take before a row says so
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,20 @@ def options(recipe: str) -> Callable[[F], F]:
     ]
 
     def add(command: F) -> F:
-        for flag in reversed(flags):
-            command = flag(command)
-        return command
+        @functools.wraps(command)
+        def measured(*args: Any, **values: Any) -> Any:
+            others()  # now, before this process does anything
+            return command(*args, **values)
+
+        return functools.reduce(lambda made, flag: flag(made), reversed(flags), cast(F, measured))
 
     return add
+
+
+@functools.cache
+def others() -> float:
+    """How much of the processors other processes took when this one began, in per cent."""
+    return psutil.cpu_percent(interval=1.0)
 
 
 def clock(device: torch.device) -> float:
@@ -96,7 +105,9 @@ def show(title: str, header: Sequence[str], lines: Iterable[Sequence[object]]) -
 
 
 def figure(value: float) -> str:
-    """Three figures, no exponent: 1,234,567 or 12.3 or 0.0123."""
+    """Three figures, no exponent: 1,234,567 or 12.3 or 0.0123; a whole number as it is."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
@@ -107,9 +118,7 @@ def _cells(table: Table) -> list[list[str]]:
 def record(rows: Iterable[Row], device: torch.device, dry: bool) -> None:
     """Write the rows to this machine's file, each in place of an older one of the same measure."""
     rows, path = list(rows), RESULTS / f"{machine(device)}.csv"
-    quiet = "" if LOAD < BUSY else f"; the machine was busy: load {LOAD:.1f} per processor"
-    if quiet:
-        click.echo(f"Not a quiet machine: load {LOAD:.1f} per processor when this began.", err=True)
+    busy = "" if others() < QUIET else f"; other processes took {others():.0f}% of the processors"
     if dry:
         return
     made = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
@@ -120,7 +129,7 @@ def record(rows: Iterable[Row], device: torch.device, dry: bool) -> None:
             "unit": row.unit,
             "target": row.target,
             **made,
-            "note": f"{row.note}{'; ' if row.note else ''}torch {torch.__version__}{quiet}",
+            "note": f"{row.note}{'; ' if row.note else ''}torch {torch.__version__}{busy}",
         }
         for row in rows
     ]

@@ -5,6 +5,7 @@ python -m benchmarks.step --recipe imagenet-fast --device cuda --classes 500
 """
 
 import copy
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -128,6 +129,7 @@ def main(
         bank = make_bank(recipe, networks, classes, device)
         seconds = seconds_per_step(bank, steps)
         del bank
+        gc.collect()
         lines.append((name, len(networks), 1000 * seconds, needed / 1e9, needed / seconds / 1e9, needed / seconds / limit))
         asked = target if name == "all 28" else ""
         said = f"{figure(1000 * seconds)} ms a step, {figure(needed / 1e9)} 10⁹ multiply-adds, {steps} steps, one batch in memory"

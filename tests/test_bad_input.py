@@ -369,12 +369,14 @@ def test_without_a_study(refused: Callable[..., str]) -> None:
 def test_without_a_split(refused: Callable[..., str], split_study: Study) -> None:
     shutil.rmtree(split_study.root / "random-0")
     for command in ("train-base", "sweep", "status"):
-        assert refused(command, "--study", "study") == "Error: no split in study; make one: transfer split DIR --study study"
+        assert refused(command, "--study", "split/study") == (
+            "Error: no split in split/study; make one: transfer split DIR --study split/study"
+        )
 
 
 def test_a_sweep_before_its_bases(refused: Callable[..., str], split_study: Study, study_copy: Study) -> None:
     said = "Error: random-0 has no {} yet; train it: transfer train-base --study {}"
-    assert refused("sweep", "--study", "study") == said.format("baseA", "study")
+    assert refused("sweep", "--study", "split/study") == said.format("baseA", "split/study")
     shutil.rmtree(study_copy.root / "random-0/baseB")
     assert refused("sweep", "--study", "copy", "--treatments", "RnB", "--targets", "B") == said.format("baseB", "copy")
 
@@ -409,11 +411,11 @@ def test_networks_of_another_recipe(refused: Callable[..., str], study: Study) -
 
 
 def test_a_split_of_another_recipe(refused: Callable[..., str], transfer: Transfer, split_study: Study) -> None:
-    assert refused("train-base", "--study", "study", "--set", "pictures.train_per_class=3") == (
-        "Error: the split random-0 in study was made by another recipe (tiny; pictures.train_per_class: None → 3); "
+    assert refused("train-base", "--study", "split/study", "--set", "pictures.train_per_class=3") == (
+        "Error: the split random-0 in split/study was made by another recipe (tiny; pictures.train_per_class: None → 3); "
         "make it again with this one: transfer split DIR --recipe NAME, or start a new study: --study DIR"
     )
-    assert transfer("split", "--study", "study", "--set", "pictures.train_per_class=3").code == 0
+    assert transfer("split", "--study", "split/study", "--set", "pictures.train_per_class=3").code == 0
 
 
 def test_a_study_of_another_split(refused: Callable[..., str], here: Path, study: Study) -> None:

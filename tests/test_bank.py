@@ -51,8 +51,7 @@ def together(tiny: Tiny) -> Callable[[str], Numbers]:
 
     def of(recipe: str) -> Numbers:
         if recipe not in made:
-            networks = BOTH if recipe != "lrn" else [*bases([SPLIT], [0]), *sweep("B")]
-            made[recipe] = numbers(run(tiny.bank(networks, RECIPES[recipe])))
+            made[recipe] = numbers(run(tiny.bank(BOTH, RECIPES[recipe])))
         return made[recipe]
 
     return of
@@ -63,7 +62,7 @@ def test_each_network_alone_is_what_it_is_among_all(tiny: Tiny, together: Callab
     """All 28 networks of the sweep, the 7 of random features and the base: weights and log, bit for bit."""
     expected = together(recipe)
     for network in [base(SPLIT, 0, "B"), *sweep("B")]:
-        if recipe != "no normalisation" and network.layer in (3, 4, 5, 6):
+        if recipe != "no normalisation" and network.layer in (2, 3, 4, 6):
             continue  # for those recipes fewer will do
         assert numbers(run(tiny.bank([network], RECIPES[recipe])))[network.name] == expected[network.name], network.name
 
@@ -75,8 +74,8 @@ def test_the_networks_of_a_sweep_are_told_apart(together: Callable[[str], Number
     assert len({repr({**network, "log": ""}) for network in made.values()}) == 72
 
 
-@given(seed=st.integers(0, 2**32), size=st.integers(1, 20), cut_at=st.integers(1, 20), threads=st.sampled_from([1, 3]))
-@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 12), cut_at=st.integers(1, 12), threads=st.sampled_from([1, 3]))
+@settings(max_examples=8, deadline=None)
 def test_any_banks_in_any_order_on_any_threads(
     tiny: Tiny, together: Callable[[str], Numbers], seed: int, size: int, cut_at: int, threads: int
 ) -> None:

@@ -430,6 +430,6 @@ def test_every_planned_network_has_a_place_in_the_status_table(transfer: Transfe
     planned = bases(["random-0"], recipe.seeds) + transfers(
         ["random-0"], recipe.seeds, recipe.targets, recipe.layers, recipe.treatments
     )
-    body = transfer("status", "--study", "study").out.splitlines()[1:]
+    body = transfer("status", "--study", split_study.root).out.splitlines()[1:]
     cells = [word for line in body[: body.index("")] for word in line.split()[4:]]
     assert cells == ["-"] * len(planned)

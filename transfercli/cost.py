@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -77,16 +78,11 @@ def disk_bytes(networks: int, layers: Layers) -> int:
     return networks * 4 * sum(layers.parameters) * 5
 
 
-class Noise(Source):
+def noise(count: int, classes: int, pictures: Pictures, device: torch.device) -> Source:
     """Pictures of random bytes in memory, to measure a bank without any on the disk."""
-
-    def __init__(self, count: int, classes: int, pictures: Pictures, device: torch.device):
-        labels = tuple(i % classes for i in range(count))
-        super().__init__(Part(root=_NOWHERE, paths=(), labels=labels), pictures, device, 1)
-        self.kept = torch.randint(0, 256, (count, pictures.size, pictures.size, 3), dtype=torch.uint8).to(device)
-
-    def __len__(self) -> int:
-        return len(self.part.labels)
+    labels = tuple(i % classes for i in range(count))
+    pixels = torch.randint(0, 256, (count, pictures.size, pictures.size, 3), dtype=torch.uint8)
+    return Source(Part(Path(), ("",) * count, labels), pictures, device, 1, pixels.to(device))
 
 
 def seconds_per_step(
@@ -94,7 +90,7 @@ def seconds_per_step(
 ) -> float:
     """The time of one step of a bank of these networks on this device, from a few seconds of training on noise."""
     halves = sorted({network.target for network in networks})
-    source = Noise(2 * recipe.training.batch, classes, recipe.pictures, device)
+    source = noise(2 * recipe.training.batch, classes, recipe.pictures, device)
     started = {}
     for network in networks:
         donor = build(recipe, classes).state_dict() if network.needs else None

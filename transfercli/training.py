@@ -1,6 +1,5 @@
 """A plan carried out: banks are trained and measured, checkpoints kept, rows written."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,17 @@ from torch import Tensor, nn
 
 from transfercli import checkpoints
 from transfercli.bank import Bank
-from transfercli.devices import device_name, free_memory, pick_precision, reproducible
+from transfercli.cost import bank_size as fitting
+from transfercli.devices import device_name, pick_precision, reproducible
 from transfercli.errors import TransferError
 from transfercli.indexing import pictures_of
-from transfercli.networks import describe
 from transfercli.pictures.stream import Part, Source
 from transfercli.plan import Network, banks, base
 from transfercli.recipe import Recipe
 from transfercli.rows import provenance, write_member
 from transfercli.study import Halves, Study, replacing
 from transfercli.threads import processors
-from transfercli.treatments import build, start
+from transfercli.treatments import start
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Bench:
             return
         kept = self.study.folder(networks[0]).parent / "checkpoints"
         same = {"recipe": self.recipe.digest(), "split": self.halves.digest, "precision": str(self.precision)}
-        size = bank_size or self.bank_size()
+        size = bank_size or fitting(self.recipe, max(len(self.halves.split.A), len(self.halves.split.B)), self.device)
         for names, tensors, about in checkpoints.latest(kept, [n.name for n in networks], same, reporter.say):
             for members in banks([n for n in networks if n.name in names], size):
                 bank = self.bank(members)
@@ -153,17 +152,6 @@ class Bench:
             with replacing(path) as aside:
                 save_file({key: mean}, aside)
         return mean if pictures.mean == "image" else mean.mean((0, 1))
-
-    def bank_size(self) -> int:
-        """How many networks train side by side within 0.7 of the free memory."""
-        with torch.device("meta"):
-            network = build(self.recipe, max(len(self.halves.split.A), len(self.halves.split.B)))
-        layers = describe(network, self.recipe.pictures.crop)
-        weights = 4 * sum(layer["parameters"] for layer in layers)
-        outputs = 4 * self.recipe.training.batch * sum(math.prod(layer["shape"]) for layer in layers)
-        # Weights, gradients, velocities; and what backward needs, of the networks that are at work at the same moment.
-        at_work = processors() if self.device.type == "cpu" else 1
-        return max(1, int((0.7 * free_memory(self.device) - 8 * outputs * at_work) / (3 * weights)))
 
 
 def load_weights(study: Study, network: Network) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "status",
     "recipes": "recipes",
     "layers": "layers",
+    "plan": "plan",
 }
 
 

@@ -1,12 +1,17 @@
 """transfer plan"""
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from transfercli.cli import show
 from transfercli.cli.options import device_options, set_option
 from transfercli.errors import TransferError
+
+if TYPE_CHECKING:
+    from transfercli.recipe import Recipe
 
 PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
@@ -16,9 +21,7 @@ PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @set_option
 @device_options
-def plan(
-    recipe_name: str, directory: Path | None, overrides: tuple[str, ...], device: str, bank_size: int | None
-) -> None:
+def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], device: str, bank_size: int | None) -> None:
     """Say what a study by RECIPE of the pictures in DIR will cost: networks, banks, steps, multiply-adds, disk, memory, time.
 
     The time is an estimate from a few seconds of training on noise, on this very device, without reading pictures.
@@ -63,14 +66,17 @@ def plan(
         seconds = cost.seconds_per_step(largest, recipe, classes, where, precision)
     total = seconds * sum(work) / work[cut.index(largest)] * steps
     speed = work[cut.index(largest)] / seconds
+    paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if recipe.network.name == "caffenet" else ""
     show.facts(
         ("measured", f"{seconds:.3f} s for a step of {len(largest)} networks, {speed / 1e9:,.0f} billion multiply-adds a second"),
         ("time", f"{show.duration(total)} of training, evaluations and the reading of pictures not counted"),
-        ("each network", f"{show.duration(total / len(networks))}; the paper's took {PAPER_DAYS} days of 450,000 steps on a GPU of 2014"),
+        ("each network", f"{show.duration(total / len(networks))}{paper}"),
     )
+    where_from = shlex.quote(str(directory)) if directory else "" if recipe.pictures.builtin else "DIR"
+    click.echo(f"Next: transfer run {recipe_name} {where_from}".rstrip())
 
 
-def _half(recipe, directory: Path | None) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+def _half(recipe: "Recipe", directory: Path | None) -> tuple[int, int]:
     """The classes and training pictures of the larger half: of DIR, of the built-in pictures, or of ImageNet."""
     from transfercli.indexing import select
     from transfercli.pictures.folder import scan

@@ -140,3 +140,17 @@ def layers(rows: list[dict[str, Any]]) -> None:
     ]
     total = [f"{sum(row[key] for row in rows):,}" for key in ("parameters", "multiply_adds")]
     table(("n", "layer", "modules", "output", "parameters", "multiply-adds"), [*body, ("", "all", "", "", *total)], "rlllrr")
+
+
+def facts(*pairs: tuple[str, str]) -> None:
+    """Lines of a name and what is to be said of it."""
+    for name, text in pairs:
+        click.echo(f"{name:13} {text}")
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would use."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

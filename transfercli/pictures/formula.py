@@ -6,8 +6,8 @@ Two families, after two published sets that were made to train networks without 
 * *man-made*: nested radial contours with straight sides, as in RCDB (Kataoka et al., CVPR 2022).
 
 A class is one set of formula parameters, fixed by its name alone. A picture shakes these parameters a little
-and draws its own colours, pose and ground, so that neither colour nor place nor angle tells the class. Nothing
-has a state: picture i is a function of (seed, class name, part, i) and of the size.
+and draws its own colours, pose and ground, so that neither colour nor place tells the class. Nothing has a state:
+picture i is a function of (seed, class name, part, i) and of the size.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def class_names(count: int) -> tuple[str, ...]:
 def pictures(name: str, part: str, count: int, size: int, seed: int) -> npt.NDArray[np.uint8]:
     """The first `count` pictures of class `name` in `part`: uint8 RGB, shape (count, size, size, 3).
 
-    `name` is one that `class_names` gives, `part` is "train" or "val", `size` is the side in pixels, `seed` is
-    not negative. Raises ValueError for another name, part or seed.
+    `name` is one that `class_names` gives, `part` is "train" or "val", `size` is the side in pixels, `seed` not
+    negative. Raises ValueError for another name, part or seed.
     """
     kind, _, number = name.rpartition("-")
     if kind not in KINDS or not number.isdecimal():
@@ -59,8 +59,8 @@ def pictures(name: str, part: str, count: int, size: int, seed: int) -> npt.NDAr
     draw = {"man-made": _contours, "natural": _fractals}[kind]
     made = np.empty((count, size, size, 3), np.uint8)
     for start in range(0, count, BLOCK):
-        key = (seed, KINDS.index(kind), int(number), PARTS.index(part), start // BLOCK)
-        random = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+        key = (KINDS.index(kind), int(number), PARTS.index(part), start // BLOCK)
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
         figure, cover = draw(int(number), _pose(random, BLOCK), size, random)
         made[start : start + BLOCK] = _on_ground(figure, cover, random)[: count - start]
     return made
@@ -75,12 +75,12 @@ def write(
     seed: int,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write the built-in pictures as an ImageFolder tree: root/train/<class>/0000.png, root/val/<class>/0000.png.
+    """Write the built-in pictures as an ImageFolder tree: root/train/<class>/0000.png, the same under root/val.
 
     `train` and `val` count the pictures of each class, `size` is their side in pixels; `progress` is called
     after each class with the number of pictures just written. The tree appears at `root` whole or not at all.
-    Where it stands already, made with the same arguments, nothing is done. Raises TransferError if `root` holds
-    anything else.
+    Where it stands already, made with the same arguments, nothing is done. Raises TransferError if `root`
+    holds anything else.
     """
     arguments = {
         "version": VERSION,
@@ -123,14 +123,10 @@ def _stands(root: Path, arguments: dict[str, int]) -> bool:
         found = dict(json.loads((root / "formula.json").read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError):
         raise TransferError(f"{root} is not a folder of built-in pictures; name another folder") from None
-    wrong = [
-        f"{key} {found.get(key)}, not {value}" for key, value in arguments.items() if found.get(key) != value
-    ]
+    wrong = [f"{key} {found.get(key)}, not {value}" for key, value in arguments.items() if found.get(key) != value]
     if wrong:
         made = "; ".join(wrong)
-        raise TransferError(
-            f"{root} holds other built-in pictures ({made}); delete it or name another folder"
-        )
+        raise TransferError(f"{root} holds other built-in pictures ({made}); delete it or name another folder")
     for part in PARTS:
         for name in class_names(arguments["classes"]):
             folder = root / part / name
@@ -141,8 +137,8 @@ def _stands(root: Path, arguments: dict[str, int]) -> bool:
 
 def _sweep(root: Path) -> None:
     """Remove what killed runs left beside `root`; a day is longer than any run that is still writing."""
-    for left in root.parent.glob(f".{root.name}.unfinished-*"):
-        if time.time() - left.stat().st_mtime > 86400:
+    for left in root.parent.iterdir():
+        if left.name.startswith(f".{root.name}.unfinished-") and time.time() - left.stat().st_mtime > 86400:
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -194,12 +190,10 @@ def _on_ground(figure: Floats, cover: Floats, random: np.random.Generator) -> np
     stripes = np.sin(wave[0] * at[:, None] + wave[1] * at)
     stripes *= random.uniform(0, 0.7, (count, 1, 1)).astype(np.float32)
     blend = np.clip(0.5 + 0.4 * (bumps + stripes), 0, 1)[..., None]
-    # Two neighbouring hues, the first darker; figures are brighter than most grounds, and a net learns sooner.
+    # Two hues near each other, both dark for most: a bright figure stands out, and a net learns sooner.
     hue = random.random((count, 1)) + random.normal(0, 0.12, (count, 2))
-    saturation, value = (
-        random.uniform(0.1, 0.8, (count, 2)),
-        random.uniform([0.05, 0.2], [0.3, 0.6], (count, 2)),
-    )
+    saturation = random.uniform(0.1, 0.8, (count, 2))
+    value = random.uniform([0.05, 0.2], [0.3, 0.6], (count, 2))
     ends = _rgb(hue, saturation, value)
     picture = ends[:, None, None, 0] * (1 - blend) + ends[:, None, None, 1] * blend
     picture += cover[..., None] * (figure - picture)
@@ -214,8 +208,8 @@ def _on_ground(figure: Floats, cover: Floats, random: np.random.Generator) -> np
 class System(NamedTuple):
     """Maps x -> turn(left) stretch turn(right) x + shift; arrays open with (maps,) or (count, maps).
 
-    Given by singular values (Anderson and Farrell, WACV 2022) and not by free matrices as in FractalDB: shaken,
-    it still contracts as long as its `stretch` stays below 1.
+    Given by singular values (Anderson and Farrell, WACV 2022), not by free matrices as in FractalDB: shaken, it
+    still contracts as long as its `stretch` stays below 1.
     """
 
     left: Array  # angle
@@ -308,7 +302,7 @@ def _fractals(number: int, pose: Floats, size: int, random: np.random.Generator)
     colours = _colours(random, count, maps)
     figure = (density.reshape(count, maps, -1).transpose(0, 2, 1) @ colours).reshape(count, size, size, 3)
     figure /= np.maximum(total, 1)[..., None]
-    return figure, 1 - np.exp(-0.7 * total)
+    return np.asarray(figure, np.float32), np.asarray(1 - np.exp(-0.7 * total), np.float32)
 
 
 # --- man-made: nested radial contours ---

@@ -213,11 +213,14 @@ class _Work:
     def __init__(self, root: Path, out: Path, paths: list[str], about: About, skip_unreadable: bool):
         self.root, self.out, self.paths, self.about, self.skip = root, out, paths, about, skip_unreadable
         self.form = about.form
+        self.spare: list[np.ndarray] = []  # pixels of shards that are written: fresh memory costs as much as a fifth of decoding
 
     def cells(self, shard: int) -> Any:
-        """Room for a shard's pictures, which comes to be as it is filled: pixels, or a list of JPEG files."""
-        count, size = len(self.about.rows_of(shard)), self.form.size
-        return np.zeros((count, size, size, 3), np.uint8) if self.form.encoding == "raw" else [None] * count
+        """Room for a shard's pictures: pixels, or a list of JPEG files."""
+        if self.form.encoding == "jpeg":
+            return [None] * len(self.about.rows_of(shard))
+        size = self.form.size
+        return self.spare.pop() if self.spare else np.empty((self.about.per_shard, size, size, 3), np.uint8)
 
     def fill(self, rows: range, first: int, cells: Any) -> dict[int, str]:
         """Decode some rows of the shard that begins with row `first`. Returns those that cannot be, with the reason."""
@@ -241,13 +244,17 @@ class _Work:
 
         rows, schema = self.about.rows_of(shard), stores.shard_schema(self.about, shard)
         if self.form.encoding == "raw":
+            for row in failed:
+                cells[row - rows.start] = 0
             there = np.array([row not in failed for row in rows])
             bits = pyarrow.py_buffer(np.packbits(there, bitorder="little").tobytes()) if failed else None
-            column = pyarrow.Array.from_buffers(schema.field(0).type, len(rows), [bits, pyarrow.py_buffer(cells)])
+            column = pyarrow.Array.from_buffers(schema.field(0).type, len(rows), [bits, pyarrow.py_buffer(cells[: len(rows)])])
         else:
             column = pyarrow.array(cells, schema.field(0).type)
         table = pyarrow.Table.from_batches([pyarrow.record_batch([column], schema=schema)])
         written = _write_arrow(self.out / stores.shard_name(shard), table)
+        if self.form.encoding == "raw":
+            self.spare.append(cells)
         shards = list(self.about.shards)
         shards[shard] = written
         unreadable = dict(sorted({**self.about.unreadable, **failed}.items()))

@@ -165,8 +165,9 @@ class Store:
         ]
         if changes:
             raise TransferError(
-                f"the pictures in {self.root} are {form.size}×{form.size} ({form.fit}), but the recipe wants "
-                f"{size}×{size} ({fit}); pack them again: transfer pack {_source(self.about)} --out NEW --size {size} --fit {fit}, "
+                f"the pictures in {self.root} are {form.size}×{form.size} ({form.fit}), "
+                f"but the recipe wants {size}×{size} ({fit}); pack them again: "
+                f"transfer pack {_source(self.about)} --out NEW --size {size} --fit {fit}, "
                 f"or change the recipe: {' '.join(changes)}"
             )
 

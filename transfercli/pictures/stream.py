@@ -58,23 +58,23 @@ class Source:
     Raw pixels of a packed store are read instead, and are the same numbers; its JPEGs are decoded, which is soon done.
     """
 
-    def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int):
-        self.part, self.pictures, self.device = part, pictures, device
+    def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int, kept: Tensor | None = None):
+        """`kept`: the pictures themselves, where they are in memory already."""
+        self.part, self.pictures, self.device, self.kept = part, pictures, device, kept
         self.labels = torch.tensor(part.labels)
         self.pool = pool(threads)
         self.rows: list[int] = []  # of the store
         if part.store is not None:
             part.store.check(pictures.size, pictures.fit)
             self.rows = part.store.rows(part.paths)
-        self.kept: Tensor | None = None
         size = len(part.paths) * pictures.size**2 * 3
-        if size <= MEMORY_SHARE * psutil.virtual_memory().available:
+        if kept is None and size <= MEMORY_SHARE * psutil.virtual_memory().available:
             if part.store is not None:
-                kept = read_rows(part.store, self.rows, self.pool)
+                self.kept = read_rows(part.store, self.rows, self.pool)
             else:
-                kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
-            on_device = device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
-            self.kept = kept.to(device) if on_device else kept
+                self.kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
+        if self.kept is not None and device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.kept = self.kept.to(device)
 
     def __len__(self) -> int:
         return len(self.part.paths)

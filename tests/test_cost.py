@@ -1,0 +1,66 @@
+"""What a study costs: sums that a person can redo, and a time that was measured."""
+
+import pytest
+import torch
+
+from transfercli import cost
+from transfercli.plan import Network, base, transfers
+from transfercli.recipe import Recipe, find
+
+CPU = torch.device("cpu")
+LAYERS = cost.Layers(work=(10, 20, 30, 40, 50, 60, 70, 80), parameters=(1, 2, 3, 4, 5, 6, 7, 8), outputs=100)
+ALL = sum(LAYERS.work)
+
+
+def network(text: str) -> Network:
+    return Network("random-0", 0, text[0], int(text[1]), text[2], text.endswith("+"))
+
+
+def small() -> Recipe:
+    return find("demo", ["pictures.size=10", "pictures.crop=8", "network.widths=[4,4,6,6,4,8,8]", "training.batch=16"])
+
+
+def test_a_network_costs_three_passes_but_for_the_first_input_and_the_frozen_layers() -> None:
+    assert cost.multiply_adds([base("random-0", 0, "B")], LAYERS) == 3 * ALL - 10
+    assert cost.multiply_adds([network("A3B+")], LAYERS) == 3 * ALL - 10
+    assert cost.multiply_adds([network("A3B")], LAYERS) == 60 + 3 * 300 - 40
+    assert cost.multiply_adds([network("A7B")], LAYERS) == 280 + 2 * 80
+
+
+def test_a_frozen_prefix_is_counted_once_for_each_source_and_target() -> None:
+    trained = sum(3 * sum(LAYERS.work[n:]) - LAYERS.work[n] for n in (3, 5))
+    assert cost.multiply_adds([network("A3B"), network("A5B")], LAYERS) == 150 + trained
+    assert cost.multiply_adds([network("A3B"), network("B5B")], LAYERS) == 60 + 150 + trained
+    assert cost.multiply_adds([network("A3B"), network("A5B")], LAYERS, shared=False) == 60 + 150 + trained
+
+
+def test_layers_are_those_of_the_network() -> None:
+    layers = cost.Layers.of(find("yosinski2014"), 500)
+    assert sum(layers.parameters) == 60_965_224  # 1000 outputs for halves too
+    assert layers.work[0] == 55 * 55 * 96 * 3 * 11 * 11
+    assert len(layers.work) == 8
+
+
+def test_as_many_networks_train_side_by_side_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least one; and each further one needs room for its weights, gradients and velocities."""
+    recipe = small()
+    parameters = sum(cost.Layers.of(recipe, 10).parameters)
+    sizes = []
+    for free in (0, 10**8, 10**8 + 1000 * 12 * parameters):
+        monkeypatch.setattr(cost, "free_memory", lambda device, free=free: free)
+        sizes.append(cost.bank_size(recipe, 10, CPU))
+    assert sizes[0] == 1
+    assert sizes[2] - sizes[1] in (699, 700, 701)  # 0.7 of the room for a thousand
+
+
+def test_bases_come_in_banks_before_what_needs_them() -> None:
+    networks = [*transfers(["random-0"], [0], ["B"], [1, 2], ["AnB"]), base("random-0", 0, "A"), base("random-0", 0, "B")]
+    assert [[n.name for n in bank] for bank in cost.cut(networks, 2)] == [["baseA", "baseB"], ["A1B", "A2B"]]
+
+
+@pytest.mark.parametrize("mean", ["none", "channel", "image"])
+def test_the_time_of_a_step_is_measured(mean: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MEASURE_SECONDS", 0.05)
+    recipe = find("demo", ["pictures.size=10", "pictures.crop=8", "network.widths=[4,4,6,6,4,8,8]", f"pictures.mean={mean}"])
+    networks = transfers(["random-0"], [0], ["A", "B"], [1, 7], ["AnB", "BnB+", "RnB"])
+    assert 0 < cost.seconds_per_step(networks, recipe, 4, CPU, torch.float32) < 10
