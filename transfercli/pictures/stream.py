@@ -155,14 +155,27 @@ def centre_crop(source: Source, index: Tensor) -> Batch:
 
 
 def crop(source: Source, index: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Batch:
-    """Cut (and mirror) one window from each picture, all at once on the device. `top`, `left`: int64 (batch,)."""
+    """Cut (and mirror) one window from each picture, on the device. `top`, `left`: int64 (batch,)."""
     store, where = source.fetch(index)
     across = torch.arange(source.pictures.crop)
     rows = top[:, None] + across
     columns = left[:, None] + torch.where(mirrored[:, None], across.flip(0), across)
     rows, columns = rows.to(source.device), columns.to(source.device)
-    pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
+    if source.device.type == "cpu":
+        pixels = _windows(store, where, top, left, mirrored, len(across))
+    else:
+        pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
     return Batch(pixels.permute(0, 3, 1, 2), source.labels[index].to(source.device), rows, columns)
+
+
+def _windows(store: Tensor, where: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """The windows picture by picture: the same as one gather for all, and several times as fast on a CPU."""
+    pixels = torch.empty(len(where), size, size, 3, dtype=torch.uint8)
+    places = zip(where.tolist(), top.tolist(), left.tolist(), mirrored.tolist(), strict=True)
+    for window, (i, y, x, flip) in zip(pixels, places, strict=True):
+        picture = store[i, y : y + size, x : x + size]
+        window.copy_(picture.flip(1) if flip else picture)
+    return pixels
 
 
 def normalise(batch: Batch, mean: Tensor | None, pictures: Pictures) -> Tensor:
