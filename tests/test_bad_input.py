@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 from PIL import Image
 
@@ -554,3 +555,28 @@ def test_pictures_that_may_not_be_read(transfer: Transfer, here: Path, monkeypat
     monkeypatch.setattr("transfercli.pictures.folder.os.scandir", denied)
     said = transfer(*SPLIT)
     assert (said.code, said.err) == (1, "Error: permission denied: pictures/train. Make it readable for this user\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried"), "too much for the CPU"],
+    ids=["python", "cuda", "cpu"],
+)
+def test_no_room_in_memory(transfer: Transfer, study: Study, monkeypatch: pytest.MonkeyPatch, error: Exception | str) -> None:
+    def full(*_: Any) -> None:
+        if isinstance(error, Exception):
+            raise error
+        torch.empty(2**60)
+
+    monkeypatch.setattr("transfercli.training.train", full)
+    said = transfer("sweep", "--study", "study", "--bank-size", "99", "--device", "cpu")
+    assert said == (1, "", "Error: the memory does not suffice; train fewer networks side by side: --bank-size N\n")
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(transfer: Transfer, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a mistake in the program")
+
+    monkeypatch.setattr("transfercli.training.train", broken)
+    with pytest.raises(RuntimeError, match="a mistake in the program"):
+        transfer("sweep", "--study", "study", "--device", "cpu")

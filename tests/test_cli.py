@@ -26,8 +26,8 @@ HALF = f"{CLASSES // 2} classes, {CLASSES // 2 * TRAIN} training and {CLASSES //
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
-    """A recipe file with built-in pictures: a few steps of five networks a target."""
-    made = tiny_recipe({"pictures": BUILTIN, "training": {"steps": 2}})
+    """A recipe file with built-in pictures: two steps, too short to teach a network anything."""
+    made = tiny_recipe({"pictures": BUILTIN, "training": {"steps": 2, "schedule": {"name": "constant", "rate": 1e-6}}})
     made = made.model_copy(update={"targets": ("B",), "layers": (1, 7), "treatments": ("AnB", "RnB")})
     (tmp_path / "tiny.yaml").write_text(recipes.dump(made))
     return "tiny.yaml"
@@ -65,7 +65,8 @@ def test_the_four_commands_one_after_another(transfer: Transfer, recipe: str, tm
     assert (said.code, said.err) == (0, "")
 
     said = transfer("train-base", "--device", "cpu")
-    first, *table, made, following = said.out.splitlines()
+    first, *table, made, warning, following = said.out.splitlines()
+    assert warning == "A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR)."
     assert first == "split     seed  network  top-1  top-5   loss  status"
     assert [line.split()[:3] for line in table] == [["random-0", "0", "baseA"], ["random-0", "0", "baseB"]]
     assert (made, following) == ("Table: results/study/results.csv", "Next: transfer sweep --layers 1-7")

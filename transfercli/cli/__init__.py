@@ -72,8 +72,19 @@ def main(args: list[str] | None = None) -> None:
         _stop(f"Error: {error.format_message().rstrip('.')} (see: {command} --help)", 2)
     except TransferError as error:
         _stop(f"Error: {error}", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        _stop("Error: the memory does not suffice; train fewer networks side by side: --bank-size N", 1)
     except OSError as error:
         _stop(f"Error: {error.filename or 'a file'}: {error.strerror or error}; check the disk and permissions", 1)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch on a CPU or torch on an accelerator ran out of memory; said without torch, which may not be loaded."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "DefaultCPUAllocator" in str(error)
 
 
 def _stop(message: str, code: int) -> None:

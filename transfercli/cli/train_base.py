@@ -1,7 +1,7 @@
 """transfer train-base"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,11 +36,14 @@ def train_base(
     """
     study = study_at(folder, smoke)
     settled = settle_recipe(study, recipe, overrides, smoke)
-    make(study, settled, device, bank_size)
+    rows = make(study, settled, device, bank_size)
+    if not smoke and any(row["status"] != "done" for row in rows):
+        click.echo("A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR).")
     show.next_step("transfer sweep --layers 1-7", study)
 
 
-def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> None:
+def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> list[dict[str, Any]]:
+    """Train the bases and show them; returns their rows."""
     from transfercli.cli.progress import reporting
     from transfercli.devices import pick_device
     from transfercli.plan import bases
@@ -53,3 +56,4 @@ def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -
         rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter)
     show.networks(rows)
     click.echo(f"Table: {study.root / 'results.csv'}")
+    return rows

@@ -1,0 +1,67 @@
+"""Keep a finished study as a reference: its recipe, splits, table and figures, and a page that says what made it.
+
+python results/keep.py STUDY NAME "COMMAND"          writes results/reference/NAME
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from transfercli.study import Study
+
+TREATMENTS = ("base", "BnB", "BnB+", "AnB", "AnB+", "RnB")
+
+
+def keep(study: Study, target: Path, command: str) -> None:
+    for split in study.split_names():
+        (target / split).mkdir(parents=True, exist_ok=True)
+        values = json.loads((study.root / split / "split.json").read_text(encoding="utf-8"))
+        text = json.dumps({**values, "folder": "."}, indent=1, ensure_ascii=False)  # where the pictures were says nothing here
+        (target / split / "split.json").write_text(text + "\n", encoding="utf-8")
+    for name in ("recipe.yaml", "results.csv"):
+        shutil.copy(study.root / name, target)
+    shutil.copytree(study.root / "figures", target / "figures", dirs_exist_ok=True)
+    (target / "README.md").write_text(page(study, target.name, command), encoding="utf-8")
+
+
+def page(study: Study, name: str, command: str) -> str:
+    """What made the study, and its table of top-1 accuracy, as Markdown."""
+    rows = study.table()
+
+    def all_of(column: str) -> str:
+        return ", ".join(sorted({str(value) for value in rows[column] if str(value) != ""}))
+
+    banks = rows.drop_duplicates("bank")
+    lines = [
+        f"# {name}",
+        "",
+        f"`{command}`",
+        "",
+        f"{len(rows)} networks, not at the paper's scale. Recipe digest `{rows['recipe_digest'].iloc[0][:16]}`.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| machine | {all_of('device')} |",
+        f"| precision | {all_of('precision')} |",
+        f"| torch | {all_of('torch')} |",
+        f"| commit | {all_of('commit')} |",
+        f"| finished | {rows['finished'].max()} |",
+        f"| training | {banks['bank_seconds'].sum():.0f} s, evaluations included, in {len(banks)} banks |",
+        "",
+        "![Accuracy against layer](figures/accuracy-vs-layer.png)",
+    ]
+    for key, part in rows.groupby(["split", "target"]):
+        split, half = map(str, key)
+        layers = sorted(set(part["layer"]))
+        lines += ["", f"## {split}, target {half}: top-1 (chance {1 / part['classes'].iloc[0]:.3f})", ""]
+        lines += ["| treatment | " + " | ".join(f"n = {n}" for n in layers) + " |", "|---|" + "---:|" * len(layers)]
+        for treatment in TREATMENTS:
+            of = part[part["treatment"] == treatment].groupby("layer")["top1"].mean()
+            if len(of):
+                lines.append(f"| {treatment} | " + " | ".join(f"{of[n]:.3f}" if n in of else "" for n in layers) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    keep(Study(Path(sys.argv[1])), Path(__file__).parent / "reference" / sys.argv[2], sys.argv[3])
