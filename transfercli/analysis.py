@@ -106,9 +106,18 @@ def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """What a figure shows of each network: columns _SHOWN.
 
     `splits` is the kind of split; value is the top-1 and chance 1/classes, both fractions. A network that
-    diverged and has no top-1 is shown at chance.
+    diverged and has no top-1 is shown at chance. Once there are transfer networks, a base is shown only where there
+    are some with its target: halves differ, so the other half's base is nothing to compare them with.
     """
     table = _with_kind(_with_columns(table))
+    transfers = table[table["treatment"] != "base"]
+    compared = set(zip(transfers["splits"], transfers["target"], strict=True))
+    swept = set(transfers["splits"])
+    idle = [
+        treatment == "base" and kind in swept and (kind, target) not in compared
+        for kind, target, treatment in zip(table["splits"], table["target"], table["treatment"], strict=True)
+    ]
+    table = table[~np.array(idle, dtype=bool)]
     chance = 1 / table["classes"].astype(float)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
@@ -136,9 +145,7 @@ def summary(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
                 values = group.loc[group["status"] == "done", metric]
                 numbers = (values.mean(), values.std(), len(values), values.min(), values.max())
                 rows.append((kind, treatment, layer, *numbers, len(group) - len(values)))
-    return pd.DataFrame(
-        rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"]
-    )
+    return pd.DataFrame(rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"])
 
 
 def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
@@ -156,9 +163,7 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     done = table[table["status"] == "done"]
     is_base = done["treatment"] == "base"
     base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
-    by_treatment = done[~is_base].pivot(
-        index=["splits", *SAME_TARGET, "layer"], columns="treatment", values=metric
-    )
+    by_treatment = done[~is_base].pivot(index=["splits", *SAME_TARGET, "layer"], columns="treatment", values=metric)
     wide = by_treatment.reset_index().merge(base, on=SAME_TARGET, how="left", validate="many_to_one")
     layers = [(str(int(layer)), layer, layer) for layer in sorted(wide["layer"].unique())]
     layers += [(f"{first}-{last}", first, last) for first, last in RANGES]
