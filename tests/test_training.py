@@ -180,6 +180,16 @@ def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(study: Study, swept:
     check_same(study, swept, FOUR)
 
 
+def test_a_checkpoint_of_another_precision_is_left_alone(study: Study, swept: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` may mean bfloat16 on one machine and float32 on another, by one and the same recipe."""
+    with_training(study, checkpoint_minutes=1e-9)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training, "pick_precision", lambda wanted, device: torch.bfloat16)
+        train(study, FOUR, CPU, None, reporter(killed_at(4)))
+    train(study, FOUR, CPU, None, reporter())
+    check_same(study, swept, FOUR)
+
+
 def test_checkpoints_are_as_far_apart_as_the_recipe_says(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes 20 seconds a look, a checkpoint a minute: after the third step, and no other."""
     clock = iter(range(0, 100_000, 20))
@@ -364,10 +374,12 @@ def test_networks_of_a_spoiled_base_diverge_and_the_others_do_not_notice(study: 
 
 
 def test_too_large_a_learning_rate_is_told_with_its_step(split_study: Study) -> None:
-    """The first step's loss is that of the weights as drawn; what it makes of them overflows at the second."""
+    """The first step's loss is that of the weights as drawn; what it makes of them overflows at the second. Then all stop."""
+    steps: list[int] = []
     with_training(split_study, schedule={"name": "constant", "rate": 1e30})
     both = bases([SPLIT], [0])
-    found = train(split_study, both, CPU, None, reporter())
+    found = train(split_study, both, CPU, None, reporter(steps.append))
+    assert steps == [0, 2, 2]  # two networks, two steps
     assert [row["status"] for row in found] == ["diverged at step 2"] * 2
     assert [row["step"] for row in found] == [2, 2]  # measured then, and not trained further
     assert [row["loss"] for row in found] == [None, None]

@@ -81,7 +81,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether Python, torch on a CPU or torch on an accelerator ran out of memory; said without torch, which may not be loaded."""
+    """Whether Python, torch on a CPU or torch on an accelerator ran out of memory; told without loading torch."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return "DefaultCPUAllocator" in str(error)
