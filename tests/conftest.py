@@ -62,17 +62,17 @@ class Tiny:
     study: Study
     halves: Halves
     folder: PictureFolder
-    sources: dict[tuple[str, str, Pictures], Source] = field(default_factory=dict)
+    sources: dict[tuple[str, str, Pictures, torch.device], Source] = field(default_factory=dict)
 
-    def source(self, half: str, part: str, recipe: Recipe) -> Source:
-        key = (half, part, recipe.pictures)
+    def source(self, half: str, part: str, recipe: Recipe, device: torch.device = CPU) -> Source:
+        key = (half, part, recipe.pictures, device)
         if key not in self.sources:
             files = self.folder.train if part == "train" else self.folder.val
             pictures = Part.of(self.folder.root, files, self.halves.split.classes(half))
-            self.sources[key] = Source(pictures, recipe.pictures, CPU, 1)
+            self.sources[key] = Source(pictures, recipe.pictures, device, 1)
         return self.sources[key]
 
-    def bank(self, networks: Iterable[Network], recipe: Recipe, threads: int = 1) -> Bank:
+    def bank(self, networks: Iterable[Network], recipe: Recipe, threads: int = 1, device: torch.device = CPU) -> Bank:
         """A bank whose bases are as they were drawn: layers need not have learned anything to be copied."""
         networks = list(networks)
         targets = sorted({n.target for n in networks})
@@ -80,11 +80,11 @@ class Tiny:
         return Bank(
             recipe,
             {n: start(recipe, n, CLASSES // 2, drawn[n.source] if n.needs else None) for n in networks},
-            {t: self.source(t, "train", recipe) for t in targets},
-            {t: self.source(t, "val", recipe) for t in targets},
+            {t: self.source(t, "train", recipe, device) for t in targets},
+            {t: self.source(t, "val", recipe, device) for t in targets},
             {half: self.source(half, "train", recipe).mean_image() for half in HALVES},
             recipe.training.length(CLASSES // 2 * TRAIN),
-            CPU,
+            device,
             torch.float32,
             threads,
         )

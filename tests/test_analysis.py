@@ -134,9 +134,7 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     assert pairs(table)["layer"].tolist() == [3]
     assert analysis.against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
     assert differences(table)["layer"].tolist() == ["3", "1-7", "3-7"]
-    none_trained = pd.DataFrame(
-        [network("base", None, status="diverged"), network("AnB", None, status="diverged")]
-    )
+    none_trained = pd.DataFrame([network("base", None, status="diverged"), network("AnB", None, status="diverged")])
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
     assert summary(none_trained)["left_out"].tolist() == [1, 1]
 
@@ -161,9 +159,7 @@ def test_summary_counts_what_it_leaves_out():
 
 def test_kinds_of_split_are_never_averaged_together():
     rows = [("random-0", 0.7), ("random-3", 0.8), ("man-made-natural", 0.3), ("my-halves", 0.1)]
-    table = pd.DataFrame(
-        [network(treatment, top1, split=split) for split, top1 in rows for treatment in ("base", "AnB")]
-    )
+    table = pd.DataFrame([network(treatment, top1, split=split) for split, top1 in rows for treatment in ("base", "AnB")])
     table.loc[table["treatment"] == "AnB", "top1"] += [0.01, 0.03, -0.2, 0.5]
     found = differences(table)
     found = found[found["layer"] == "3"].set_index("splits")
@@ -173,9 +169,7 @@ def test_kinds_of_split_are_never_averaged_together():
 
 
 def test_differences_between_treatments_need_no_base():
-    table = pd.DataFrame(
-        [network("AnB", 0.5), network("BnB", 0.7), network("AnB+", 0.8), network("BnB+", 0.9)]
-    )
+    table = pd.DataFrame([network("AnB", 0.5), network("BnB", 0.7), network("AnB+", 0.8), network("BnB+", 0.9)])
     found = differences(table)
     found = found[found["layer"] == "3"].set_index("quantity")["mean"]
     assert found.to_dict() == pytest.approx({"AnB-BnB": -0.2, "AnB+-AnB": 0.3, "AnB+-BnB+": -0.1})

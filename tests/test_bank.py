@@ -535,6 +535,21 @@ def test_reduced_precision_trains_and_keeps_its_weights_whole(tiny: Tiny) -> Non
         assert numbers(bank)[one.network.name] != numbers(reduced)[one.network.name]
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_networks_on_cuda_train_as_on_the_cpu(tiny: Tiny) -> None:
+    """Not to the bit, and without dropout, whose masks are drawn on the device."""
+    recipe = tiny_recipe({"network": {"dropout": 0, "normalisation": "batch"}})
+    networks = [named(name) for name in ("baseB", "A3B", "B3B+", "R6A")]
+    here, there = (run(tiny.bank(networks, recipe, device=torch.device(name))) for name in ("cpu", "cuda"))
+    for one, other in zip(here.members, there.members, strict=True):
+        assert {tensor.device.type for tensor in other.module.state_dict().values()} == {"cuda"}
+        for line, expected in zip(other.log, one.log, strict=True):
+            assert line["loss"] == pytest.approx(expected["loss"], rel=0.01)
+            assert line["train_loss"] == pytest.approx(expected["train_loss"], rel=0.01, nan_ok=True)
+        assert digest(other.module.state_dict(), frozen_names(other.module, other.network.frozen)) == one.frozen_before
+
+
 def test_a_bank_is_on_the_device_that_it_was_given(tiny: Tiny) -> None:
     bank = tiny.bank([named("A3B")], tiny_recipe())
     assert {p.device for p in bank.members[0].module.parameters()} == {CPU}

@@ -271,9 +271,7 @@ def test_decode_many(tmp_path: Path, many: list[str], threads: int, fit: Fit) ->
     assert pictures.dtype == torch.uint8
     assert pictures.shape == (len(many), 3, 4, 4)
     assert pictures.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(
-        pictures, torch.arange(len(many), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
-    )
+    assert torch.equal(pictures, torch.arange(len(many), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4))
     assert decode_many(tmp_path, [], 4, fit, threads).shape == (0, 3, 4, 4)
 
 
@@ -285,9 +283,7 @@ def test_decode_many_gives_what_decode_gives(tmp_path: Path) -> None:
     assert torch.equal(decode_many(tmp_path, names, 32, "crop", 2), expected)
 
 
-def test_decode_many_names_the_first_bad_file_and_stops(
-    tmp_path: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decode_many_names_the_first_bad_file_and_stops(tmp_path: Path, many: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (many[70], many[5]):
         (tmp_path / path).write_bytes(b"")
     read: list[object] = []
@@ -300,9 +296,7 @@ def test_decode_many_names_the_first_bad_file_and_stops(
     monkeypatch.setattr(decode_module, "_read", counted)
     with pytest.raises(TransferError) as caught:
         decode_many(tmp_path, many[:10] + many[:10] * 300, 4, "warp", 1)
-    assert str(caught.value) == (
-        f"cannot decode {tmp_path / many[5]}: the file is empty. Replace or remove the file"
-    )
+    assert str(caught.value) == (f"cannot decode {tmp_path / many[5]}: the file is empty. Replace or remove the file")
     assert len(read) < 300  # of 3010: those that waited were not begun
 
 

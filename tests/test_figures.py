@@ -42,9 +42,7 @@ def study(splits=("random-0",), targets="AB", treatments=tuple(MEANS), layers=ra
                 }
                 rows.append(place | numbers | {"treatment": "base", "layer": 0, "top1": 0.88 + aside})
                 rows += [
-                    place
-                    | numbers
-                    | {"treatment": treatment, "layer": layer, "top1": MEANS[treatment] + aside}
+                    place | numbers | {"treatment": treatment, "layer": layer, "top1": MEANS[treatment] + aside}
                     for treatment in treatments
                     for layer in layers
                 ]
@@ -69,9 +67,7 @@ def lines(ax, treatment, style="-"):
     return [
         (line.get_xdata(), line.get_ydata())
         for line in ax.lines
-        if line.get_color() == LOOKS[treatment].color
-        and line.get_linestyle() == style
-        and len(line.get_xdata()) > 2
+        if line.get_color() == LOOKS[treatment].color and line.get_linestyle() == style and len(line.get_xdata()) > 2
     ]
 
 
@@ -180,16 +176,10 @@ def test_published_values_beside_a_study_are_dashed_and_open():
     figure = accuracy_vs_layer(study(treatments=("AnB",)), published_table())
     assert list(panels(figure)) == ["random halves"]  # the study has no other kind of split, and no RnB
     assert legend(figure)[-1] == "Yosinski et al. 2014"
-    dashed = [
-        line for line in figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 7
-    ]
-    assert {line.get_marker() for line in dashed} == {
-        LOOKS[treatment].marker for treatment in MEANS if treatment != "RnB"
-    }
+    dashed = [line for line in figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 7]
+    assert {line.get_marker() for line in dashed} == {LOOKS[treatment].marker for treatment in MEANS if treatment != "RnB"}
     assert all(line.get_markerfacecolor() == "white" for line in dashed)
-    assert {to_hex(line.get_color()) for line in dashed}.isdisjoint(
-        look.color.lower() for look in LOOKS.values()
-    )
+    assert {to_hex(line.get_color()) for line in dashed}.isdisjoint(look.color.lower() for look in LOOKS.values())
     assert len(lines(figure.axes[0], "AnB")) == 1
 
 
@@ -206,9 +196,7 @@ def test_a_study_with_a_kind_of_split_that_the_paper_has_not_is_drawn_alone():
 
 
 def test_learning_curves_have_a_panel_per_treatment_with_the_bases():
-    figure = learning_curves(
-        logs("random-0/baseA", "random-0/baseB", "random-0/A3B", "random-0/seed-1/A5B", "R2A")
-    )
+    figure = learning_curves(logs("random-0/baseA", "random-0/baseB", "random-0/A3B", "random-0/seed-1/A5B", "R2A"))
     assert list(panels(figure)) == [LOOKS["AnB"].label, LOOKS["RnB"].label]
     first = panels(figure)[LOOKS["AnB"].label]
     assert len(first.lines) == 4

@@ -224,8 +224,7 @@ def test_a_picture_without_annotation(tiny: Path) -> None:
     touch(tiny / "val" / "images" / "extra.JPEG")
     touch(tiny / "val" / "images" / ".extra.JPEG")
     assert refusal(tiny) == (
-        f"{tiny / 'val' / 'val_annotations.txt'}: no line for extra.JPEG of val/images. "
-        "Add the lines or remove the pictures"
+        f"{tiny / 'val' / 'val_annotations.txt'}: no line for extra.JPEG of val/images. Add the lines or remove the pictures"
     )
 
 

@@ -58,9 +58,7 @@ def test_random_halves_give_the_published_lists(seed: int) -> None:
     ("method", "seed", "list_name"),
     [*(("random", seed, f"half{seed}") for seed in range(4)), ("man-made-natural", None, "halfnatman")],
 )
-def test_splits_of_imagenet_folders_give_the_published_lists(
-    method: str, seed: int | None, list_name: str
-) -> None:
+def test_splits_of_imagenet_folders_give_the_published_lists(method: str, seed: int | None, list_name: str) -> None:
     index = {one.wnid: one.index for one in paper.classes()}
     split = make_split(method, list(index), seed)
     published = paper.split_md5()

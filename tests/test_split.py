@@ -14,9 +14,7 @@ from transfercli.split import Split, kind_of, make_split, method_and_seed, rando
 LETTERS = list("abcdefg")
 RANDOM_SEEDS = st.integers(0, 2**32 - 1)
 # Names as folders may have them: commas, quotes, spaces, line breaks, any script; no surrogates, no NUL.
-FOLDERS = st.lists(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1), min_size=4, unique=True
-)
+FOLDERS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1), min_size=4, unique=True)
 
 
 @pytest.fixture
@@ -192,9 +190,7 @@ REMEDY = "give each class of the pictures one line, with its folder's name and A
          "not among the pictures' classes: 'e\\nf'; missing: 'b'"),
     ],
 )  # fmt: skip
-def test_a_file_must_list_each_class_once_in_A_or_B(
-    halves: Callable[[str | bytes], Path], lines: str, fault: str
-) -> None:
+def test_a_file_must_list_each_class_once_in_A_or_B(halves: Callable[[str | bytes], Path], lines: str, fault: str) -> None:
     path = halves("class,half\n" + lines)
     assert error(lambda: make_split(str(path), list("abcd"))) == f"split file halves.csv: {fault}; {REMEDY}"
 
@@ -225,9 +221,7 @@ def test_a_file_that_is_no_such_table_is_refused(
     assert error(lambda: make_split(str(path), list("abcd"))) == message
 
 
-def test_a_file_that_is_not_there_or_is_a_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert error(lambda: make_split("no/halves.csv", LETTERS)) == (
         "split file no/halves.csv does not exist; give a CSV file with the header class,half"
@@ -307,8 +301,7 @@ def test_unknown_methods_are_refused(method: str) -> None:
 def test_a_file_whose_stem_is_no_safe_folder_name_is_refused(stem: str) -> None:
     word = f"folder/{stem}.csv"
     message = (
-        f"split file {word!r} cannot name a split; rename it with letters, digits, '.', '_' and '-', "
-        "a letter, digit or '_' first"
+        f"split file {word!r} cannot name a split; rename it with letters, digits, '.', '_' and '-', a letter, digit or '_' first"
     )
     assert error(lambda: method_and_seed(word)) == message
     assert error(lambda: make_split(word, LETTERS)) == message
@@ -322,8 +315,7 @@ def test_a_file_whose_stem_is_no_safe_folder_name_is_refused(stem: str) -> None:
 def test_a_file_whose_stem_is_taken_in_a_study_is_refused(stem: str) -> None:
     word = f"{stem}.csv"
     message = (
-        f"split file {word!r} cannot name a split, because {stem!r} already means something else in a study; "
-        "rename the file"
+        f"split file {word!r} cannot name a split, because {stem!r} already means something else in a study; rename the file"
     )
     assert error(lambda: method_and_seed(word)) == message
     assert error(lambda: make_split(word, LETTERS)) == message

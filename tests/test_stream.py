@@ -230,6 +230,24 @@ def test_mean_image_is_exact(many: tuple[Path, np.ndarray]) -> None:
     np.testing.assert_array_equal(mean.numpy(), exact.astype(np.float32))
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
+@pytest.mark.parametrize("share", [0.4, 0])
+def test_batches_on_cuda_are_those_on_the_cpu(coded: Path, name: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept on the device or brought there batch by batch, and by whichever name the device is called."""
+    monkeypatch.setattr(stream_module, "MEMORY_SHARE", share)
+    here = source(coded)
+    there = Source(here.part, recipe(), torch.device(name), 2)
+    assert there.kept is None if share == 0 else there.kept is not None and there.kept.device.type == "cuda"
+    one, other = (Stream(pictures, 6, STREAM) for pictures in (here, there))
+    for t in range(4):
+        on_device = other.batch(t)
+        assert {tensor.device.type for tensor in on_device} == {"cuda"}
+        assert same(one.batch(t), Batch(*(tensor.cpu() for tensor in on_device)))
+    assert torch.equal(here.mean_image(), there.mean_image())
+
+
 def test_part_numbers_the_classes_of_a_half_from_0(tmp_path: Path) -> None:
     """Labels follow the half's order of classes, whatever other classes the folder has."""
     files = {"cat": ("train/cat/1",), "ant": ("train/ant/1", "train/ant/2"), "bee": ("train/bee/1",)}

@@ -122,7 +122,7 @@ class Bank:
 
     def evaluate(self) -> None:
         """Measure every network on the whole validation part of its target and add a line to its log."""
-        sums: dict[str, Tensor] = {m.network.name: torch.zeros(3, dtype=torch.float64, device=self.device) for m in self.members}
+        sums = {m.network.name: torch.zeros(3, dtype=exact(self.device), device=self.device) for m in self.members}
         for target, source in self.val.items():
             members = [m for m in self.live if m.network.target == target]
             for index in centre(source, self.recipe.evaluation.batch) if members else []:
@@ -173,6 +173,13 @@ class Bank:
     def autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision if reduced else None, enabled=reduced)
+
+    def close(self) -> None:
+        """End the bank's threads; without this a study of many banks would gather them."""
+        for stream in self.streams.values():
+            stream.close()
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
     # -- state, for checkpoints
 
@@ -294,10 +301,15 @@ def set_rate(optimizer: torch.optim.SGD, training: Training, rate: float, previo
 
 
 def counts(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many are right at first guess, among the first five, and the summed cross-entropy: float64 (3,)."""
+    """How many are right at first guess, among the first five, and the summed cross-entropy: (3,)."""
     top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
     loss = F.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([top[:, 0].sum(), top.sum(), loss]).double()
+    return torch.stack([top[:, 0].sum(), top.sum(), loss]).to(exact(logits.device))
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """What sums over a whole validation part are kept in; Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @contextmanager

@@ -180,9 +180,7 @@ def learning_curves(logs: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def draw(
-    table: pd.DataFrame, logs: dict[str, pd.DataFrame], folder: Path, published: pd.DataFrame | None = None
-) -> list[Path]:
+def draw(table: pd.DataFrame, logs: dict[str, pd.DataFrame], folder: Path, published: pd.DataFrame | None = None) -> list[Path]:
     """Write accuracy-vs-layer, drop-vs-layer, learning-curves as .png and .svg in `folder`; return the paths.
 
     A figure that has nothing to show is not written. Each file appears whole or not at all.
@@ -215,9 +213,7 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _main_and_beside(
-    table: pd.DataFrame, published: pd.DataFrame | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _main_and_beside(table: pd.DataFrame, published: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What is drawn in full, and what beside it: the study and the paper, or the paper alone."""
     nothing = pd.DataFrame()
     if not len(table):
@@ -352,9 +348,7 @@ def _base_levels(points: pd.DataFrame) -> dict[str, float]:
     bases = points[(points["treatment"] == "base") & (points["status"] == "done")]
     if (bases["splits"] == "random").all():
         return {"": bases["value"].mean()} if len(bases) else {}
-    return {
-        target: bases[bases["target"] == target]["value"].mean() for target in sorted(set(bases["target"]))
-    }
+    return {target: bases[bases["target"] == target]["value"].mean() for target in sorted(set(bases["target"]))}
 
 
 def _accuracy_limits(ax: Axes, points: pd.DataFrame, others: pd.DataFrame) -> None:
@@ -460,6 +454,4 @@ def _ranges(layers: set[int]) -> str:
 
 def _draw_curve(ax: Axes, log: pd.DataFrame, color: str, width: float, zorder: float) -> None:
     marker = "o" if len(log) == 1 else ""
-    ax.plot(
-        log["step"], log["top1"], color=color, linewidth=width, marker=marker, markersize=3, zorder=zorder
-    )
+    ax.plot(log["step"], log["top1"], color=color, linewidth=width, marker=marker, markersize=3, zorder=zorder)

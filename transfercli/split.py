@@ -152,9 +152,7 @@ def make_split(method: str, classes: Sequence[str], seed: int | None = 0) -> Spl
     for half, members in (("A", A), ("B", B)):
         if len(members) < LEAST:
             what = f"half {half} ({KINDS[half]})" if method == "man-made-natural" else f"half {half}"
-            raise TransferError(
-                f"split {name}: {what} would have {len(members)} of {len(names)} classes; {remedy}"
-            )
+            raise TransferError(f"split {name}: {what} would have {len(members)} of {len(names)} classes; {remedy}")
     return Split(name, method, split_seed, A, B)
 
 
@@ -180,8 +178,7 @@ def _halves_from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
     }
     if found := [f"{fault}: {_some(dict.fromkeys(which))}" for fault, which in faults.items() if which]:
         raise TransferError(
-            f"split file {path}: {'; '.join(found)}; give each class of the pictures one line, "
-            "with its folder's name and A or B"
+            f"split file {path}: {'; '.join(found)}; give each class of the pictures one line, with its folder's name and A or B"
         )
     return dict(rows)
 
@@ -194,9 +191,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
             reader = csv.reader(file, strict=True)
             rows = [(reader.line_num, row) for row in reader if row]
     except FileNotFoundError:
-        raise TransferError(
-            f"split file {path} does not exist; give a CSV file with the header class,half"
-        ) from None
+        raise TransferError(f"split file {path} does not exist; give a CSV file with the header class,half") from None
     except OSError as error:
         raise TransferError(
             f"split file {path} cannot be read ({error.strerror}); give a CSV file with the header class,half"
@@ -204,19 +199,13 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     except UnicodeDecodeError:
         raise TransferError(f"split file {path} is not UTF-8 text; save it as UTF-8") from None
     except csv.Error as error:
-        raise TransferError(
-            f"split file {path} is not CSV, line {reader.line_num}: {error}; mend that line"
-        ) from None
+        raise TransferError(f"split file {path} is not CSV, line {reader.line_num}: {error}; mend that line") from None
     header = rows[0][1] if rows else []
     if header != ["class", "half"]:
-        raise TransferError(
-            f"split file {path} begins with {','.join(header)!r}; make its first line class,half"
-        )
+        raise TransferError(f"split file {path} begins with {','.join(header)!r}; make its first line class,half")
     for line, row in rows[1:]:
         if len(row) != 2:
-            raise TransferError(
-                f"split file {path}, line {line} has {len(row)} fields; write a class, a comma and A or B"
-            )
+            raise TransferError(f"split file {path}, line {line} has {len(row)} fields; write a class, a comma and A or B")
     return [(name, half) for _, (name, half) in rows[1:]]
 
 

@@ -44,10 +44,10 @@ def train(
     Raises TransferError, and leaves a study that the same call goes on with.
     """
     recipe = study.recipe()
-    todo = [network for network in networks if study.row(network) is None]
     precision = pick_precision(recipe.training.precision, device)
-    reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
-    with study.held(todo), reproducible(device):
+    with study.held(networks), reproducible(device):
+        todo = [network for network in networks if study.row(network) is None]
+        reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(steps_of(recipe, halves[network.split]) for network in todo))
         for split in halves:
@@ -85,7 +85,10 @@ class Bench:
                 if tensors is not None and about is not None:
                     bank.restore(tensors, about)
                     reporter.say(f"{self.halves.name}: {len(members)} networks go on at step {bank.step_number} of {self.steps}")
-                self.run(bank, kept, same, reporter)
+                try:
+                    self.run(bank, kept, same, reporter)
+                finally:
+                    bank.close()
         checkpoints.clear(kept, {row.parent.name for row in kept.parent.glob("*/row.json")})
 
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
@@ -115,9 +118,10 @@ class Bench:
         """A bank at its first step."""
         targets = sorted({network.target for network in networks})
         means = sorted({network.mean_from for network in networks})
+        weights = {need: load_weights(self.study, need) if need else None for need in {n.needs for n in networks}}
         return Bank(
             self.recipe,
-            {network: self.start(network) for network in networks},
+            {network: self.start(network, weights.get(network.needs)) for network in networks},
             {half: self.source(half, "train") for half in targets},
             {half: self.source(half, "val") for half in targets},
             {half: self.mean(half) for half in means},
@@ -127,9 +131,12 @@ class Bench:
             processors(),
         )
 
-    def start(self, network: Network) -> nn.Sequential:
-        source = load_weights(self.study, network.needs) if network.needs else None
-        return start(self.recipe, network, len(self.halves.split.classes(network.target)), source)
+    def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
+        try:
+            return start(self.recipe, network, len(self.halves.split.classes(network.target)), source)
+        except ValueError as error:  # weights that load but are of another network
+            base = network.needs and self.study.folder(network.needs)
+            raise TransferError(f"{base}: {error}; remove it and train it again: transfer train-base") from None
 
     def source(self, half: str, part: str) -> Source:
         if (half, part) not in self.sources:

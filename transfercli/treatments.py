@@ -1,7 +1,9 @@
 """What a network copies, what is frozen, and what is drawn anew."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +34,21 @@ def start(recipe: Recipe, network: Network, classes: int, source: Mapping[str, T
     All transfer networks of a split, seed and target share the fresh draw of a layer, so that they are compared in pairs;
     it is not the draw that their base began with. Random features have a draw of their own.
     """
-    module = build(recipe, classes)
     role = f"base{network.target}" if network.is_base else f"transfer{network.target}"
-    initialise(module, recipe.network.init, lambda name: generator(network.seed, network.split, "weights", role, name))
+    module = copy.deepcopy(draw(recipe, classes, network.seed, network.split, role))
     if network.source == RANDOM:
-        features = build(recipe, classes)
-        initialise(features, recipe.network.init, lambda name: generator(network.seed, network.split, "weights", RANDOM, name))
-        source = features.state_dict()
+        source = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict()
     if not network.is_base:
         assert source is not None, f"{network.name} needs the weights of its base"
         copy_layers(module, source, network.layer)
+    return module
+
+
+@lru_cache(maxsize=3)  # one draw serves all networks of a target: sixty million Gaussians take a second
+def draw(recipe: Recipe, classes: int, seed: int, split: str, role: str) -> nn.Sequential:
+    """Fresh weights for a role: `baseA`, `transferB`, `R`. Copy the module before it is changed."""
+    module = build(recipe, classes)
+    initialise(module, recipe.network.init, lambda name: generator(seed, split, "weights", role, name))
     return module
 
 

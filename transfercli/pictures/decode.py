@@ -39,9 +39,7 @@ JPEG_START = b"\xff\xd8"
 CHUNK = 64  # pictures per future: few enough to stop soon after Ctrl-C, enough that a future costs nothing
 
 # Said once per picture; what it asks for (TorchCodec) is no dependency, and Pillow gives the same bits.
-warnings.filterwarnings(
-    "ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning
-)
+warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning)
 
 
 class _Unreadable(Exception):
@@ -58,9 +56,7 @@ def decode(path: str | os.PathLike[str], size: int, fit: Fit) -> torch.Tensor:
     try:
         picture = _read(path)
     except _Unreadable as reason:
-        raise TransferError(
-            f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file"
-        ) from reason
+        raise TransferError(f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file") from reason
     sides = [size, size] if fit == "warp" else [size]
     resized: torch.Tensor = functional.resize(picture, sides, antialias=True)
     return resized if fit == "warp" else functional.center_crop(resized, [size, size])
@@ -84,9 +80,7 @@ def decode_many(root: Path, paths: Sequence[str], size: int, fit: Fit, threads: 
     return torch.from_numpy(store).permute(0, 3, 1, 2)
 
 
-def unreadable(
-    root: Path, paths: Sequence[str], threads: int, progress: Callable[[int], None]
-) -> dict[str, str]:
+def unreadable(root: Path, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> dict[str, str]:
     """Decode every picture and say which cannot be: path -> reason, in the order of ``paths``.
 
     ``paths`` are relative to ``root``. ``progress`` is called on this thread with the number of

@@ -62,9 +62,7 @@ class PictureFolder:
                 )
         return left
 
-    def only(
-        self, classes: Iterable[str], per_class_train: int | None, per_class_val: int | None
-    ) -> "PictureFolder":
+    def only(self, classes: Iterable[str], per_class_train: int | None, per_class_val: int | None) -> "PictureFolder":
         """A smaller folder: these classes, with at most so many pictures of each (None: all).
 
         The pictures kept are evenly spaced in the sorted list, so the choice needs no seed and does not
@@ -147,8 +145,7 @@ def scan(root: Path) -> PictureFolder:
         for part in ("train", "val"):
             if not (root / part).is_dir():
                 raise TransferError(
-                    f"no {part}/ in {root}. Give the folder that holds train/ and val/, "
-                    "each with a folder per class"
+                    f"no {part}/ in {root}. Give the folder that holds train/ and val/, each with a folder per class"
                 )
         train = _by_class(root, "train")
         if (root / "val" / ANNOTATIONS).exists() and _folders(root / "val") == ["images"]:
@@ -166,10 +163,7 @@ def _check(root: Path, train: dict[str, tuple[str, ...]], val: dict[str, tuple[s
     parts = (("train", train), ("val", val))
     for part, pictures in parts:
         if not any(pictures.values()):
-            raise TransferError(
-                f"no pictures in {root / part}/<class>/. "
-                f"Put each class's pictures ({' '.join(ENDINGS)}) there"
-            )
+            raise TransferError(f"no pictures in {root / part}/<class>/. Put each class's pictures ({' '.join(ENDINGS)}) there")
     for (part, pictures), (other, others) in (parts, parts[::-1]):
         lone = [name for name in pictures if name not in others]
         if lone:
@@ -185,10 +179,7 @@ def _check(root: Path, train: dict[str, tuple[str, ...]], val: dict[str, tuple[s
                 "Give each class pictures in both, or remove it from train/ and val/"
             )
     if len(train) < LEAST_CLASSES:
-        raise TransferError(
-            f"{len(train)} {_plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. "
-            "Add classes"
-        )
+        raise TransferError(f"{len(train)} {_plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes")
 
 
 def _folders(folder: Path) -> list[str]:
@@ -218,9 +209,7 @@ def _pictures(root: Path, below: str) -> tuple[str, ...]:
                 if entry.is_dir():
                     real = os.path.realpath(entry.path)
                     if real in above:
-                        raise TransferError(
-                            f"{entry.path} leads back to a folder that holds it. Remove that link"
-                        )
+                        raise TransferError(f"{entry.path} leads back to a folder that holds it. Remove that link")
                     waiting.append((f"{folder}/{entry.name}", above | {real}))
                 elif entry.name.lower().endswith(ENDINGS):
                     if entry.is_file():
@@ -250,9 +239,7 @@ def _annotated(root: Path, train: dict[str, tuple[str, ...]]) -> dict[str, tuple
         if "/" in file or "\\" in file:
             raise TransferError(f"{where}: {file!r} is not a plain file name. Name a file of val/images")
         if name not in named:
-            raise TransferError(
-                f"{where}: class {name!r} is not in train/. Correct the line or add the class"
-            )
+            raise TransferError(f"{where}: class {name!r} is not in train/. Correct the line or add the class")
         if file in seen:
             raise TransferError(f"{where}: {file!r} has a line already. Remove one of the two")
         if file not in unnamed:
@@ -262,8 +249,7 @@ def _annotated(root: Path, train: dict[str, tuple[str, ...]]) -> dict[str, tuple
         named[name].append(prefix + file)
     if unnamed:
         raise TransferError(
-            f"{annotations}: no line for {_some(sorted(unnamed))} of val/images. "
-            "Add the lines or remove the pictures"
+            f"{annotations}: no line for {_some(sorted(unnamed))} of val/images. Add the lines or remove the pictures"
         )
     return {name: tuple(sorted(files)) for name, files in named.items()}
 

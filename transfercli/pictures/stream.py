@@ -81,7 +81,7 @@ class Source:
 
     def fetch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """A store of pictures (n, size, size, 3) and where in it the wanted ones are."""
-        if self.kept is not None and self.kept.device == self.device:
+        if self.kept is not None and self.kept.device.type == self.device.type:  # not the device: cuda is not equal to cuda:0
             return self.kept, index.to(self.device)
         rows = self.kept[index] if self.kept is not None else self._decode(index)
         if self.device.type == "cuda":
@@ -125,6 +125,10 @@ class Stream:
         for old in [step for step in self._ahead if step < t]:
             del self._ahead[old]
         return self._ahead.pop(t).result()
+
+    def close(self) -> None:
+        """End the thread that makes batches ahead."""
+        self._maker.shutdown(cancel_futures=True)
 
     def make(self, t: int) -> Batch:
         """The batch of step t: the next pictures of the epoch's order, each cropped at random and perhaps mirrored."""
