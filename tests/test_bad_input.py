@@ -420,7 +420,7 @@ def test_a_split_of_another_recipe(refused: Callable[..., str], transfer: Transf
 
 
 def test_a_study_of_another_split(refused: Callable[..., str], here: Path, study: Study) -> None:
-    assert refused("split", "pictures", "--study", "study") == (
+    assert refused("split", "pictures", "--study", "study", "--recipe", "study/recipe.yaml") == (
         "Error: the networks in study were trained on another split random-0 (other classes or pictures); "
         "start a new study: --study DIR"
     )

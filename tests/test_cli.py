@@ -190,6 +190,12 @@ def test_a_split_by_file(transfer: Transfer, recipe: str, pictures: Path, tmp_pa
     assert said.code == 0, said.err
 
 
+def test_a_folder_after_the_demo_does_not_get_the_demos_recipe(transfer: Transfer, pictures: Path) -> None:
+    assert transfer("split").code == 0
+    said = transfer("split", pictures)
+    assert (said.code, "Recipe: results/study/recipe.yaml (tiny-imagenet)" in said.out) == (0, True)
+
+
 def test_pictures_that_moved_are_found_again_by_a_new_split(
     transfer: Transfer, recipe: str, pictures: Path, tmp_path: Path
 ) -> None:

@@ -42,11 +42,11 @@ def test_layers_are_those_of_the_network() -> None:
 
 
 def test_as_many_networks_train_side_by_side_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least one; and each further one needs room for its weights, gradients and velocities."""
+    """At least one; and each further one needs room for its weights and velocities."""
     recipe = small()
     parameters = sum(cost.Layers.of(recipe, 10).parameters)
     sizes = []
-    for free in (0, 10**8, 10**8 + 1000 * 12 * parameters):
+    for free in (0, 10**8, 10**8 + 1000 * 8 * parameters):
         monkeypatch.setattr(cost, "free_memory", lambda device, free=free: free)
         sizes.append(cost.bank_size(recipe, 10, CPU))
     assert sizes[0] == 1

@@ -232,11 +232,11 @@ def test_nothing_to_draw_is_an_error_that_says_what_to_do():
     for make in (lambda: accuracy_vs_layer(EMPTY), lambda: drop_vs_layer(study(treatments=()))):
         with pytest.raises(NothingToDraw) as error:
             make()
-        remedy = "train some first: transfer train"
+        remedy = "train some first: transfer train-base"
         assert str(error.value) == f"no network is done that the figure could show; {remedy}"
     with pytest.raises(NothingToDraw) as error:
         learning_curves({"A1B": pd.DataFrame()})
-    assert str(error.value) == "no network has a log to draw; train some first: transfer train"
+    assert str(error.value) == "no network has a log to draw; train some first: transfer train-base"
 
 
 @pytest.mark.parametrize(

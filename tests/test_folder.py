@@ -64,7 +64,7 @@ def test_image_folder(root: Path) -> None:
 
 def test_what_counts_as_a_picture(root: Path) -> None:
     shutil.rmtree(root / "train" / "ant")
-    names = "A.JPEG b.jpg c.png d.bmp e.webp f.GIF g.tif h.tiff i.ppm j.pgm".split()
+    names = ["A.JPEG", "b.jpg", "c.png", "d.bmp", "e.webp", "f.GIF", "g.tif", "h.tiff", "i.ppm", "j.pgm"]
     for name in [*names, ".hidden.jpg", "._A.JPEG", "notes.txt", "jpg", "x.jpg.part", ".cache/k.jpg"]:
         touch(root / "train" / "ant" / name)
     touch(root / "train" / "ant" / "deep" / "er" / "k.jpg")

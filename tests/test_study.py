@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from transfercli import recipe as recipes
 from transfercli.errors import TransferError
 from transfercli.files import replacing, write_text
-from transfercli.indexing import all_paths, make_halves, pictures_of, select, unreadable_pictures
+from transfercli.indexing import all_paths, make_halves, pictures_of, select
+from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
 from transfercli.plan import TREATMENTS, Network, base, bases, transfers
 from transfercli.split import Split
@@ -507,11 +508,11 @@ def test_pictures_left_out_are_not_replaced_by_unchecked_ones(split_study: Study
     for number in (0, 1, 5, 6):
         (root / "train" / "natural-02" / f"000{number}.png").write_bytes(b"broken")
     whole = scan(root)
-    broken = unreadable_pictures(select(whole, pictures), 1, lambda count: None)
+    broken = unreadable(whole.root, all_paths(select(whole, pictures)), 1, lambda count: None)
     assert list(broken) == ["train/natural-02/0000.png"]
     chosen = select(whole, pictures, broken)
     assert chosen.train["natural-02"] == ("train/natural-02/0004.png",)
-    assert unreadable_pictures(chosen, 1, lambda count: None) == {}
+    assert unreadable(whole.root, all_paths(chosen), 1, lambda count: None) == {}
     halves = make_halves(split_study, chosen, SPLIT, broken)
     split_study.write_halves(halves)
     assert split_study.halves(SPLIT).left_out == ("train/natural-02/0000.png",)

@@ -78,6 +78,7 @@ class Bank:
         self.step_number = 0
 
     def _member(self, network: Network, module: nn.Sequential) -> Member:
+        frozen_before = digest(module.state_dict(), frozen_names(module, network.frozen))
         module = module.to(self.device)
         if self.recipe.training.channels_last:
             module = module.to(memory_format=torch.channels_last)
@@ -91,7 +92,7 @@ class Bank:
             module,
             layers,
             make_optimizer(module, self.recipe.training),
-            digest(module.state_dict(), frozen_names(module, network.frozen)),
+            frozen_before,
             torch.zeros((), device=self.device),
             torch.zeros((), device=self.device, dtype=torch.int64),
         )
@@ -180,6 +181,9 @@ class Bank:
             stream.close()
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
+        self.members.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     # -- state, for checkpoints
 

@@ -16,6 +16,7 @@ from transfercli.recipe import Pictures, Recipe
 from transfercli.threads import processors
 from transfercli.treatments import build, start
 
+PREFIXES = 3  # frozen sources of a target: A, B and random
 SHARE = 0.7  # of the free memory, for a bank
 MEASURE_SECONDS = 4.0
 
@@ -55,9 +56,9 @@ def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = Tr
 
 
 def bank_bytes(networks: int, recipe: Recipe, layers: Layers, at_work: int) -> int:
-    """Memory for a bank: weights, gradients and velocities of all, and what backward keeps of those `at_work` at one moment."""
-    kept = 4 * recipe.training.batch * layers.outputs
-    return networks * 3 * 4 * sum(layers.parameters) + 2 * at_work * kept
+    """Memory for a bank: weights and velocities of all; gradients, and what backward keeps, of those at work; shared prefixes."""
+    weights, kept = 4 * sum(layers.parameters), 4 * recipe.training.batch * layers.outputs
+    return networks * 2 * weights + at_work * (weights + 2 * kept) + PREFIXES * kept
 
 
 def bank_size(recipe: Recipe, classes: int, device: torch.device) -> int:

@@ -156,7 +156,7 @@ def learning_curves(logs: dict[str, pd.DataFrame]) -> Figure:
             curves[treatment].append((layer, measured))
     treatments = [treatment for treatment in TREATMENTS[1:] if curves[treatment]]
     if not treatments and not curves["base"]:
-        raise NothingToDraw("no network has a log to draw; train some first: transfer train")
+        raise NothingToDraw("no network has a log to draw; train some first: transfer train-base")
     with _style():
         figure, axes = _canvas(max(1, len(treatments)), share=True)
         for ax, treatment in zip(axes, treatments or ["base"], strict=True):
@@ -232,7 +232,7 @@ def _panels(points: pd.DataFrame, others: pd.DataFrame) -> list[Panel]:
     """(kind of split, points, published points) for each kind that either has."""
     kinds = kinds_of_split(pd.concat([points[["split"]], others[["split"]]]))
     if not kinds:
-        raise NothingToDraw("no network is done that the figure could show; train some first: transfer train")
+        raise NothingToDraw("no network is done that the figure could show; train some first: transfer train-base")
     return [(kind, points[points["splits"] == kind], others[others["splits"] == kind]) for kind in kinds]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from transfercli.errors import TransferError
@@ -11,8 +11,6 @@ from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.recipe import Pictures
 from transfercli.split import make_split, method_and_seed
 from transfercli.study import Halves, Study
-
-Progress = Callable[[int], None]
 
 
 def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = (), split: str = "random-0") -> PictureFolder:
@@ -41,15 +39,6 @@ def _take(folder: PictureFolder, pictures: Pictures, classes: Iterable[str], lef
 def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:
     """At most `most` names, evenly spaced."""
     return tuple(names[i * len(names) // most] for i in range(most)) if most < len(names) else tuple(names)
-
-
-def unreadable_pictures(folder: PictureFolder, threads: int, progress: Progress) -> dict[str, str]:
-    """Every picture that cannot be decoded, with the reason; of a store, those that could not be when it was packed."""
-    if folder.store is not None:
-        return folder.store.unreadable
-    from transfercli.pictures.decode import unreadable
-
-    return unreadable(folder.root, all_paths(folder), threads, progress)
 
 
 def all_paths(folder: PictureFolder) -> list[str]:

@@ -36,7 +36,8 @@ class LRN(nn.Module):
         self.register_buffer("band", (near * (alpha / size))[:, :, None, None].float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = 1 + nn.functional.conv2d(x * x, self.band)
+        # In float32 from here on: 1 + something small is 1 in bfloat16.
+        scale = 1 + nn.functional.conv2d(x * x, self.band).float()
         if self.beta == 0.75:  # the paper's; roots are several times faster than pow
             root = scale.rsqrt()
             return x * (root * root.sqrt()).to(x.dtype)

@@ -70,7 +70,7 @@ def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps
         "precision": str(bank.precision)[6:],
         "bank": " ".join(member.network.name for member in bank.members),
         "bank_seconds": round(seconds, 2),
-        "pictures_per_second": round(steps * recipe.training.batch / seconds, 1),
+        "pictures_per_second": round(steps * recipe.training.batch * len(bank.streams) / seconds, 1),
     }
 
 

@@ -78,6 +78,8 @@ class Bench:
             return
         kept = self.study.folder(networks[0]).parent / "checkpoints"
         same = {"recipe": self.recipe.digest(), "split": self.halves.digest, "precision": str(self.precision)}
+        for half in dict.fromkeys(network.target for network in networks):
+            self.source(half, "train")  # before the size: banks take a share of what they leave free
         size = bank_size or fitting(self.recipe, max(len(self.halves.split.A), len(self.halves.split.B)), self.device)
         for names, tensors, about in checkpoints.latest(kept, [n.name for n in networks], same, reporter.say):
             for members in banks([n for n in networks if n.name in names], size):
@@ -89,6 +91,7 @@ class Bench:
                     self.run(bank, kept, same, reporter)
                 finally:
                     bank.close()
+                    del bank  # before the next is made: two do not fit
         checkpoints.clear(kept, {row.parent.name for row in kept.parent.glob("*/row.json")})
 
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
@@ -142,7 +145,8 @@ class Bench:
         if (half, part) not in self.sources:
             files = self.folder.train if part == "train" else self.folder.val
             pictures = Part.of(self.folder.root, files, self.halves.split.classes(half), self.folder.store)
-            self.sources[half, part] = Source(pictures, self.recipe.pictures, self.device, processors())
+            spare = int(self.device.type != "cpu")  # a processor for the thread that feeds the device
+            self.sources[half, part] = Source(pictures, self.recipe.pictures, self.device, max(1, processors() - spare))
         return self.sources[half, part]
 
     def mean(self, half: str) -> Tensor | None:

@@ -84,7 +84,7 @@ def make(
     from transfercli.split import method_and_seed, split_name
 
     # What is wrong with the recipe is said before a folder of a million pictures is read.
-    known = recipe_name is not None or study.recipe_file.exists()
+    known = recipe_name is not None or _own_recipe_fits(study, directory)
     found = None if known or directory is None else scan(directory)
     recipe = wanted_recipe(study, recipe_name, overrides, smoke, None if known else _default_recipe(found))
     words = words or recipe.splits
@@ -133,6 +133,14 @@ def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> d
 def _left_out(halves: "Halves") -> str:
     count = len(halves.left_out)
     return f" (names the {count} unreadable picture{'s' * (count > 1)} left out)" if count else ""
+
+
+def _own_recipe_fits(study: "Study", directory: Path | None) -> bool:
+    """Whether the study has a recipe, and not one that it used for built-in pictures while DIR now holds other ones."""
+    if directory is None or not study.recipe_file.exists():
+        return study.recipe_file.exists()
+    made_here = study.root / "pictures"
+    return directory == made_here or all(study.pictures(study.halves(name)) != made_here for name in study.split_names())
 
 
 def _default_recipe(found: "PictureFolder | None") -> str:

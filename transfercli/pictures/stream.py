@@ -82,22 +82,26 @@ class Source:
     def fetch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """A store of pictures (n, size, size, 3) and where in it the wanted ones are."""
         if self.kept is not None and self.kept.device.type == self.device.type:  # not the device: cuda is not equal to cuda:0
-            return self.kept, index.to(self.device)
+            return self.kept, moved(index, self.device)
         rows = self.kept[index] if self.kept is not None else self._decode(index)
-        if self.device.type == "cuda":
-            rows = rows.pin_memory().to(self.device, non_blocking=True)
-        return rows.to(self.device), torch.arange(len(index), device=self.device)
+        return moved(rows, self.device), torch.arange(len(index), device=self.device)
 
     def _decode(self, index: Tensor) -> Tensor:
         if self.part.store is not None:
-            rows = [self.rows[i] for i in index.tolist()]
-            return read_rows(self.part.store, rows, self.pool, pinned=self.device.type == "cuda")
+            wanted = [self.rows[i] for i in index.tolist()]
+            return read_rows(self.part.store, wanted, self.pool, pinned=self.device.type == "cuda")
 
-        def one(i: int) -> Tensor:
+        shape = (len(index), self.pictures.size, self.pictures.size, 3)
+        rows = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        store = rows.numpy()
+
+        def fill(place: int, i: int) -> None:
             path = os.path.join(self.part.root, self.part.paths[i])
-            return decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0)
+            store[place] = decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0).numpy()
 
-        return torch.stack(list(self.pool.map(one, index.tolist())))
+        for _ in self.pool.map(fill, range(len(index)), index.tolist()):
+            pass
+        return rows
 
     def mean_image(self) -> Tensor:
         """The mean of all pictures, float32 (size, size, 3), 0-255."""
@@ -164,12 +168,19 @@ def crop(source: Source, index: Tensor, top: Tensor, left: Tensor, mirrored: Ten
     across = torch.arange(source.pictures.crop)
     rows = top[:, None] + across
     columns = left[:, None] + torch.where(mirrored[:, None], across.flip(0), across)
-    rows, columns = rows.to(source.device), columns.to(source.device)
+    rows, columns = moved(rows, source.device), moved(columns, source.device)
     if source.device.type == "cpu":
         pixels = _windows(store, where, top, left, mirrored, len(across))
     else:
         pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return Batch(pixels.permute(0, 3, 1, 2), source.labels[index].to(source.device), rows, columns)
+    return Batch(pixels.permute(0, 3, 1, 2), moved(source.labels[index], source.device), rows, columns)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; to CUDA from page-locked memory, so that nobody waits for the work that is queued there."""
+    if device.type != "cuda" or tensor.device.type == "cuda":
+        return tensor.to(device)
+    return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
 
 
 def _windows(store: Tensor, where: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
