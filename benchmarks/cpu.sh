@@ -22,9 +22,11 @@ part "Start-up and memory" benchmarks.startup --demo
 part "The step alone" benchmarks.step --recipe tiny-imagenet-cpu --classes 20 --steps 10
 if [ -d "$jpegs" ]; then
     part "The stream alone" benchmarks.stream --samples "$jpegs" --recipe imagenet-fast --batches 12 --target 0.9
-    part "Sweep, full-size JPEGs, small net" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \
+    part "Sweep, full-size JPEGs, small net at 28" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \
+        --steps 100 --plain-steps 4 --tricks-steps 4 --targets 12 "" --name "cpu, full-size JPEGs, small net at 28"
+    part "Sweep, full-size JPEGs, small net at 56" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \
         --set pictures.size=64 --set pictures.crop=56 --steps 40 --plain-steps 4 --tricks-steps 4 \
-        --targets 12 "" --name "cpu, full-size JPEGs, small net"
+        --targets "" "" --name "cpu, full-size JPEGs, small net at 56"
 else
     echo "TRANSFER_BENCH_JPEGS names no folder of full-size JPEGs: the stream and the sweep on them are left out"
 fi

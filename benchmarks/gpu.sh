@@ -9,7 +9,7 @@
 #
 # Works from a checkout, installed or not. It needs torch and torchvision (with CUDA), click, filelock, matplotlib, numpy, pandas,
 # pillow, psutil, pyarrow, pydantic, pyyaml, rich and safetensors: it fetches nothing. Without pyarrow the packed store is left out.
-# Each part has its own limit, together 475 seconds, and a part that is cut short keeps the rows that it has written.
+# Each part has its own limit, together 465 seconds, and a part that is cut short keeps the rows that it has written.
 # About 30 GB free in TMPDIR: the sweep's 28 CaffeNets are written twice.
 set -uo pipefail
 jpegs="$(realpath "${1:?usage: gpu.sh JPEGS [OUT]}")" out="${2:+$(realpath -m "$2")}"
@@ -26,7 +26,7 @@ part() { # seconds, name, words of python -m
 
 part 80 "The step alone" benchmarks.step --classes 500 --steps 10 --target 0.4
 part 250 "Sweep, CaffeNet at 227" benchmarks.sweep --repeat-samples "$jpegs" --set network.outputs=500 --from-files --packed \
-    --steps 100 --plain-steps 3 --tricks-steps 3 --compile --targets 20 4 --name "cuda, CaffeNet at 227, full-size JPEGs"
+    --steps 100 --plain-steps 3 --tricks-steps 3 --targets 20 4 --name "cuda, CaffeNet at 227, full-size JPEGs"
 part 75 "The stream alone" benchmarks.stream --samples "$jpegs" --batches 24 --seconds 3 --target 0.9
 part 60 "Start-up and memory" benchmarks.startup --repeats 3
 echo "== done after $SECONDS s"

@@ -18,12 +18,10 @@ import torch
 from benchmarks.measure import Row, options, record, show
 from benchmarks.samples import sweep_networks
 from benchmarks.step import make_bank, seconds_per_step
+from transfercli import cost
 from transfercli import recipe as recipes
 from transfercli.devices import free_memory, pick_device
-from transfercli.networks import describe
-from transfercli.plan import Network
 from transfercli.recipe import Recipe
-from transfercli.treatments import build
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,25 +41,18 @@ def median(words: Sequence[str], repeats: int) -> float:
     return statistics.median(command(words)[0] for _ in range(repeats))
 
 
-def bank_bytes(recipe: Recipe, networks: Sequence[Network], classes: int) -> int:
-    """Weights of every network, gradients and velocities of its trained layers, in float32; what backward keeps comes on top."""
-    with torch.device("meta"):
-        layers = [layer["parameters"] for layer in describe(build(recipe, classes), recipe.pictures.crop)]
-    return sum(4 * (sum(layers) + 2 * sum(layers[network.frozen :])) for network in networks)
-
-
 def bank_memory(recipe: Recipe, overrides: Sequence[str], classes: int, device: torch.device) -> Row:
     """Measured where the bank fits, else what is known of it without training."""
     name, networks = f"{device.type}: memory of a bank of 28, {recipe.name}", sweep_networks()
-    known = bank_bytes(recipe, networks, classes)
+    known = cost.bank_bytes(len(networks), recipe, cost.Layers.of(recipe, classes), cost.at_once(device))
     free = free_memory(device)
     if 1.4 * known > free:
-        return Row(name, known / 1e9, "GB", "", "weights, gradients and velocities alone, computed: it does not fit here")
+        return Row(name, known / 1e9, "GB", "", "computed: it does not fit here")
     if device.type == "cuda":
         bank = make_bank(recipe, networks, classes, device)
         seconds_per_step(bank, 1)
-        note = f"torch.cuda.max_memory_allocated over three steps of {recipe.training.batch}; {known / 1e9:.1f} of it computed"
-        return Row(name, torch.cuda.max_memory_allocated(device) / 1e9, "GB", "", f"{note} as weights, gradients, velocities")
+        note = f"torch.cuda.max_memory_allocated over three steps of {recipe.training.batch}; {known / 1e9:.1f} computed"
+        return Row(name, torch.cuda.max_memory_allocated(device) / 1e9, "GB", "", note)
     changes = [f"--set={override}" for override in overrides]
     peak = command(["benchmarks.startup", "--bank-only", "--recipe", recipe.name, "--classes", str(classes), *changes])[1]
     return Row(name, peak / 1e9, "GB", "", f"peak of a process that takes three steps of {recipe.training.batch}")

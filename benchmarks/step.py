@@ -14,15 +14,15 @@ import torch
 
 from benchmarks.measure import Row, best, clock, figure, options, record, show
 from benchmarks.samples import TREATMENTS, sweep_networks
+from transfercli import cost
 from transfercli import recipe as recipes
 from transfercli.bank import Bank
 from transfercli.devices import pick_device, pick_precision, reproducible
-from transfercli.networks import describe
 from transfercli.pictures.stream import Batch
 from transfercli.plan import Network, base
 from transfercli.recipe import Recipe
 from transfercli.threads import pool, processors
-from transfercli.treatments import build, start
+from transfercli.treatments import start
 
 
 class Repeated:
@@ -54,20 +54,6 @@ def make_bank(recipe: Recipe, networks: Sequence[Network], classes: int, device:
     streams: Any = {networks[0].target: Repeated(fixed_batch(recipe, classes, device))}
     bank.streams = streams
     return bank
-
-
-def multiply_adds(recipe: Recipe, networks: Sequence[Network], classes: int) -> int:
-    """What one step of a bank needs. Per picture and trained layer: 1 forward, 1 for the gradient of the weights, and 1 for that
-    of the input, which a network's first trained layer does not need. Frozen layers count 1, once per source."""
-    with torch.device("meta"):
-        layers = [layer["multiply_adds"] for layer in describe(build(recipe, classes), recipe.pictures.crop)]
-    total = 0
-    deepest: dict[str, int] = {}
-    for network in networks:
-        trained = layers[network.frozen :]
-        total += 3 * sum(trained) - trained[0]
-        deepest[network.source] = max(deepest.get(network.source, 0), network.frozen)
-    return recipe.training.batch * (total + sum(sum(layers[:depth]) for depth in deepest.values()))
 
 
 def matrix_peak(device: torch.device, precision: torch.dtype) -> float:
@@ -125,7 +111,7 @@ def main(
     rows = [Row(f"{device.type}: matrix product in {str(d)[6:]}", peak / 1e9, "10⁹ multiply-adds/s") for d, peak in peaks.items()]
     lines = []
     for name, networks in parts(sweep_networks()).items():
-        needed = multiply_adds(recipe, networks, classes)
+        needed = recipe.training.batch * cost.multiply_adds(networks, cost.Layers.of(recipe, classes))
         bank = make_bank(recipe, networks, classes, device)
         seconds = seconds_per_step(bank, steps)
         del bank
