@@ -26,6 +26,7 @@ ORDER = [
     "transfercli",
     "errors",
     "files",
+    "interrupts",
     "threads",
     "paper",
     "schedules",

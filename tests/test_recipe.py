@@ -483,7 +483,8 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         for section in ("pictures", "network", "training", "evaluation")
         for name in type(getattr(made[0], section)).model_fields
     }
-    assert keys - told == {"training.checkpoint_minutes", "training.steps", "evaluation.every", "network.name"}
+    kept = {"training.checkpoint_minutes", "training.checkpoint_steps"}
+    assert keys - told == {*kept, "training.steps", "evaluation.every", "network.name"}
 
 
 @pytest.mark.parametrize(
@@ -497,6 +498,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         "treatments=AnB",
         "seeds=1",
         "training.checkpoint_minutes=1",
+        "training.checkpoint_steps=1",
     ],
 )
 def test_the_digest_does_not_tell_what_is_planned(override: str) -> None:

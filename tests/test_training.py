@@ -201,6 +201,14 @@ def test_checkpoints_are_as_far_apart_as_the_recipe_says(study: Study, monkeypat
     assert saved == [3]
 
 
+def test_checkpoints_every_so_many_steps(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_training(study, checkpoint_steps=2)
+    saved: list[int] = []
+    monkeypatch.setattr(training.checkpoints, "save", lambda folder, tensors, about: saved.append(about["step"]))
+    train(study, FOUR[:1], CPU, None, reporter())
+    assert saved == [2, 4]
+
+
 def test_progress_adds_up_even_where_a_run_goes_on(study: Study) -> None:
     """The bar ends at its total: steps that a killed run had done count as done."""
     with_training(study, checkpoint_minutes=1e-9)

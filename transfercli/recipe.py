@@ -153,6 +153,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
     checkpoint_minutes: PositiveFloat = 5.0
+    checkpoint_steps: Positive | None = None
 
     @model_validator(mode="after")
     def _length(self) -> "Training":
@@ -269,7 +270,7 @@ class Recipe(Section):
     def decisive(self) -> dict[str, Any]:
         """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
         parts = self.model_dump(mode="json", include={"pictures", "network", "training", "evaluation"})
-        del parts["training"]["checkpoint_minutes"]
+        del parts["training"]["checkpoint_minutes"], parts["training"]["checkpoint_steps"]
         return parts
 
     def digest(self) -> str:

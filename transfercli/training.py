@@ -17,6 +17,7 @@ from transfercli.cost import bank_size as fitting
 from transfercli.devices import device_name, pick_precision, reproducible
 from transfercli.errors import TransferError
 from transfercli.indexing import pictures_of
+from transfercli.interrupts import Stopped, Wish, deferred
 from transfercli.pictures.stream import Part, Source
 from transfercli.plan import Network, banks, base
 from transfercli.recipe import Recipe
@@ -96,26 +97,41 @@ class Bench:
 
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
         """Train a bank to its last step, measuring and saving on the way, and write its networks' rows."""
-        measured_at = self.recipe.evaluation.at(bank.steps)
         first, began = bank.step_number, time.monotonic()
-        saved = began
         reporter.advance(len(bank.members) * first)
+        with deferred() as wish:
+            self.go(bank, kept, same, reporter, wish)
+            made_by = provenance(bank, self.recipe, self.halves, time.monotonic() - began, bank.step_number - first)
+            rows = [write_member(self.study, self.halves, bank, member, made_by) for member in bank.members]
+            if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
+                reporter.say(f"{self.halves.name}: {', '.join(failed)}")
+            self.study.write_table()
+        if wish.number is not None:
+            raise Stopped(wish.number, "the rows of all networks that were in training are written")
+
+    def go(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter, wish: Wish) -> None:
+        """The steps of a bank, with measurements and checkpoints; after the step where a signal asked to stop, Stopped."""
+        training, measured_at = self.recipe.training, self.recipe.evaluation.at(bank.steps)
+        saved = time.monotonic()
+
+        def save() -> None:
+            tensors, about = bank.state()
+            checkpoints.save(kept, tensors, {**about, **same})
+
         while True:
             if bank.step_number in measured_at and bank.measured_at != bank.step_number:
                 bank.evaluate()
             if bank.step_number == bank.steps or not bank.live:
-                break
+                return
             bank.step()
             reporter.advance(len(bank.members))
-            if time.monotonic() - saved > 60 * self.recipe.training.checkpoint_minutes:
-                tensors, about = bank.state()
-                checkpoints.save(kept, tensors, {**about, **same})
+            if wish.number is not None:
+                save()
+                raise Stopped(wish.number, f"step {bank.step_number} of {bank.steps} is done and a checkpoint saved")
+            late = time.monotonic() - saved > 60 * training.checkpoint_minutes
+            if late or (training.checkpoint_steps and bank.step_number % training.checkpoint_steps == 0):
+                save()
                 saved = time.monotonic()
-        made_by = provenance(bank, self.recipe, self.halves, time.monotonic() - began, bank.step_number - first)
-        rows = [write_member(self.study, self.halves, bank, member, made_by) for member in bank.members]
-        if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
-            reporter.say(f"{self.halves.name}: {', '.join(failed)}")
-        self.study.write_table()
 
     def bank(self, networks: Sequence[Network]) -> Bank:
         """A bank at its first step."""

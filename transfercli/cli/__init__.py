@@ -1,5 +1,7 @@
 """The command line: one file per command, words and flags only. Torch is imported inside the commands that train."""
 
+import shlex
+import signal
 import sys
 from importlib import import_module
 
@@ -7,6 +9,7 @@ import click
 
 from transfercli import __version__
 from transfercli.errors import TransferError
+from transfercli.interrupts import Stopped, at_once
 
 # In the order of use: the name, and the module that holds it.
 COMMANDS = {
@@ -59,11 +62,17 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run a command. What the user can mend is one line on standard error and exit code 1; a wrong flag exits with 2."""
+    """Run a command. What the user can mend is one line on standard error and exit code 1; a wrong flag exits with 2.
+
+    Ctrl-C and SIGTERM exit with 130 and 143, and say how to go on.
+    """
     try:
-        cli.main(args, prog_name="transfer", standalone_mode=False)
-    except click.exceptions.Abort:
-        _stop("Interrupted. What is done stays done; the same command goes on.", 130)
+        with at_once():
+            cli.main(args, prog_name="transfer", standalone_mode=False)
+    except Stopped as stopped:
+        words = shlex.join(["transfer", *(sys.argv[1:] if args is None else args)])
+        saved = str(stopped) or "what is done stays done"
+        _stop(f"Stopped by {signal.Signals(stopped.number).name}: {saved}; go on with: {words}", 128 + stopped.number)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
