@@ -276,7 +276,7 @@ def test_a_study_that_is_a_file(refused: Callable[..., str], here: Path) -> None
 
 def test_a_study_below_a_file(refused: Callable[..., str], here: Path) -> None:
     assert refused(*SPLIT, "--study", "tiny.yaml/study") == (
-        "Error: cannot write tiny.yaml/study/random-0/split.json: Not a directory; "
+        "Error: cannot write tiny.yaml/study/.lock: Not a directory; "
         "make room or choose another folder: --study DIR"
     )
 
@@ -542,7 +542,7 @@ def test_a_folder_that_may_not_be_written(transfer: Transfer, here: Path, monkey
     said = transfer(*SPLIT)
     assert (said.code, said.out) == (1, "")
     assert said.err == (
-        "Error: cannot write results/study/random-0/split.json: Permission denied; "
+        "Error: cannot write results/study/.lock: Permission denied; "
         "make room or choose another folder: --study DIR\n"
     )
     assert not (here / "results").exists()

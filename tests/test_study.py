@@ -378,6 +378,21 @@ def test_a_lock_is_given_back_whatever_happens(tmp_path: Path, monkeypatch: pyte
     assert os.listdir(tmp_path) == [".lock"]
 
 
+def test_what_a_killed_writer_set_aside_is_removed_by_the_next(split_study: Study) -> None:
+    """And nothing else: neither the user's own files, nor what lies among the pictures."""
+    folder = split_study.root / "random-0/A3B"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt), replacing(folder / "row.json") as aside:
+        left = [folder / ".tmpVtnP01", folder.parent / aside.name, split_study.root / "..holder.json.abcd_123.json"]
+        raise KeyboardInterrupt
+    kept = [folder / ".notes", folder.parent / ".keep.json", split_study.root / "pictures/.row.json.abcdefgh.json"]
+    for path in (*left, *kept):
+        path.write_text("{")
+    with split_study.held([]):
+        assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
+
+
 def test_asking_who_holds_a_study_never_makes_its_holder_fail(tmp_path: Path) -> None:
     """`transfer status`, again and again in another window, has the lock itself for a moment each time."""
     study, stop = Study(tmp_path), threading.Event()

@@ -1,14 +1,18 @@
 """Files read and written whole: what is written is written aside and renamed, so it is whole or not there."""
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from transfercli.errors import TransferError
+
+# The names that `replacing` writes to (with tempfile's eight characters), and safetensors on its way there.
+ASIDE = r"\..+\.[a-z0-9_]{8}(\.\w+)?|\.tmp\w{6}"
 
 
 def read_text(path: Path) -> str:
@@ -48,6 +52,14 @@ def replacing(path: Path, flag: str = "--study DIR") -> Iterator[Path]:
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove what killed writers have set aside in these folders. Only for one who alone writes there."""
+    for folder in folders:
+        for path in folder.glob(".*"):
+            if re.fullmatch(ASIDE, path.name):
+                path.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: Exception, flag: str = "--study DIR") -> TransferError:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from transfercli import recipe as recipes
 from transfercli.errors import TransferError
-from transfercli.files import cannot_write, read_text, write_text
+from transfercli.files import cannot_write, read_text, sweep, write_text
 from transfercli.files import replacing as replacing  # for those who write beside a study's rows
 from transfercli.plan import Network
 from transfercli.split import Split
@@ -125,6 +125,11 @@ class Study:
         split = self.root / network.split
         return (split / f"seed-{network.seed}" if network.seed else split) / network.name
 
+    def folders(self) -> list[Path]:
+        """The study's own folder, and those of its splits, seeds, networks and checkpoints."""
+        splits = [self.root / name for name in self.split_names()]
+        return [self.root, *splits, *(path for split in splits for path in (*split.glob("*/"), *split.glob("seed-*/*/")))]
+
     def row(self, network: Network) -> dict[str, Any] | None:
         """The network's row, or None while it has not been trained and measured."""
         path = self.folder(network) / "row.json"
@@ -141,9 +146,13 @@ class Study:
 
     @contextmanager
     def held(self, networks: Sequence[Network]) -> Iterator[None]:
-        """Hold the study while these networks train; the lock dies with its process. Raises TransferError if it is taken."""
+        """Hold the study while these networks train, or its splits are written; the lock dies with its process.
+
+        What a killed process had set aside is removed. Raises TransferError if the study is held already.
+        """
         lock = FileLock(self.root / ".lock", timeout=1)  # not 0: `holder` has the lock for a moment, to see whether it is free
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             other = self.holder() or {"pid": "?", "since": "now"}
@@ -156,6 +165,7 @@ class Study:
         try:
             names = [[network.split, network.seed, network.name] for network in networks]
             since = datetime.now().astimezone().isoformat(" ", "seconds")
+            sweep(self.folders())
             write_text(self.root / ".holder.json", json.dumps({"pid": os.getpid(), "since": since, "networks": names}))
             yield
         finally:

@@ -99,13 +99,13 @@ def make(
     for word, part in chosen.items():
         left_out = [path for path in indexing.all_paths(part) if path in broken]
         made.append(indexing.make_halves(study, part.without(left_out), word, left_out, whole=found))
-    for halves in made:
-        _refuse_another(study, halves)
-
-    for halves in made:
-        study.write_halves(halves)
-        show.halves(halves)
-    study.write_recipe(recipe)
+    with study.held([]):
+        for halves in made:
+            _refuse_another(study, halves)
+        for halves in made:
+            study.write_halves(halves)
+            show.halves(halves)
+        study.write_recipe(recipe)
     for halves in made:
         click.echo(f"Split: {study.root / halves.name / 'split.json'}" + _left_out(halves))
     click.echo(f"Recipe: {study.recipe_file} ({recipe.name})")

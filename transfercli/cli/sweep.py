@@ -105,7 +105,8 @@ def make(
         treatments or recipe.treatments,
     )
     check_bases(study, networks, recipe)
-    study.write_recipe(recipe)
+    with study.held([]):  # so that no recipe changes under a command that trains by it
+        study.write_recipe(recipe)
     with reporting("sweep, network-steps") as reporter:
         train(study, networks, where, bank_size, reporter)
     show.results(study.table())

@@ -51,7 +51,8 @@ def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -
 
     where = pick_device(device)
     splits = study.need_splits()
-    study.write_recipe(recipe)
+    with study.held([]):  # so that no recipe changes under a command that trains by it
+        study.write_recipe(recipe)
     with reporting("bases, network-steps") as reporter:
         rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter)
     show.networks(rows)
