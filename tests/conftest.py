@@ -1,7 +1,7 @@
 """A study so small that it trains in seconds: 8 classes of 8 pictures, networks a few channels wide, float32 on the CPU."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +112,19 @@ def numbers(bank: Bank) -> dict[str, dict[str, str]]:
 
 def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:
     return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bases_may_guess() -> Iterator[None]:
+    """Networks of a step or two are no better than chance; only the tests that ask for it want to hear of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfercli.rows.SIGMAS", -1000)
+        yield
+
+
+@pytest.fixture
+def bases_must_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfercli.rows.SIGMAS", 3)
 
 
 @pytest.fixture(scope="session")

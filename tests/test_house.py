@@ -50,6 +50,7 @@ ORDER = [
     "pictures.stream",
     "bank",
     "cost",
+    "versions",
     "rows",
     "training",
     "analysis",

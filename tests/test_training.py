@@ -123,7 +123,7 @@ def test_a_run_killed_at_any_step_and_resumed_is_the_run_never_killed(study: Stu
     train(study, networks, CPU, 100, reporter(said=said))
     check_same(study, swept, networks)
     kept = max(0, call - 2)  # the last step whose checkpoint was written
-    assert said[1:-1] == ([f"{SPLIT}: 6 networks go on at step {kept} of 5"] if kept else [])
+    assert said[1:] == ([f"{SPLIT}: 6 networks go on at step {kept} of 5"] if kept else [])
     assert left_over(study) == []
 
 
@@ -183,6 +183,7 @@ def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(study: Study, swept:
 def test_a_checkpoint_of_another_precision_is_left_alone(study: Study, swept: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` may mean bfloat16 on one machine and float32 on another, by one and the same recipe."""
     with_training(study, checkpoint_minutes=1e-9)
+    monkeypatch.setattr(training, "settle", lambda *_: "")  # which would ask first
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(training, "pick_precision", lambda wanted, device: torch.bfloat16)
         train(study, FOUR, CPU, None, reporter(killed_at(4)))
@@ -395,7 +396,7 @@ def test_too_large_a_learning_rate_is_told_with_its_step(split_study: Study) -> 
     assert [row["status"] for row in split_study.rows()] == ["diverged at step 2"] * 2
 
 
-def test_a_network_that_stays_at_chance_did_not_learn(split_study: Study) -> None:
+def test_a_network_that_stays_at_chance_did_not_learn(split_study: Study, bases_must_learn: None) -> None:
     """Gaussians as narrow as the paper's on so slim a network: all guesses alike, and next to no step away from there."""
     schedule = {"schedule": {"name": "constant", "rate": 1e-12}}
     split_study.write_recipe(tiny_recipe({"network": {"init": "caffe"}, "training": schedule}))
@@ -405,8 +406,9 @@ def test_a_network_that_stays_at_chance_did_not_learn(split_study: Study) -> Non
     assert said[1] == f"{SPLIT}: baseA did not learn, baseB did not learn"
 
 
-def test_a_network_that_learns_is_done(split_study: Study) -> None:
+def test_a_network_that_learns_is_done(split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in pictures can be learned even by so small a network: its loss falls well below that of a guess."""
+    monkeypatch.setattr(rows, "SIGMAS", 1)  # of 20 pictures, three are 6
     recipe = tiny_recipe(
         {
             "network": {"dropout": 0, "widths": [8, 8, 8, 8, 8, 16, 16], "normalisation": "batch"},
@@ -424,10 +426,14 @@ def test_a_network_that_learns_is_done(split_study: Study) -> None:
 def test_not_learning_is_the_loss_and_the_accuracy_of_a_guess(classes: int, pictures: int, over: float, sigmas: float) -> None:
     chance = 1 / classes
     top1 = chance + sigmas * math.sqrt(chance * (1 - chance) / pictures)
-    member: Any = SimpleNamespace(diverged=None, log=[{"train_loss": over * math.log(classes), "top1": top1}])
-    told = status(member, classes, pictures)
+    last = {"train_loss": over * math.log(classes), "top1": top1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "SIGMAS", 3)
+        told, of_a_base = (status(last, None, is_base, classes, pictures) for is_base in (False, True))
+        assert status(last, 7, True, classes, pictures) == "diverged at step 7"
     if abs(over - 0.99) > 1e-6 and abs(sigmas - 3) > 1e-3:
         assert told == ("did not learn" if over > 0.99 and sigmas < 3 else "done")
+        assert of_a_base == (told if told != "done" or sigmas > 3 else "no better than chance")
 
 
 # -- the mean of the ten best

@@ -289,7 +289,7 @@ def _status(group: pd.DataFrame) -> str:
 
 
 def _cross(status: str) -> str:
-    return "x" if status == "did not learn" else "+"
+    return {"did not learn": "x", "no better than chance": "1"}.get(status, "+")
 
 
 def _lighter(color: str, share: float) -> str:

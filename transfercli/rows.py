@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-import transfercli
 from transfercli.bank import Bank, Member
 from transfercli.devices import device_name
 from transfercli.recipe import Recipe
 from transfercli.study import Halves, Study, as_dict, replacing
 from transfercli.treatments import digest, frozen_names
+from transfercli.versions import here
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
+SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
 
 
 def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_by: dict[str, Any]) -> dict[str, Any]:
@@ -25,17 +26,17 @@ def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_
     classes = len(halves.split.classes(network.target))
     pictures = len(bank.val[network.target])
     last = member.log[-1]
-    best = sorted((line["top1"] for line in member.log if line["step"] > 0), reverse=True)[:BEST]
     row = {
         **as_dict(network),
         **{key: last[key] if math.isfinite(last[key]) else None for key in ("top1", "top5", "loss", "train_loss")},
-        "top1_best10": sum(best) / len(best) if best else last["top1"],
+        "top1_best10": best10(member.log),
         "step": last["step"],
-        "status": status(member, classes, pictures),
+        "status": status(last, member.diverged, network.is_base, classes, pictures),
         "classes": classes,
         "val_pictures": pictures,
         "frozen_digest_before": member.frozen_before,
         "frozen_digest_after": digest(state, frozen_names(member.module, network.frozen)),
+        "weights_digest": digest(state, sorted(state)),
         **made_by,
     }
     with replacing(study.folder(network) / "weights.safetensors") as aside:
@@ -44,30 +45,38 @@ def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_
     return row
 
 
-def status(member: Member, classes: int, pictures: int) -> str:
-    """`done`, or why the row says nothing about transfer: the loss was not finite, or stayed at that of a guess."""
-    if member.diverged is not None:
-        return f"diverged at step {member.diverged}"
-    chance, last = 1 / classes, member.log[-1]
-    noise = math.sqrt(chance * (1 - chance) / pictures)
-    if last["train_loss"] >= 0.99 * math.log(classes) and last["top1"] <= chance + 3 * noise:
+def best10(log: list[dict[str, float]]) -> float:
+    """The mean top-1 of the ten best evaluations after training began."""
+    best = sorted((line["top1"] for line in log if line["step"] > 0), reverse=True)[:BEST]
+    return sum(best) / len(best) if best else log[-1]["top1"]
+
+
+def status(last: dict[str, float], diverged: int | None, is_base: bool, classes: int, pictures: int) -> str:
+    """`done`, or why the row says nothing about transfer; `last` is the log's last line.
+
+    The loss was not finite, or stayed at that of a guess. A base whose accuracy may be a guess's has nothing to transfer.
+    """
+    if diverged is not None:
+        return f"diverged at step {diverged}"
+    chance = 1 / classes
+    guessed = last["top1"] <= chance + SIGMAS * math.sqrt(chance * (1 - chance) / pictures)
+    if guessed and last["train_loss"] >= 0.99 * math.log(classes):
         return "did not learn"
-    return "done"
+    return "no better than chance" if guessed and is_base else "done"
 
 
-def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps: int) -> dict[str, Any]:
-    """What made the rows of a bank, which took so many steps in so many seconds."""
+def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps: int, accepted: str) -> dict[str, Any]:
+    """What made the rows of a bank, which took so many steps in so many seconds; `accepted`: changes of version on the way."""
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest(),
         "split_digest": halves.digest,
-        "version": transfercli.__version__,
+        **here(bank.precision),
+        "accepted": accepted,
         "commit": commit(),
-        "torch": torch.__version__,
         "cuda": torch.version.cuda if bank.device.type == "cuda" else "",
         "device": device_name(bank.device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "precision": str(bank.precision)[6:],
         "bank": " ".join(member.network.name for member in bank.members),
         "bank_seconds": round(seconds, 2),
         "pictures_per_second": round(steps * recipe.training.batch * len(bank.streams) / seconds, 1),

@@ -25,6 +25,7 @@ from transfercli.rows import provenance, write_member
 from transfercli.study import Halves, Study, replacing
 from transfercli.threads import processors
 from transfercli.treatments import start
+from transfercli.versions import here, settle
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,17 @@ class Reporter:
 
 
 def train(
-    study: Study, networks: Sequence[Network], device: torch.device, bank_size: int | None, reporter: Reporter
+    study: Study,
+    networks: Sequence[Network],
+    device: torch.device,
+    bank_size: int | None,
+    reporter: Reporter,
+    accept_change: bool = False,
 ) -> list[dict[str, Any]]:
     """Train and measure the networks that have no row yet; return the rows of all.
 
     Resumes from the study's checkpoints. `bank_size` is how many train side by side; None: as many as fit in memory.
+    `accept_change`: go on with other versions than those that the study was begun with.
     Raises TransferError, and leaves a study that the same call goes on with.
     """
     recipe = study.recipe()
@@ -49,10 +56,11 @@ def train(
     with study.held(networks), reproducible(device):
         todo = [network for network in networks if study.row(network) is None]
         reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
+        accepted = settle(study, here(precision), accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(steps_of(recipe, halves[network.split]) for network in todo))
         for split in halves:
-            bench = Bench(study, recipe, halves[split], device, precision)
+            bench = Bench(study, recipe, halves[split], device, precision, accepted)
             for seed in dict.fromkeys(network.seed for network in todo):
                 bench.train([n for n in todo if (n.split, n.seed) == (split, seed)], bank_size, reporter)
     study.write_table()
@@ -67,7 +75,10 @@ def steps_of(recipe: Recipe, halves: Halves) -> int:
 class Bench:
     """What all banks of one split work with: its pictures, loaded when a bank first needs them, and their means."""
 
-    def __init__(self, study: Study, recipe: Recipe, halves: Halves, device: torch.device, precision: torch.dtype):
+    def __init__(
+        self, study: Study, recipe: Recipe, halves: Halves, device: torch.device, precision: torch.dtype, accepted: str = ""
+    ):
+        self.accepted = accepted
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.steps = steps_of(recipe, halves)
@@ -101,7 +112,8 @@ class Bench:
         reporter.advance(len(bank.members) * first)
         with deferred() as wish:
             self.go(bank, kept, same, reporter, wish)
-            made_by = provenance(bank, self.recipe, self.halves, time.monotonic() - began, bank.step_number - first)
+            seconds, steps = time.monotonic() - began, bank.step_number - first
+            made_by = provenance(bank, self.recipe, self.halves, seconds, steps, self.accepted)
             rows = [write_member(self.study, self.halves, bank, member, made_by) for member in bank.members]
             if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
                 reporter.say(f"{self.halves.name}: {', '.join(failed)}")

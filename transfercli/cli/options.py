@@ -93,6 +93,18 @@ def device_options(command: F) -> F:
     )
 
 
+def accept_option(command: F) -> F:
+    """`--accept-change`."""
+    return _all(
+        command,
+        click.option(
+            "--accept-change",
+            is_flag=True,
+            help="Go on with other versions of transfer or torch than the study was begun with; the rows will say so.",
+        ),
+    )
+
+
 def _all(command: F, *options: Callable[[F], F]) -> F:
     """The command with these options, which its help lists in this order."""
     for option in reversed(options):

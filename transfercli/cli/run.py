@@ -6,7 +6,7 @@ import click
 
 from transfercli.cli import plot, show, sweep, train_base
 from transfercli.cli import split as splitting
-from transfercli.cli.options import device_options, set_option, skip_option, study_at, study_options
+from transfercli.cli.options import accept_option, device_options, set_option, skip_option, study_at, study_options
 
 
 def _all_four(
@@ -16,6 +16,7 @@ def _all_four(
     overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
+    accept_change: bool,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -25,12 +26,13 @@ def _all_four(
     study = study_at(folder, smoke)
     splitting.make(study, directory, None, skip_unreadable, name, overrides, smoke)
     recipe = study.recipe()
-    train_base.make(study, recipe, device, bank_size)
-    sweep.make(study, recipe, device, bank_size)
+    rows = train_base.make(study, recipe, device, bank_size, accept_change)
+    rows += sweep.make(study, recipe, device, bank_size, accept_change)
     plot.make(study, paper=False)
     if smoke:
         click.echo(show.SMOKE)
     show.next_step("transfer plot --paper", study)
+    show.end(rows, smoke)
 
 
 @click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures.")
@@ -39,6 +41,7 @@ def _all_four(
 @skip_option
 @set_option
 @device_options
+@accept_option
 @study_options
 def run(
     name: str,
@@ -47,6 +50,7 @@ def run(
     overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
+    accept_change: bool,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -58,18 +62,21 @@ def run(
         transfer run tiny-imagenet /data/tiny-imagenet-200
         transfer run yosinski2014 /data/imagenet --smoke
     """
-    _all_four(name, directory, skip_unreadable, overrides, device, bank_size, folder, smoke)
+    _all_four(name, directory, skip_unreadable, overrides, device, bank_size, accept_change, folder, smoke)
 
 
 @click.command(short_help="The whole study on built-in pictures, in minutes.")
 @set_option
 @device_options
+@accept_option
 @study_options
-def demo(overrides: tuple[str, ...], device: str, bank_size: int | None, folder: Path, smoke: bool) -> None:
+def demo(
+    overrides: tuple[str, ...], device: str, bank_size: int | None, accept_change: bool, folder: Path, smoke: bool
+) -> None:
     """Do the whole study on pictures made by formula: two bases, 28 transfer networks and 7 of random features.
 
     \b
         transfer demo
         transfer demo --smoke
     """
-    _all_four("demo", None, False, overrides, device, bank_size, folder, smoke)
+    _all_four("demo", None, False, overrides, device, bank_size, accept_change, folder, smoke)

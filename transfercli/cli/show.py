@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transfercli.plan import Network
     from transfercli.study import Halves, Study
 
+FAILED = 3  # the exit code where everything ran and a network failed
 SMOKE = "A smoke run only shows that everything works; its numbers mean nothing."
 
 
@@ -98,6 +100,15 @@ def _number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
+def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
+    """End the command with FAILED and a summary where a network failed; of a smoke run, whose networks learn nothing, never."""
+    failed = [f"{row['split']} {row['network']} ({row['status']})" for row in rows if row["status"] != "done"]
+    if failed and not smoke:
+        more = f", and {len(failed) - 8} more (results.csv names them)" if len(failed) > 8 else ""
+        click.echo(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed[:8])}{more}", err=True)
+        sys.exit(FAILED)
+
+
 def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
     """A table of what is done, running and to do, by split, seed, target and treatment. Returns how many run, how many wait."""
     holder = study.holder()
@@ -115,7 +126,7 @@ def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
         cells.setdefault(group, {})[network.layer] = state
     body = [(*group, *(by_layer.get(layer, "") for layer in layers)) for group, by_layer in cells.items()]
     table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr")
-    failed = f" ({counts['failed']} failed: they did not learn, or diverged)" if counts["failed"] else ""
+    failed = f" ({counts['failed']} failed: they learned nothing, or diverged)" if counts["failed"] else ""
     finished = counts["done"] + counts["failed"]
     click.echo(
         f"\n{finished} of {len(planned)} networks are done{failed}, {counts['now']} running (now), {counts['-']} to do (-)"

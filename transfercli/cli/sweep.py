@@ -1,12 +1,13 @@
 """transfer sweep"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from transfercli.cli import show
 from transfercli.cli.options import (
+    accept_option,
     device_options,
     parsed,
     recipe_option,
@@ -47,6 +48,7 @@ def _layers(text: str) -> tuple[int, ...]:
 @recipe_option
 @set_option
 @device_options
+@accept_option
 @study_options
 def sweep(
     layers: tuple[int, ...] | None,
@@ -56,6 +58,7 @@ def sweep(
     overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
+    accept_change: bool,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -76,10 +79,11 @@ def sweep(
     """
     study = study_at(folder, smoke)
     settled = settle_recipe(study, recipe, overrides, smoke)
-    make(study, settled, device, bank_size, layers, treatments, targets)
+    rows = make(study, settled, device, bank_size, accept_change, layers, treatments, targets)
     if smoke:
         click.echo(show.SMOKE)
     show.next_step("transfer plot", study)
+    show.end(rows, smoke)
 
 
 def make(
@@ -87,10 +91,12 @@ def make(
     recipe: "Recipe",
     device: str,
     bank_size: int | None,
+    accept_change: bool,
     layers: tuple[int, ...] | None = None,
     treatments: tuple[str, ...] | None = None,
     targets: tuple[str, ...] | None = None,
-) -> None:
+) -> list[dict[str, Any]]:
+    """Train the networks and show the study's table; returns their rows."""
     from transfercli.cli.progress import reporting
     from transfercli.devices import pick_device
     from transfercli.plan import transfers
@@ -108,6 +114,7 @@ def make(
     with study.held([]):  # so that no recipe changes under a command that trains by it
         study.write_recipe(recipe)
     with reporting("sweep, network-steps") as reporter:
-        train(study, networks, where, bank_size, reporter)
+        rows = train(study, networks, where, bank_size, reporter, accept_change)
     show.results(study.table())
     click.echo(f"Table: {study.root / 'results.csv'}")
+    return rows

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import device_options, recipe_option, set_option, settle_recipe, study_at, study_options
+from transfercli.cli.options import (
+    accept_option,
+    device_options,
+    recipe_option,
+    set_option,
+    settle_recipe,
+    study_at,
+    study_options,
+)
 
 if TYPE_CHECKING:
     from transfercli.recipe import Recipe
@@ -17,12 +25,14 @@ if TYPE_CHECKING:
 @recipe_option
 @set_option
 @device_options
+@accept_option
 @study_options
 def train_base(
     recipe: str | None,
     overrides: tuple[str, ...],
     device: str,
     bank_size: int | None,
+    accept_change: bool,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -36,13 +46,14 @@ def train_base(
     """
     study = study_at(folder, smoke)
     settled = settle_recipe(study, recipe, overrides, smoke)
-    rows = make(study, settled, device, bank_size)
+    rows = make(study, settled, device, bank_size, accept_change)
     if not smoke and any(row["status"] != "done" for row in rows):
         click.echo("A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR).")
     show.next_step("transfer sweep --layers 1-7", study)
+    show.end(rows, smoke)
 
 
-def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -> list[dict[str, Any]]:
+def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None, accept_change: bool) -> list[dict[str, Any]]:
     """Train the bases and show them; returns their rows."""
     from transfercli.cli.progress import reporting
     from transfercli.devices import pick_device
@@ -54,7 +65,7 @@ def make(study: "Study", recipe: "Recipe", device: str, bank_size: int | None) -
     with study.held([]):  # so that no recipe changes under a command that trains by it
         study.write_recipe(recipe)
     with reporting("bases, network-steps") as reporter:
-        rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter)
+        rows = train(study, bases(splits, recipe.seeds), where, bank_size, reporter, accept_change)
     show.networks(rows)
     click.echo(f"Table: {study.root / 'results.csv'}")
     return rows
