@@ -57,7 +57,7 @@ def load_everything() -> None:
     """Import what commands import when they are called; no thread may run before a fork."""
     for name in {*COMMANDS.values()}:
         importlib.import_module(f"transfercli.cli.{name}")
-    for name in ("transfercli.training", "transfercli.figures", "pyarrow.ipc", "rich.progress"):
+    for name in ("transfercli.training", "transfercli.figures", "transfercli.verify", "pyarrow.ipc", "rich.progress"):
         importlib.import_module(name)
 
 

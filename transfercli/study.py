@@ -8,15 +8,19 @@ study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds 
 import csv
 import io
 import json
+import math
 import os
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transfercli import recipe as recipes
 from transfercli.errors import TransferError
@@ -34,6 +38,7 @@ COLUMNS = (
     "top1", "top5", "loss", "top1_best10", "step", "status",
 )  # fmt: skip
 ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
+NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"  # of a split
 LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate")
 
 
@@ -55,6 +60,28 @@ class Halves:
 @dataclass(frozen=True)
 class Study:
     root: Path
+
+    def check_plain(self) -> None:
+        """Raise TransferError where the study holds anything but plain files and folders of its own, with plain names.
+
+        A study may come from a stranger: what is written into a linked folder would lie outside, a pipe would never end.
+        The pictures, which are only read, may be anywhere.
+        """
+        waiting = [(self.root, 0)]
+        while waiting:
+            folder, depth = waiting.pop()
+            if not folder.is_dir():
+                continue
+            for path in folder.iterdir():
+                kind = path.lstat().st_mode
+                if stat.S_ISDIR(kind) and depth < 3 and path != self.root / "pictures":
+                    waiting.append((path, depth + 1))
+                elif not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)) and path != self.root / "pictures":
+                    what = "a link" if stat.S_ISLNK(kind) else "no plain file"
+                    raise TransferError(f"{path} is {what}, and a study holds none; remove it, or start a new study: --study DIR")
+        for path in self.root.glob("*/split.json"):
+            if not re.fullmatch(NAME, path.parent.name):
+                raise TransferError(f"{path.parent} is no name of a split; rename it with letters, digits, '.', '_' and '-'")
 
     # -- the recipe
 
@@ -89,6 +116,12 @@ class Study:
             raise TransferError(f"no split {name} in {self.root}; make it: transfer split DIR --study {self.root}")
         try:
             values = json.loads(read_text(path))
+            for half in "AB":
+                _check_classes(values[half]["classes"])
+            if not isinstance(values["method"], str) or not isinstance(values["digest"], str):
+                raise TypeError("method and digest must be text")
+            if ".." in Path(values["folder"]).parts:
+                raise ValueError(f"its pictures lie outside, in {values['folder']}")
             split = Split(
                 name=name,
                 method=values["method"],
@@ -97,8 +130,10 @@ class Study:
                 B=tuple(values["B"]["classes"]),
             )
             counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in "AB"}
-            return Halves(split, values["folder"], counts, values["digest"], tuple(values["left_out"]))
-        except (ValueError, KeyError, TypeError) as error:
+            if twice := {*split.A} & {*split.B}:
+                raise ValueError(f"{min(twice)} is in both halves")
+            return Halves(split, values["folder"], counts, values["digest"], _texts(values["left_out"]))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise TransferError(
                 f"{path} is damaged ({type(error).__name__}: {error}); remove it and make the split again: transfer split DIR"
             ) from None
@@ -198,21 +233,19 @@ class Study:
         write_text(folder / "log.csv", text.getvalue())
         write_text(folder / "row.json", json.dumps(row, indent=1, ensure_ascii=False) + "\n")
 
+    def row_files(self) -> list[Path]:
+        """The row.json of every finished network."""
+        return [path for pattern in ("*/*/row.json", "*/seed-*/*/row.json") for path in sorted(self.root.glob(pattern))]
+
     def rows(self) -> list[dict[str, Any]]:
         """Every finished row, read from the row.json files, in the order of the table."""
-        found = [read_row(path) for pattern in ("*/*/row.json", "*/seed-*/*/row.json") for path in self.root.glob(pattern)]
+        found = [read_row(path) for path in self.row_files()]
         return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], ORDER[r["treatment"]], r["layer"]))
 
     def write_table(self) -> Path:
         """results.csv anew from the row.json files."""
-        rows = self.rows()
-        columns = [*COLUMNS, *sorted({key for row in rows for key in row} - set(COLUMNS))]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
         path = self.root / "results.csv"
-        write_text(path, text.getvalue())
+        write_text(path, table_text(self.rows()))
         return path
 
     def table(self) -> "pandas.DataFrame":
@@ -225,22 +258,81 @@ class Study:
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
         return {
-            str(path.parent.relative_to(self.root).as_posix()): _read_log(path.parent / "log.csv")
-            for pattern in ("*/*/row.json", "*/seed-*/*/row.json")
-            for path in sorted(self.root.glob(pattern))
+            str(path.parent.relative_to(self.root).as_posix()): _read_log(path.parent / "log.csv") for path in self.row_files()
         }
 
 
+def table_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The text of results.csv."""
+    columns = [*COLUMNS, *sorted({key for row in rows for key in row} - set(COLUMNS))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Row(BaseModel):
+    """What any row must be, whatever else it holds."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    split: str
+    seed: Annotated[int, Field(ge=0)]
+    network: str
+    treatment: Literal["base", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
+    source: Literal["A", "B", "random", ""]
+    target: Literal["A", "B"]
+    layer: Annotated[int, Field(ge=0, lt=recipes.LAYER_COUNT)]
+    top1: Share | None
+    top5: Share | None
+    loss: Annotated[float, Field(ge=0)] | None
+    top1_best10: Share
+    step: Annotated[int, Field(ge=0)]
+    status: Annotated[str, Field(pattern=r"^(done|did not learn|no better than chance|diverged at step \d+)$")]
+    classes: Annotated[int, Field(ge=2)]
+
+
 def read_row(path: Path) -> dict[str, Any]:
+    """A network's row. Raises TransferError where it is damaged, or another's than its folder's."""
     try:
-        row = json.loads(read_text(path))
+        row = json.loads(read_text(path), parse_constant=_no_number)
         if missing := [column for column in (*COLUMNS, "classes") if column not in row]:
             raise ValueError(f"lacks {', '.join(missing)}")
-        if row["treatment"] not in ORDER:
-            raise ValueError(f"no treatment {row['treatment']}")
+        Row.model_validate(row)
+        if any(isinstance(value, (dict, list)) or value in (math.inf, -math.inf) for value in row.values()):
+            raise ValueError("a value is neither text nor a number")
+        folders = (row["split"], f"seed-{row['seed']}", row["network"])
+        if path.parent.parts[-2:] not in (folders[:1] + folders[2:], folders[1:]):
+            raise ValueError(f"it is the row of {row['split']} {row['network']}")
         return row
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _damaged(path, error) from None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("a list of texts is wanted")
+    return tuple(values)
+
+
+def _check_classes(values: Any) -> None:
+    """Names of folders, each once, in the order of their labels. Raises ValueError and TypeError."""
+    names = _texts(values)
+    if len(names) < 2 or list(names) != sorted({*names}):
+        raise ValueError("the classes of a half are two or more, each once, in order")
+    if wrong := [name for name in names if name in ("", ".", "..") or "/" in name or "\0" in name]:
+        raise ValueError(f"{wrong[0]!r} is no name of a folder")
 
 
 def _read_log(path: Path) -> "pandas.DataFrame":

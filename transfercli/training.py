@@ -182,15 +182,29 @@ class Bench:
         pictures = self.recipe.pictures
         if pictures.mean == "none":
             return None
-        path = self.study.root / self.halves.name / f"mean-{half}.safetensors"
-        key = f"{self.halves.digest[:16]}-{pictures.size}-{pictures.fit}"
-        try:
-            mean = load_file(path)[key]
-        except (SafetensorError, OSError, KeyError):
+        mean = self.kept_mean(half)
+        if mean is None:
             mean = self.source(half, "train").mean_image()
-            with replacing(path) as aside:
-                save_file({key: mean}, aside)
+            self.keep_mean(half, mean)
         return mean if pictures.mean == "image" else mean.mean((0, 1))
+
+    def kept_mean(self, half: str) -> Tensor | None:
+        """The mean image that is kept for a half, where it is of these pictures and whole."""
+        try:
+            return load_file(self._mean_file(half))[self._mean_key]
+        except (SafetensorError, OSError, KeyError):
+            return None
+
+    def keep_mean(self, half: str, mean: Tensor) -> None:
+        with replacing(self._mean_file(half)) as aside:
+            save_file({self._mean_key: mean}, aside)
+
+    def _mean_file(self, half: str) -> Path:
+        return self.study.root / self.halves.name / f"mean-{half}.safetensors"
+
+    @property
+    def _mean_key(self) -> str:
+        return f"{self.halves.digest[:16]}-{self.recipe.pictures.size}-{self.recipe.pictures.fit}"
 
 
 def load_weights(study: Study, network: Network) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ from transfercli.study import Study
 # The modules that decide a network's numbers, but for the recipe and the split, which have digests of their own.
 DECISIVE = ("bank", "networks", "randomness", "schedules", "treatments", "pictures/decode", "pictures/stream")
 
+FILE = "versions.json"
+
 
 def code() -> str:
     """A digest of the code that decides a network's numbers: it tells one commit from another only where that matters."""
@@ -33,9 +35,9 @@ def settle(study: Study, now: dict[str, str], accept: bool) -> str:
 
     Raises TransferError that names what changed, unless `accept`.
     """
-    path = study.root / "versions.json"
-    begun, accepted = _begun(study, path)
-    changed = [f"{key}: {begun[key]} → {value}" for key, value in now.items() if begun.get(key, value) != value]
+    path = study.root / FILE
+    first, accepted = begun(study)
+    changed = [f"{key}: {first[key]} → {value}" for key, value in now.items() if first.get(key, value) != value]
     if changed and not accept:
         raise TransferError(
             f"the study {study.root} was begun with other versions ({'; '.join(changed)}), which may give other numbers; "
@@ -47,8 +49,9 @@ def settle(study: Study, now: dict[str, str], accept: bool) -> str:
     return "; ".join(accepted)
 
 
-def _begun(study: Study, path: Path) -> tuple[dict[str, str], list[str]]:
-    """The versions that versions.json holds, or the study's first row; and the changes that were accepted since."""
+def begun(study: Study) -> tuple[dict[str, str], list[str]]:
+    """The versions that versions.json holds, or else the study's first row; and the changes accepted. Raises TransferError."""
+    path = study.root / FILE
     if not path.exists():
         first = next(iter(study.rows()), {})
         return {key: first[key] for key in ("version", "code", "torch", "precision") if key in first}, []

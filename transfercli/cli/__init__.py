@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from transfercli import __version__
-from transfercli.errors import TransferError
+from transfercli.errors import TransferError, plain
 from transfercli.interrupts import Stopped, at_once
 
 # In the order of use: the name, and the module that holds it.
@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "sweep",
     "plot": "plot",
     "status": "status",
+    "verify": "verify",
     "recipes": "recipes",
     "layers": "layers",
     "plan": "plan",
@@ -97,5 +98,5 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _stop(message: str, code: int) -> None:
-    click.echo("\\n".join(message.splitlines()), err=True)  # one line, whatever is in a file's name
+    click.echo(plain(message), err=True)  # one line, whatever is in a file's name
     sys.exit(code)

@@ -147,7 +147,9 @@ def study_at(folder: Path, smoke: bool) -> "Study":
     """The study of these flags."""
     from transfercli.study import Study
 
-    return Study(smoke_folder(folder) if smoke else folder)
+    study = Study(smoke_folder(folder) if smoke else folder)
+    study.check_plain()
+    return study
 
 
 def settle_recipe(study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool) -> "Recipe":

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from transfercli.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
@@ -57,7 +59,7 @@ class Lines:
 
 def say(text: str) -> None:
     """A line on standard error; above the bar where there is one, which takes over sys.stderr (click.echo goes around that)."""
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def _speed(rate: float, left: float) -> str:

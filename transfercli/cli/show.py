@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
+from transfercli.errors import plain
 from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def study_flag(study: "Study") -> str:
     return " --smoke" if study.root == smoke_folder(usual) else f" --study {shlex.quote(str(study.root))}"
 
 
+def echo(line: str) -> None:
+    """A line that holds names which anybody may have chosen."""
+    click.echo(plain(line))
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> None:
     """Plain text in columns; `align` has a letter for each, l (left) or r (right), the last one for all that follow."""
     lines = [header, *rows]
@@ -44,7 +50,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> N
     sides = align.ljust(len(widths), align[-1])
     for line in lines:
         cells = [f"{cell:{'<' if side == 'l' else '>'}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
 
 
 def halves(made: "Halves") -> None:

@@ -1,0 +1,230 @@
+"""`transfer verify`: a sound study is sound, and each thing that may be wrong with one is named."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CPU, SPLIT, Said, silent, tiny_recipe
+from safetensors.torch import load_file, save_file
+
+from transfercli import verify as verifying
+from transfercli.plan import bases, transfers
+from transfercli.study import Study
+from transfercli.training import train
+from transfercli.verify import near, read_log, same_machine, verify
+
+TEN = transfers([SPLIT], [0], ["B"], [2, 6], ["BnB", "BnB+", "AnB", "AnB+", "RnB"])
+
+
+@pytest.fixture(scope="module")
+def some(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study of two bases and ten networks."""
+    study = Study(shutil.copytree(trained.root, tmp_path_factory.mktemp("some") / "study"))
+    train(study, TEN, CPU, None, silent())
+    return study
+
+
+@pytest.fixture
+def sound(some: Study, tmp_path: Path) -> Study:
+    return Study(shutil.copytree(some.root, tmp_path / "study"))
+
+
+def problems(study: Study) -> list[str]:
+    return verify(study, CPU, None, lambda text: None).problems
+
+
+def change_row(study: Study, name: str, **values: Any) -> None:
+    path = study.root / SPLIT / name / "row.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    study.write_table()
+
+
+def change_weights(study: Study, name: str, key: str, by: float = 1e-3) -> None:
+    path = study.root / SPLIT / name / "weights.safetensors"
+    weights = {key: tensor.clone() for key, tensor in load_file(path).items()}
+    weights[key].view(-1)[0] += by
+    save_file(weights, path)
+
+
+def test_a_sound_study_is_sound_and_stays_as_it_is(some: Study, transfer: Callable[..., Said]) -> None:
+    before = {path: path.read_bytes() for path in some.root.rglob("*") if path.is_file() and path.name != ".lock"}
+    said = transfer("verify", "--study", some.root, "--device", "cpu")
+    assert (said.code, said.out.splitlines()[-1]) == (0, f"{some.root} is sound")
+    counts = dict(line.rsplit(maxsplit=1) for line in said.out.splitlines()[1:-1])
+    assert counts == {
+        "recipe": "1",
+        "versions": "1",
+        "rows": "12",
+        "table": "1",
+        "splits": "1",
+        "rows against their split": "12",
+        "logs": "12",
+        "weights": "12",
+        "frozen layers": "6",
+        "digests": "48",
+        "mean images": "2",
+        "measurements": "36",
+    }
+    assert before == {path: path.read_bytes() for path in some.root.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_reduced_precision_is_measured_in_the_same(split_study: Study) -> None:
+    split_study.write_recipe(tiny_recipe({"training": {"precision": "bfloat16"}}))
+    train(split_study, bases([SPLIT], [0]), CPU, None, silent())
+    assert problems(split_study) == []
+
+
+def test_a_diverged_network_is_as_sound_as_any(split_study: Study) -> None:
+    split_study.write_recipe(tiny_recipe({"training": {"schedule": {"name": "constant", "rate": 1e30}}}))
+    found = train(split_study, bases([SPLIT], [0]), CPU, None, silent())
+    assert {row["status"] for row in found} == {"diverged at step 2"}
+    assert problems(split_study) == []
+    change_row(split_study, "baseA", status="done")
+    assert f"{SPLIT} baseA: its row says done, the last line of its log does not" in problems(split_study)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"top1": 0.95}, ["its row has top1 0.95, the last line of its log ", "its row has top1 0.95, measured again it has "]),
+        ({"loss": 0.5}, ["its row has loss 0.5, the last line of its log ", "its row has loss 0.5, measured again it has "]),
+        ({"top1_best10": 1.0}, ["its row has top1_best10 1.0, its log gives "]),
+        ({"step": 4}, ["its row has step 4, the last line of its log 5.0"]),
+        ({"status": "did not learn"}, ["its row says did not learn, its log done"]),
+        ({"recipe_digest": "0"}, ["its row is of another recipe"]),
+        ({"split_digest": "0"}, ["its row is of another split"]),
+        ({"classes": 5}, ["its row has {'classes': 5}, not {'classes': 4, 'val_pictures': 20}"]),
+        ({"frozen_digest_after": "0"}, ["its frozen layers are not those of its row"]),
+        ({"weights_digest": "0"}, ["its weights are not those of its row"]),
+    ],
+)
+def test_a_row_that_says_something_else(sound: Study, change: dict[str, Any], named: list[str]) -> None:
+    change_row(sound, "A2B", **change)
+    found = problems(sound)
+    assert len(found) == len(named)
+    for problem, start in zip(found, named, strict=True):
+        assert problem.startswith(f"{SPLIT} A2B: {start}")
+
+
+@pytest.mark.parametrize("name", ["A2B", "B6B", "R6B"])
+def test_a_frozen_layer_that_changed(sound: Study, name: str) -> None:
+    change_weights(sound, name, "conv1.weight")
+    found = problems(sound)
+    origin = {"A": "baseA's", "B": "baseB's", "R": "the random draw's"}[name[0]]
+    assert found[:3] == [
+        f"{SPLIT} {name}: its weights are not those of its row",
+        f"{SPLIT} {name}: its frozen layers are not those of its row",
+        f"{SPLIT} {name}: its frozen layers are not {origin}: conv1.weight",
+    ]
+
+
+def test_a_base_that_changed_is_found_by_all_that_came_of_it(sound: Study) -> None:
+    change_weights(sound, "baseA", "conv2.bias")
+    assert problems(sound)[:1] == [f"{SPLIT} A2B: its frozen layers are not baseA's: conv2.bias"] or any(
+        problem == f"{SPLIT} {name}: its frozen layers are not baseA's: conv2.bias"
+        for name in ("A2B", "A6B")
+        for problem in problems(sound)
+    )
+
+
+def test_trained_weights_that_changed_are_measured(sound: Study) -> None:
+    """Even where the row's digest was forged to fit: the accuracy or the loss is another."""
+    change_weights(sound, "A2B+", "fc8.bias", by=0.5)
+    found = problems(sound)
+    assert found[0] == f"{SPLIT} A2B+: its weights are not those of its row"
+    assert any(problem.startswith(f"{SPLIT} A2B+: its row has loss ") for problem in found[1:])
+
+
+def test_weights_of_another_network(sound: Study) -> None:
+    path = sound.root / SPLIT / "A2B/weights.safetensors"
+    weights = load_file(path)
+    save_file({**weights, "fc8.bias": torch.zeros(5)}, path)
+    assert problems(sound) == [f"{SPLIT} A2B: its weights have other names or shapes than the recipe's network"]
+    path.write_bytes(path.read_bytes()[:-1])
+    (problem,) = problems(sound)
+    assert problem.startswith(f"cannot read the weights of {SPLIT} A2B (")
+
+
+def test_logs_that_are_not_of_the_recipe(sound: Study) -> None:
+    path = sound.root / SPLIT / "A2B/log.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
+    assert f"{SPLIT} A2B: its log has the steps [0, 4, 5], the recipe [0, 2, 4, 5]" in problems(sound)
+    path.write_text("\n".join([*lines[:-1], lines[-1].rpartition(",")[0] + ",0.5"]) + "\n")
+    assert problems(sound) == [f"{SPLIT} A2B: its log has another learning rate than the recipe at step 5"]
+    for text, reason in (
+        ("", "it has other columns, or no line"),
+        ("a\n1\n", "it has other columns, or no line"),
+        ("step\nx\n", ""),
+    ):
+        path.write_text(text)
+        (problem,) = problems(sound)
+        assert problem.startswith(f"{path} is damaged ({reason}") and problem.endswith("train the network again")
+
+
+def test_a_table_that_is_not_of_the_rows(sound: Study, transfer: Callable[..., Said]) -> None:
+    path = sound.root / "results.csv"
+    path.write_text(path.read_text().replace("A2B", "A3B"))
+    said = transfer("verify", "--study", sound.root, "--device", "cpu")
+    assert said.code == 1
+    assert said.out.splitlines()[-1] == (
+        f"Problem: {path} is not what the rows say; make it anew: transfer train-base --study {sound.root}"
+    )
+    assert said.err.splitlines()[-1] == f"Error: {sound.root} has 1 problem, named above; what each says mends it"
+    assert transfer("train-base", "--study", sound.root, "--device", "cpu").code == 0
+    assert problems(sound) == []
+
+
+def test_pictures_that_changed_or_are_gone(sound: Study) -> None:
+    picture = next((sound.root / "pictures/train").rglob("*.png"))
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    (problem,) = problems(sound)
+    assert problem.startswith(f"the pictures in {sound.root / 'pictures'} are not those that split {SPLIT} was made of")
+    shutil.rmtree(sound.root / "pictures")
+    (problem,) = problems(sound)
+    assert problem.startswith(f"the pictures of split {SPLIT} are no longer in ")
+
+
+def test_a_mean_image_that_is_not_of_the_pictures(sound: Study) -> None:
+    path = sound.root / SPLIT / "mean-A.safetensors"
+    ((key, mean),) = load_file(path).items()
+    save_file({key: mean + 1}, path)
+    assert f"the mean image of {SPLIT} A is not that of its pictures; remove it: mean-A.safetensors" in problems(sound)
+
+
+def test_a_row_in_another_networks_folder(sound: Study) -> None:
+    shutil.copytree(sound.root / SPLIT / "A2B", sound.root / SPLIT / "A3B")
+    found = problems(sound)
+    assert len(found) == 2  # the row, and the table that cannot be made of such rows
+    for problem in found:
+        assert problem.startswith(f"{sound.root / SPLIT}/A3B/row.json is damaged (it is the row of {SPLIT} A2B); ")
+
+
+def test_no_study_is_an_error(transfer: Callable[..., Said]) -> None:
+    said = transfer("verify")
+    assert (said.code, said.out) == (1, "") and said.err.startswith("Error: no study in results/study; ")
+
+
+def test_another_machine_is_held_to_the_tolerance(sound: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = sound.rows()[0]
+    assert same_machine(row, CPU)
+    assert same_machine({**row, "device": row["device"].rpartition(", ")[0] + ", 99 processors"}, CPU)
+    assert not same_machine({**row, "torch": "1.0"}, CPU)
+    assert not same_machine({**row, "device": "NVIDIA H100"}, CPU)
+    assert not same_machine({**row, "device": torch.cuda.__name__}, torch.device("cuda"))
+    monkeypatch.setattr(verifying, "same_machine", lambda row, device: False)
+    assert problems(sound) == []
+    assert near("top1", 0.5, 0.51, 10_000) and not near("top1", 0.5, 0.5101, 10_000) and near("top1", 0.5, 0.6, 20)
+    assert near("loss", 1.0, 1.02, 20) and not near("loss", 1.0, 1.03, 20)
+    assert near("loss", None, None, 20) and not near("loss", None, 1.0, 20) and not near("loss", 1.0, None, 20)
+
+
+def test_read_log_takes_what_diverged(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,train_loss,loss,top1,top5,learning_rate\n0,nan,inf,0.25,1.0,0.1\n")
+    (line,) = read_log(tmp_path / "log.csv")
+    assert math.isnan(line["train_loss"]) and math.isinf(line["loss"])

@@ -1,0 +1,37 @@
+"""transfer verify"""
+
+from pathlib import Path
+
+import click
+
+from transfercli.cli import show
+from transfercli.cli.options import device_options, study_at, study_options
+from transfercli.errors import TransferError
+
+
+@click.command(short_help="Check everything of a study that can be checked.")
+@device_options
+@study_options
+def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> None:
+    """Read a study again and check it: digests, rows against logs, weights, frozen layers against their base, the table.
+
+    Every network is measured again and must have its row's accuracy: to the bit on the same kind of processor and torch, else
+    within 0.01 or two pictures (losses within 2 per cent). Nothing is written.
+
+    \b
+        transfer verify
+        transfer verify --study results/mine --device cpu
+    """
+    from transfercli.cli.progress import say
+    from transfercli.devices import pick_device
+    from transfercli.verify import verify as check
+
+    study = study_at(folder, smoke)
+    report = check(study, pick_device(device), bank_size, say)
+    show.table(("checked", "number"), [(what, f"{count:,}") for what, count in report.counts.items()], "lr")
+    for problem in report.problems:
+        show.echo(f"Problem: {problem}")
+    if report.problems:
+        count = len(report.problems)
+        raise TransferError(f"{study.root} has {count} problem{'s' * (count > 1)}, named above; what each says mends it")
+    show.echo(f"{study.root} is sound")
