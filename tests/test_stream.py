@@ -263,7 +263,10 @@ def test_a_picture_that_is_gone_stops_the_stream_with_its_name(coded: Path, monk
     path = os.path.join(coded, "gone.png")
     with pytest.raises(TransferError) as error:
         made.batch(0)
-    assert str(error.value) == f"cannot decode {path}: no such file or directory. Replace or remove the file"
+    assert str(error.value) == (
+        f"cannot decode {path} (no such file or directory), which could be decoded when the split was made; "
+        "put it back as it was, and the same command goes on"
+    )
 
 
 def test_pixels_are_channels_last_in_memory(coded: Path) -> None:

@@ -125,11 +125,9 @@ def test_a_frozen_layer_that_changed(sound: Study, name: str) -> None:
 
 def test_a_base_that_changed_is_found_by_all_that_came_of_it(sound: Study) -> None:
     change_weights(sound, "baseA", "conv2.bias")
-    assert problems(sound)[:1] == [f"{SPLIT} A2B: its frozen layers are not baseA's: conv2.bias"] or any(
-        problem == f"{SPLIT} {name}: its frozen layers are not baseA's: conv2.bias"
-        for name in ("A2B", "A6B")
-        for problem in problems(sound)
-    )
+    found = problems(sound)
+    for name in ("A2B", "A6B"):
+        assert f"{SPLIT} {name}: its frozen layers are not baseA's: conv2.bias" in found
 
 
 def test_trained_weights_that_changed_are_measured(sound: Study) -> None:
@@ -157,11 +155,8 @@ def test_logs_that_are_not_of_the_recipe(sound: Study) -> None:
     assert f"{SPLIT} A2B: its log has the steps [0, 4, 5], the recipe [0, 2, 4, 5]" in problems(sound)
     path.write_text("\n".join([*lines[:-1], lines[-1].rpartition(",")[0] + ",0.5"]) + "\n")
     assert problems(sound) == [f"{SPLIT} A2B: its log has another learning rate than the recipe at step 5"]
-    for text, reason in (
-        ("", "it has other columns, or no line"),
-        ("a\n1\n", "it has other columns, or no line"),
-        ("step\nx\n", ""),
-    ):
+    other = "it has other columns, or no line"
+    for text, reason in (("", other), ("a\n1\n", other), ("step\nx\n", "could not convert string to float: 'x'")):
         path.write_text(text)
         (problem,) = problems(sound)
         assert problem.startswith(f"{path} is damaged ({reason}") and problem.endswith("train the network again")
@@ -216,11 +211,11 @@ def test_another_machine_is_held_to_the_tolerance(sound: Study, monkeypatch: pyt
     assert same_machine({**row, "device": row["device"].rpartition(", ")[0] + ", 99 processors"}, CPU)
     assert not same_machine({**row, "torch": "1.0"}, CPU)
     assert not same_machine({**row, "device": "NVIDIA H100"}, CPU)
-    assert not same_machine({**row, "device": torch.cuda.__name__}, torch.device("cuda"))
+    assert not same_machine(row, torch.device("cuda"))
     monkeypatch.setattr(verifying, "same_machine", lambda row, device: False)
     assert problems(sound) == []
-    assert near("top1", 0.5, 0.51, 10_000) and not near("top1", 0.5, 0.5101, 10_000) and near("top1", 0.5, 0.6, 20)
-    assert near("loss", 1.0, 1.02, 20) and not near("loss", 1.0, 1.03, 20)
+    assert near("top1", 0.5, 0.509, 10_000) and not near("top1", 0.5, 0.511, 10_000) and near("top1", 0.5, 0.6, 20)
+    assert near("loss", 1.0, 1.019, 20) and not near("loss", 1.0, 1.021, 20)
     assert near("loss", None, None, 20) and not near("loss", None, 1.0, 20) and not near("loss", 1.0, None, 20)
 
 

@@ -1,7 +1,7 @@
 """A plan carried out: banks are trained and measured, checkpoints kept, rows written."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,17 +94,51 @@ class Bench:
             self.source(half, "train")  # before the size: banks take a share of what they leave free
         size = bank_size or fitting(self.recipe, max(len(self.halves.split.A), len(self.halves.split.B)), self.device)
         for names, tensors, about in checkpoints.latest(kept, [n.name for n in networks], same, reporter.say):
-            for members in banks([n for n in networks if n.name in names], size):
-                bank = self.bank(members)
-                if tensors is not None and about is not None:
-                    bank.restore(tensors, about)
-                    reporter.say(f"{self.halves.name}: {len(members)} networks go on at step {bank.step_number} of {self.steps}")
+            waiting = banks([n for n in networks if n.name in names], size)
+            while waiting:
+                members = waiting.pop(0)
                 try:
-                    self.run(bank, kept, same, reporter)
-                finally:
-                    bank.close()
-                    del bank  # before the next is made: two do not fit
+                    self.train_bank(members, tensors, about, kept, same, reporter)
+                    continue
+                except torch.OutOfMemoryError:
+                    pass  # the error holds the bank: its memory is free when the error is gone
+                waiting[:0] = self.halved(members, reporter)
         checkpoints.clear(kept, {row.parent.name for row in kept.parent.glob("*/row.json")})
+
+    def train_bank(
+        self,
+        members: list[Network],
+        tensors: Mapping[str, Tensor] | None,
+        about: dict[str, Any] | None,
+        kept: Path,
+        same: dict[str, Any],
+        reporter: Reporter,
+    ) -> None:
+        """Train one bank, from the checkpoint that the tensors are of where there is one."""
+        bank = self.bank(members)
+        if tensors is not None and about is not None:
+            bank.restore(tensors, about)
+            reporter.say(f"{self.halves.name}: {len(members)} networks go on at step {bank.step_number} of {self.steps}")
+        try:
+            self.run(bank, kept, same, reporter)
+        except torch.OutOfMemoryError:
+            reporter.advance(-len(members) * bank.step_number)  # some networks have taken the step and some not: all begin anew
+            raise
+        finally:
+            bank.close()
+
+    def halved(self, members: list[Network], reporter: Reporter) -> list[list[Network]]:
+        """A bank that does not fit in the device's memory as two. Raises TransferError for a single network."""
+        if len(members) == 1:
+            raise TransferError(
+                f"{members[0].name} alone does not fit in the memory of {device_name(self.device)}; "
+                "use a device with more (--device), or a smaller training.batch in a new study (--study DIR)"
+            )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        size = -(-len(members) // 2)
+        reporter.say(f"{self.halves.name}: {len(members)} networks do not fit in memory; going on with {size} (see --bank-size)")
+        return banks(members, size)
 
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
         """Train a bank to its last step, measuring and saving on the way, and write its networks' rows."""
@@ -131,11 +165,15 @@ class Bench:
             checkpoints.save(kept, tensors, {**about, **same})
 
         while True:
-            if bank.step_number in measured_at and bank.measured_at != bank.step_number:
-                bank.evaluate()
-            if bank.step_number == bank.steps or not bank.live:
-                return
-            bank.step()
+            try:
+                if bank.step_number in measured_at and bank.measured_at != bank.step_number:
+                    bank.evaluate()
+                if bank.step_number == bank.steps or not bank.live:
+                    return
+                bank.step()
+            except TransferError:  # of a picture: batches come before any network's step, so the last step is whole
+                save()
+                raise
             reporter.advance(len(bank.members))
             if wish.number is not None:
                 save()

@@ -56,7 +56,7 @@ class Report:
 class Again(Bench):
     """Banks of trained networks, only to be measured. Nothing is written."""
 
-    def start(self, network: Network) -> nn.Sequential:
+    def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
         module = build(self.recipe, len(self.halves.split.classes(network.target)))
         module.load_state_dict(load_weights(self.study, network))
         return module
@@ -231,6 +231,7 @@ def _measure(bench: Again, group: list[Network], rows: dict[Network, dict[str, A
     """Measure networks again; each must have its row's accuracy and loss."""
     bank = bench.bank(group)
     bank.evaluate()
+    bank.close()
     for member in bank.members:
         row, line = rows[member.network], member.log[-1]
         exact = same_machine(row, bench.device)
@@ -248,8 +249,9 @@ def same_machine(row: dict[str, Any], device: torch.device) -> bool:
 
     GPUs are held to the tolerance, since a bank of other networks may choose other kernels there.
     """
-    model = device_name(device).rpartition(", ")[0]
-    return device.type == "cpu" and str(row.get("device")).rpartition(", ")[0] == model and row.get("torch") == torch.__version__
+    if device.type != "cpu" or row.get("torch") != torch.__version__:
+        return False
+    return str(row.get("device")).rpartition(", ")[0] == device_name(device).rpartition(", ")[0]
 
 
 def near(key: str, wanted: float | None, found: float | None, pictures: int) -> bool:

@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from transfercli.errors import TransferError
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.pictures.packing import read_rows
 from transfercli.pictures.store import Store
@@ -97,7 +98,13 @@ class Source:
 
         def fill(place: int, i: int) -> None:
             path = os.path.join(self.part.root, self.part.paths[i])
-            store[place] = decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0).numpy()
+            try:
+                store[place] = decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0).numpy()
+            except TransferError as error:
+                raise TransferError(
+                    f"cannot decode {path} ({error.__cause__}), which could be decoded when the split was made; "
+                    "put it back as it was, and the same command goes on"
+                ) from None
 
         for _ in self.pool.map(fill, range(len(index)), index.tolist()):
             pass
