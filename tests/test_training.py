@@ -158,6 +158,17 @@ def test_a_short_sweep_leaves_the_checkpoint_of_a_longer_one(study: Study, swept
     assert left_over(study) == []
 
 
+def test_checkpoints_of_a_run_killed_after_its_last_row_are_removed(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing left to train, yet the next run tidies up."""
+    with_training(study, checkpoint_steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.checkpoints, "clear", lambda *_: None)
+        train(study, FOUR, CPU, None, reporter())
+    assert left_over(study) != []
+    train(study, FOUR, CPU, None, reporter())
+    assert left_over(study) == []
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(study: Study, swept: Study) -> None:
     with_training(study, checkpoint_minutes=1e-9)
     with pytest.raises(Killed):

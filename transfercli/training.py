@@ -63,7 +63,9 @@ def train(
             bench = Bench(study, recipe, halves[split], device, precision, accepted)
             for seed in dict.fromkeys(network.seed for network in todo):
                 bench.train([n for n in todo if (n.split, n.seed) == (split, seed)], bank_size, reporter)
-    study.write_table()
+        for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
+            checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
+        study.write_table()
     return [row for network in networks if (row := study.row(network)) is not None]
 
 
@@ -103,7 +105,6 @@ class Bench:
                 except torch.OutOfMemoryError:
                     pass  # the error holds the bank: its memory is free when the error is gone
                 waiting[:0] = self.halved(members, reporter)
-        checkpoints.clear(kept, {row.parent.name for row in kept.parent.glob("*/row.json")})
 
     def train_bank(
         self,
