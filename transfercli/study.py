@@ -294,6 +294,9 @@ class Row(BaseModel):
     step: Annotated[int, Field(ge=0)]
     status: Annotated[str, Field(pattern=r"^(done|did not learn|no better than chance|diverged at step \d+)$")]
     classes: Annotated[int, Field(ge=2)]
+    val_pictures: Annotated[int, Field(ge=1)] = 1
+    train_loss: Annotated[float, Field(ge=0)] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 def read_row(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from transfercli.treatments import build, digest, frozen_names, start
 from transfercli.versions import begun
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
+NEEDED = ("val_pictures", "train_loss", "precision")  # beside what every row has
 
 Line = dict[str, float]
 
@@ -105,6 +106,8 @@ def _rows(study: Study, report: Report) -> dict[Network, dict[str, Any]]:
     for path in study.row_files():
         with report.gathering("rows"):
             row = read_row(path)
+            if missing := [key for key in NEEDED if key not in row]:
+                raise TransferError(f"{path} lacks {', '.join(missing)}; remove its folder and train the network again")
             found[_identity(study, row, path)] = row
     return found
 
@@ -231,16 +234,17 @@ def _measure(bench: Again, group: list[Network], rows: dict[Network, dict[str, A
     """Measure networks again; each must have its row's accuracy and loss."""
     bank = bench.bank(group)
     bank.evaluate()
+    measured = [(member.network, member.log[-1]) for member in bank.members]
     bank.close()
-    for member in bank.members:
-        row, line = rows[member.network], member.log[-1]
+    for network, line in measured:
+        row = rows[network]
         exact = same_machine(row, bench.device)
         for key in ("top1", "top5", "loss"):
             found = line[key] if math.isfinite(line[key]) else None
             report.check(
                 "measurements" if exact else "measurements (other machine)",
                 row[key] == found if exact else near(key, row[key], found, row["val_pictures"]),
-                f"{member.network.split} {member.network.name}: its row has {key} {row[key]}, measured again it has {found}",
+                f"{network.split} {network.name}: its row has {key} {row[key]}, measured again it has {found}",
             )
 
 

@@ -70,9 +70,7 @@ def run(
 @device_options
 @accept_option
 @study_options
-def demo(
-    overrides: tuple[str, ...], device: str, bank_size: int | None, accept_change: bool, folder: Path, smoke: bool
-) -> None:
+def demo(overrides: tuple[str, ...], device: str, bank_size: int | None, accept_change: bool, folder: Path, smoke: bool) -> None:
     """Do the whole study on pictures made by formula: two bases, 28 transfer networks and 7 of random features.
 
     \b
