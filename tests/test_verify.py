@@ -223,3 +223,21 @@ def test_read_log_takes_what_diverged(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,train_loss,loss,top1,top5,learning_rate\n0,nan,inf,0.25,1.0,0.1\n")
     (line,) = read_log(tmp_path / "log.csv")
     assert math.isnan(line["train_loss"]) and math.isinf(line["loss"])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"precision": 3}, "is damaged (precision: Input should be 'float32' or 'bfloat16')"),
+        ({"precision": "load"}, "is damaged (precision: Input should be 'float32' or 'bfloat16')"),
+        ({"val_pictures": 0}, "is damaged (val_pictures: Input should be greater than or equal to 1)"),
+    ],
+)
+def test_what_a_network_is_measured_by_must_be_what_it_can_be(sound: Study, change: dict[str, Any], reason: str) -> None:
+    path = sound.root / SPLIT / "A2B/row.json"
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps({**row, **change}))
+    found = problems(sound)
+    assert found == [f"{path} {reason}; remove its folder and train the network again"] * 2  # the row, and the table of such rows
+    path.write_text(json.dumps({key: value for key, value in row.items() if key != "precision"}))
+    assert f"{path} lacks precision; remove its folder and train the network again" in problems(sound)
