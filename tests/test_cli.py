@@ -230,13 +230,13 @@ def test_before_anything_is_trained_another_recipe_may_take_over(transfer: Trans
 
 
 def test_without_a_recipe_the_pictures_choose_it(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
-    from transfercli.cli.split import _default_recipe
+    from transfercli.cli.split import default_recipe
     from transfercli.pictures.folder import PictureFolder, scan
 
     thousand = {f"n{number:08d}": ("a",) for number in range(1000)}
-    assert _default_recipe(None) == "demo"
-    assert _default_recipe(scan(tmp_path / "pictures")) == "tiny-imagenet"
-    assert _default_recipe(PictureFolder(Path(), thousand, thousand)) == "imagenet-fast"
+    assert default_recipe(None) == "demo"
+    assert default_recipe(scan(tmp_path / "pictures")) == "tiny-imagenet"
+    assert default_recipe(PictureFolder(Path(), thousand, thousand)) == "imagenet-fast"
     assert transfer("split", pictures).out.splitlines()[-2] == "Recipe: results/study/recipe.yaml (tiny-imagenet)"
 
 

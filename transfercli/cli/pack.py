@@ -85,7 +85,7 @@ def _form(
 
     own = read_about(out).form if (out / ABOUT).exists() else None
     if own is None or recipe is not None or overrides:
-        pictures = recipes.find(recipe or split._default_recipe(found), overrides).pictures
+        pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
         size, fit = size or pictures.size, fit or pictures.fit
     else:
         size, fit = size or own.size, fit or own.fit
@@ -114,7 +114,7 @@ def _next(found: "PictureFolder", store: "Store", recipe: str | None) -> str:
     from transfercli import recipe as recipes
     from transfercli.cli import split
 
-    pictures, form = recipes.find(recipe or split._default_recipe(found)).pictures, store.about.form
+    pictures, form = recipes.find(recipe or split.default_recipe(found)).pictures, store.about.form
     words = ["transfer", "split", str(store.root)] + (["--recipe", recipe] if recipe else [])
     for key, ours, wanted in (("size", form.size, pictures.size), ("fit", form.fit, pictures.fit)):
         words += ["--set", f"pictures.{key}={ours}"] if ours != wanted else []

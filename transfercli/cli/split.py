@@ -86,7 +86,7 @@ def make(
     # What is wrong with the recipe is said before a folder of a million pictures is read.
     known = recipe_name is not None or _own_recipe_fits(study, directory)
     found = None if known or directory is None else scan(directory)
-    recipe = wanted_recipe(study, recipe_name, overrides, smoke, None if known else _default_recipe(found))
+    recipe = wanted_recipe(study, recipe_name, overrides, smoke, None if known else default_recipe(found))
     words = words or recipe.splits
     refuse_changes(study, recipe, remade=tuple(split_name(*method_and_seed(word)) for word in words))
     if found is None:
@@ -143,7 +143,7 @@ def _own_recipe_fits(study: "Study", directory: Path | None) -> bool:
     return directory == made_here or all(study.pictures(study.halves(name)) != made_here for name in study.split_names())
 
 
-def _default_recipe(found: "PictureFolder | None") -> str:
+def default_recipe(found: "PictureFolder | None") -> str:
     """ImageNet's recipe for ImageNet's classes, the built-in study without a folder, the small network for all else."""
     if found is None:
         return "demo"
