@@ -276,8 +276,7 @@ def test_a_study_that_is_a_file(refused: Callable[..., str], here: Path) -> None
 
 def test_a_study_below_a_file(refused: Callable[..., str], here: Path) -> None:
     assert refused(*SPLIT, "--study", "tiny.yaml/study") == (
-        "Error: cannot write tiny.yaml/study/.lock: Not a directory; "
-        "make room or choose another folder: --study DIR"
+        "Error: cannot write tiny.yaml/study/.lock: Not a directory; make room or choose another folder: --study DIR"
     )
 
 
@@ -542,8 +541,7 @@ def test_a_folder_that_may_not_be_written(transfer: Transfer, here: Path, monkey
     said = transfer(*SPLIT)
     assert (said.code, said.out) == (1, "")
     assert said.err == (
-        "Error: cannot write results/study/.lock: Permission denied; "
-        "make room or choose another folder: --study DIR\n"
+        "Error: cannot write results/study/.lock: Permission denied; make room or choose another folder: --study DIR\n"
     )
     assert not (here / "results").exists()
 
