@@ -79,6 +79,20 @@ def seconds_per_step(bank: Bank, steps: int) -> float:
         return (clock(bank.device) - began) / steps
 
 
+def profile(bank: Bank) -> str:
+    """Where the time of one step goes, by operation; the networks one after another, which a profiler can follow."""
+    bank.pool = None
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if bank.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with reproducible(bank.device):
+        bank.step()
+        with torch.profiler.profile(activities=activities) as watched:
+            bank.step()
+    key = f"self_{bank.device.type}_time_total"
+    return watched.key_averages().table(sort_by=key, row_limit=12, max_name_column_width=40)
+
+
 def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
     """The whole sweep, each treatment, each n."""
     wanted: dict[str, Callable[[Network], bool]] = {"all 28": lambda network: True}
@@ -91,11 +105,13 @@ def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
 @click.option("--classes", default=100, show_default=True, help="Of the target half.")
 @click.option("--steps", default=10, show_default=True)
 @click.option("--target", default="", help="What the step of all 28 must reach of the matrix peak.")
+@click.option("--profile", "only_profile", is_flag=True, help="Only say where the time of a step of all 28 goes, by operation.")
 @options("tiny-imagenet-cpu")
 def main(
     classes: int,
     steps: int,
     target: str,
+    only_profile: bool,
     recipe_name: str,
     overrides: tuple[str, ...],
     device_word: str,
@@ -105,6 +121,9 @@ def main(
     device = pick_device(device_word)
     recipe = recipes.find(recipe_name, overrides)
     label = label or f"{device.type}, {recipe_name}"
+    if only_profile:
+        click.echo(profile(make_bank(recipe, sweep_networks(), classes, device)))
+        return
     precision = pick_precision(recipe.training.precision, device)
     peaks = {dtype: matrix_peak(device, dtype) for dtype in (torch.bfloat16, torch.float32)}
     limit, word = peaks[precision], str(precision)[6:]
