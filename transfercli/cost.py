@@ -106,7 +106,9 @@ def seconds_per_step(
     while not taken or _now(device) - began < MEASURE_SECONDS:
         bank.step()
         taken += 1
-    return (_now(device) - began) / taken
+    seconds = (_now(device) - began) / taken
+    bank.close()
+    return seconds
 
 
 def cut(networks: Sequence[Network], size: int) -> list[list[Network]]:
