@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from transfercli import analysis
-from transfercli.analysis import TABLE_COLUMNS, differences, pairs, published_table, student_t, summary
+from transfercli.analysis import TABLE_COLUMNS, compare, differences, pairs, published_table, summary, unpaired
+from transfercli.intervals import noise
 
 
 def network(treatment, top1, *, split="random-0", seed=0, target="B", layer=3, status="done"):
@@ -40,6 +41,7 @@ def released():
 def test_published_table_has_the_columns_of_a_study_and_every_row_but_the_reduced(released):
     assert tuple(released.columns) == TABLE_COLUMNS
     assert len(released) == 148 - 12
+    assert set(released["val_pictures"]) == {25000, 22450, 27550, 50000}
     counts = released.groupby(["split", "treatment"]).size()
     assert counts["random-0"].to_dict() == {"base": 2, "BnB": 7, "BnB+": 7, "AnB": 14, "AnB+": 7}
     assert counts["man-made-natural"].to_dict() == {"base": 2, "AnB": 14}
@@ -204,21 +206,65 @@ def test_a_range_weighs_its_layers_alike_and_each_pair_in_a_layer_alike():
     assert whole[["mean", "low", "high"]].tolist() == pytest.approx(layer[["mean", "low", "high"]].tolist())
 
 
-@pytest.mark.parametrize(
-    ("freedom", "t"),
-    [(1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (7, 2.3646243), (30, 2.0422725), (121, 1.9797638)],
-)
-def test_student_t_agrees_with_the_tables(freedom, t):
-    assert student_t(freedom) == pytest.approx(t, abs=5e-8)
+@pytest.mark.parametrize(("treatment", "points"), [("AnB+", 1.67), ("BnB+", 0.11)])
+def test_released_fine_tuned_networks_unpaired_tell_another_story(released, treatment, points):
+    assert round(100 * unpaired(released, treatment, "top1_best10")["random"], 2) == points
 
 
-def test_student_t_holds_other_shares():
-    assert student_t(10, inside=0.9) == pytest.approx(1.8124611, abs=5e-8)
+def test_unpaired_needs_the_treatment_and_a_base():
+    assert unpaired(pd.DataFrame([network("base", 0.5)]), "AnB") == {}
+    assert unpaired(pd.DataFrame([network("AnB", 0.5)]), "AnB") == {}
+    rows = [network("base", 0.5), network("BnB", 0.5), network("AnB", 0.25, target="A")]
+    assert unpaired(pd.DataFrame(rows), "AnB") == {"random": -0.25}
+    assert unpaired(pd.DataFrame([*rows, network("base", 0.1, target="C")]), "AnB") == {"random": -0.25}  # no network learned C
+
+
+def study_of(gain, repeats=(0, 1)):
+    """A base at 0.5 and an AnB above it by `gain` in each of the splits random-0, random-1, ...; half of 400 pictures."""
+    rows = []
+    for repeat in repeats:
+        rows.append(network("base", 0.5, split=f"random-{repeat}") | {"val_pictures": 400})
+        rows.append(network("AnB", 0.5 + gain + 0.02 * repeat, split=f"random-{repeat}") | {"val_pictures": 400})
+    return pd.DataFrame(rows)
+
+
+def test_compare_says_whether_a_value_lies_inside_the_others_spread_and_its_own_interval():
+    theirs = study_of(0.10, repeats=(0, 1, 2))  # gains of 10, 12 and 14 points
+    row = one(compare(study_of(0.11, repeats=(0,)), theirs), quantity="AnB-base", layer=3)
+    reach = noise(0.61, 0.5, 400)
+    assert row[["value", "low", "high", "n"]].tolist() == pytest.approx([0.11, 0.11 - reach, 0.11 + reach, 1])
+    assert row[["other", "other_low", "other_high", "other_n"]].tolist() == pytest.approx([0.12, 0.10, 0.14, 3])
+    assert row["difference"] == pytest.approx(-0.01) and row["inside"]
+    for gain, inside in ((0.10 - 0.99 * reach, True), (0.10 - 1.05 * reach, False), (0.14 + 1.05 * reach, False)):
+        assert one(compare(study_of(gain, repeats=(0,)), theirs), quantity="AnB-base", layer=3)["inside"] == inside
+
+
+def test_compare_holds_accuracies_and_gains_that_both_have():
+    mine = pd.concat([study_of(0.1), pd.DataFrame([network("BnB", 0.4)])])
+    theirs = pd.concat([study_of(0.2), pd.DataFrame([network("BnB", 0.4, layer=2), network("base", 0.3, split="mine")])])
+    found = compare(mine, theirs)
+    points = found[["splits", "quantity", "layer"]].to_numpy().tolist()
+    assert points == [["random", "base", 0], ["random", "AnB", 3], ["random", "AnB-base", 3]]
+    base = one(found, quantity="base")
+    assert (base["value"], base["other"], base["difference"], base["inside"]) == (0.5, 0.5, 0.0, True)
+
+
+def test_the_released_study_compared_with_itself_is_inside_itself(released):
+    found = compare(released, released, "top1_best10")
+    assert found["inside"].all() and (found["difference"] == 0).all()
+    assert {"base", "AnB", "AnB-base", "BnB+-base"} <= set(found["quantity"])
+    assert not found[["low", "high"]].isna().any().any()
+
+
+def test_a_study_that_does_not_say_how_many_pictures_it_has_gets_no_interval_for_one_pair():
+    mine = study_of(0.1, repeats=(0,)).drop(columns="val_pictures")
+    row = one(compare(mine, study_of(0.1)), quantity="AnB-base")
+    assert math.isnan(row["low"]) and row["inside"]
 
 
 @pytest.mark.parametrize("table", [pd.DataFrame(), pd.DataFrame(columns=list(TABLE_COLUMNS))])
 def test_a_table_without_rows_gives_tables_without_rows(table):
-    assert len(pairs(table)) == len(summary(table)) == len(differences(table)) == 0
+    assert len(pairs(table)) == len(summary(table)) == len(differences(table)) == len(compare(table, table)) == 0
     assert list(differences(table).columns) == ["splits", "quantity", "layer", "mean", "low", "high", "n"]
     assert "gain" in pairs(table)
 

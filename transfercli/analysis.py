@@ -8,13 +8,15 @@ man-made/natural and a user's own split are different questions and are never av
 
 import math
 import re
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from transfercli import paper, plan, study
+from transfercli.intervals import mean_interval, noise
 
-TABLE_COLUMNS = (*study.COLUMNS, "classes")
+TABLE_COLUMNS = (*study.COLUMNS, "classes", "val_pictures")
 TREATMENTS = ("base", *plan.TREATMENTS)
 QUANTITIES = (
     *(("BnB", "base"), ("AnB", "base"), ("AnB", "BnB")),
@@ -30,6 +32,7 @@ _HALF_OF_KIND = {"natural": "A", "man-made": "B"}
 _CLASSES_OF_TARGET = {"natural": 449, "man-made": 551, "all": 1000}
 # The authors' last layer has 1000 outputs whatever the half, so guessing costs ln 1000.
 _AUTHORS_OUTPUTS = 1000
+_VAL_PICTURES = 50  # of each ImageNet class
 
 
 def published_table() -> pd.DataFrame:
@@ -65,6 +68,7 @@ def published_table() -> pd.DataFrame:
             "classes": released["target"].map(_CLASSES_OF_TARGET).fillna(500).astype(int),
         }
     )
+    table["val_pictures"] = _VAL_PICTURES * table["classes"]
     parts = zip(table["treatment"], table["source"], table["layer"], table["target"], strict=True)
     table["network"] = [_network(*part) for part in parts]
     return table[list(TABLE_COLUMNS)].reset_index(drop=True)
@@ -159,65 +163,113 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     layer: a guide, not a test. Networks that are not done are left out; a quantity or layer with no pair has
     no row.
     """
-    table = _with_kind(_with_columns(table))
-    done = table[table["status"] == "done"]
-    is_base = done["treatment"] == "base"
-    base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
-    by_treatment = done[~is_base].pivot(index=["splits", *SAME_TARGET, "layer"], columns="treatment", values=metric)
-    wide = by_treatment.reset_index().merge(base, on=SAME_TARGET, how="left", validate="many_to_one")
-    layers = [(str(int(layer)), layer, layer) for layer in sorted(wide["layer"].unique())]
+    each = paired_values(table, metric)
+    layers = [(str(layer), layer, layer) for layer in sorted(set(each["layer"]))]
     layers += [(f"{first}-{last}", first, last) for first, last in RANGES]
-
     rows = []
-    for kind in kinds_of_split(wide):
-        of_kind = wide[wide["splits"] == kind]
-        for treatment, other in QUANTITIES:
-            if treatment not in wide or other not in wide:
-                continue
-            difference = of_kind[treatment] - of_kind[other]
-            for label, first, last in layers:
-                values = difference[of_kind["layer"].between(first, last)].dropna()
-                if len(values):
-                    interval = mean_interval(values, of_kind.loc[values.index, "layer"])
-                    rows.append((kind, f"{treatment}-{other}", label, *interval, len(values)))
+    for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
+        quantity = f"{treatment}-{other}"
+        of_quantity = each[(each["splits"] == kind) & (each["quantity"] == quantity)]
+        for label, first, last in layers:
+            among = of_quantity[of_quantity["layer"].between(first, last)]
+            if len(among):
+                rows.append((kind, quantity, label, *mean_interval(among["value"], among["layer"]), len(among)))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
 
 
-def mean_interval(values: pd.Series, layers: pd.Series | None = None) -> tuple[float, float, float]:
-    """(mean, low, high): the mean of at least one value and its 95% Student t interval (NaN for one value).
+def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """What `differences` takes the means of: a row per pair; columns splits, split, seed, target, layer, quantity, value, noise.
 
-    With `layers`, one for each value, it is the mean of the layers' means; where each layer has as many
-    values, that is the plain mean with the plain interval.
+    `noise` is how far the validation pictures alone may have moved the value (`intervals.noise`).
     """
-    weights = pd.Series(1 / len(values), index=values.index)
-    if layers is not None:
-        weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
-    mean = float((weights * values).sum())
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    error = float(values.std()) * math.sqrt((weights**2).sum())
-    reach = student_t(len(values) - 1) * error
-    return mean, mean - reach, mean + reach
+    table = _with_kind(_with_columns(table))
+    done = table[table["status"] == "done"].astype({metric: float})
+    is_base = done["treatment"] == "base"
+    base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
+    keys = ["splits", *SAME_TARGET, "layer"]
+    wide = done[~is_base].pivot(index=keys, columns="treatment", values=metric).reset_index()
+    wide = wide.merge(base, on=SAME_TARGET, how="left", validate="many_to_one")
+    wide = wide.merge(_pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
+    parts = [
+        wide[keys].assign(
+            quantity=f"{treatment}-{other}",
+            value=wide[treatment] - wide[other],
+            noise=[noise(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
+        )
+        for treatment, other in QUANTITIES
+        if treatment in wide and other in wide
+    ]
+    each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, noise=math.nan)
+    return each.dropna(subset=["value"]).astype({"layer": int}).reset_index(drop=True)
 
 
-def student_t(freedom: int, inside: float = 0.95) -> float:
-    """The t that holds the share `inside` of Student's distribution within ±t, for whole `freedom` ≥ 1.
+def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[str, float]:
+    """By kind of split, what a treatment gains if nothing is paired: the mean of its layers' means minus that of the bases.
 
-    The share within ±t is a finite sum in θ = atan(t / √freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4).
-    It grows with θ, so halving finds it: a dozen lines in place of a dependency.
+    Only to be shown beside the paired gain: where not every target half has every network, it mixes the halves' difference
+    in. Bases of targets without any transfer network are left out.
     """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        theta = (low + high) / 2
-        sine, square = math.sin(theta), math.cos(theta) ** 2
-        odd = freedom % 2
-        term, total = (math.cos(theta) if odd else 1.0), 0.0
-        for power in range(2 + odd, freedom + 1, 2):
-            total += term
-            term *= square * (power - 1) / power
-        share = 2 / math.pi * (theta + sine * total) if odd else sine * total
-        low, high = (theta, high) if share < inside else (low, theta)
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
+    table = _with_kind(_with_columns(table))
+    targets = table[table["treatment"] != "base"].groupby("splits")["target"].agg(set).to_dict()
+    swept = [target in targets.get(kind, ()) for kind, target in zip(table["splits"], table["target"], strict=True)]
+    layers = summary(table[np.array(swept, dtype=bool)], metric)
+    means = layers.groupby(["splits", "treatment"])["mean"].mean().dropna().to_dict()
+    return {
+        kind: means[kind, treatment] - means[kind, "base"]
+        for kind in kinds_of_split(table)
+        if (kind, treatment) in means and (kind, "base") in means
+    }
+
+
+def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """One study against another, as the published one, point by point, where both have the kind of split and the quantity.
+
+    Columns splits, quantity, layer (int), value, low, high, n, other, other_low, other_high, other_n, difference, inside;
+    all but n fractions. `quantity` "AnB" is the mean top-1, "AnB-base" the mean paired gain. low and high bound the 95%
+    interval of `value` (Student's t; of one network or pair what the validation pictures alone can do, NaN where their
+    number is not known). other_low and other_high are the least and the largest of the other study's networks or pairs.
+    `inside`: value lies within these two, widened on each side by this study's interval.
+    """
+    both = _points(table, metric).merge(_points(other, metric), on=["splits", "quantity", "layer"], suffixes=("", "_theirs"))
+    reach = ((both["high"] - both["low"]) / 2).fillna(0.0)
+    return pd.DataFrame(
+        {
+            **{column: both[column] for column in ("splits", "quantity", "layer")},
+            **{column: both[column] for column in ("value", "low", "high", "n")},
+            "other": both["value_theirs"],
+            "other_low": both["least_theirs"],
+            "other_high": both["most_theirs"],
+            "other_n": both["n_theirs"],
+            "difference": both["value"] - both["value_theirs"],
+            "inside": both["value"].between(both["least_theirs"] - reach, both["most_theirs"] + reach),
+        }
+    )
+
+
+def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Each accuracy and each gain over the base: columns splits, quantity, layer, value, low, high, n, least, most."""
+    gains = paired_values(table, metric)
+    gains = gains[gains["quantity"].str.endswith("-base")]
+    table = _with_kind(_with_columns(table))
+    done = table[table["status"] == "done"].merge(_pictures(table), on=SAME_TARGET, how="left")
+    alone = [noise(share, 0.0, pictures) for share, pictures in zip(done[metric].astype(float), done["pictures"], strict=True)]
+    single = done.assign(quantity=done["treatment"], value=done[metric].astype(float), noise=alone)
+    columns = ["splits", "quantity", "layer", "value", "noise"]
+    rows = []
+    for key, group in pd.concat([single[columns], gains[columns]]).groupby(columns[:3], sort=False):
+        values = group["value"]
+        mean, low, high = mean_interval(values)
+        if len(values) == 1:
+            low, high = mean - group["noise"].iloc[0], mean + group["noise"].iloc[0]
+        rows.append((*key, mean, low, high, len(values), values.min(), values.max()))
+    return pd.DataFrame(rows, columns=[*columns[:3], "value", "low", "high", "n", "least", "most"])
+
+
+def _pictures(table: pd.DataFrame) -> pd.DataFrame:
+    """How many validation pictures each target half has: columns SAME_TARGET and pictures (NaN where not recorded)."""
+    if "val_pictures" not in table:
+        table = table.assign(val_pictures=math.nan)
+    return table.groupby(SAME_TARGET, as_index=False).agg(pictures=("val_pictures", "max"))
 
 
 def _network(treatment: str, source: str, layer: int, target: str) -> str:

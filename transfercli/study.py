@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -257,9 +257,12 @@ class Study:
 
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
-        return {
-            str(path.parent.relative_to(self.root).as_posix()): _read_log(path.parent / "log.csv") for path in self.row_files()
-        }
+        return {path.parent.relative_to(self.root).as_posix(): _read_log(path.parent / "log.csv") for path in self.row_files()}
+
+
+def log_name(row: Mapping[str, Any]) -> str:
+    """The network's key in `Study.logs`: `split/network`, of further seeds `split/seed-s/network`."""
+    return f"{row['split']}/{row['network']}" if not row["seed"] else f"{row['split']}/seed-{row['seed']}/{row['network']}"
 
 
 def table_text(rows: Sequence[dict[str, Any]]) -> str:

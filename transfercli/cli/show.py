@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,44 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> N
     for line in lines:
         cells = [f"{cell:{'<' if side == 'l' else '>'}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
         echo("  ".join(cells).rstrip())
+
+
+def rich_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with a title, in colour where a gain is clear; the first column is text, the others numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=plain(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(header):
+        made.add_column(Text(plain(name)), justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text("\n".join(map(plain, cell.split("\n"))), _colour(cell)) for cell in row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(made)
+
+
+def _colour(cell: str) -> str:
+    """Of a gain whose interval leaves out zero: green above, red below."""
+    return "" if "*" not in cell else "green" if cell.startswith("+") else "red"
+
+
+def points(fraction: float) -> str:
+    """A difference of accuracies in points, with its sign."""
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def accuracy(fraction: float | None) -> str:
+    """A fraction with three decimals, a dash where there is none."""
+    return _number(fraction)
+
+
+def gain(row: dict[str, Any], form: Callable[[float], str] = points, between: str = " ") -> str:
+    """A mean and its 95% interval, as `+0.31* ±0.25`; without interval for one pair. * where it leaves out zero."""
+    if math.isnan(row["low"]):
+        return form(row["mean"])
+    clear = "*" if form is points and (row["low"] > 0 or row["high"] < 0) else ""
+    return f"{form(row['mean'])}{clear}{between}±{form((row['high'] - row['low']) / 2).lstrip('+')}"
 
 
 def halves(made: "Halves") -> None:

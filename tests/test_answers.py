@@ -1,0 +1,164 @@
+"""The commands that answer: analyze, compare and report, typed as a person types them."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Said
+
+from transfercli.analysis import compare, differences, published_table
+from transfercli.conclusions import conclude
+from transfercli.study import COLUMNS, Study, table_text
+
+Transfer = Callable[..., Said]
+TOP1 = {"base": 0.5, "BnB": 0.49, "BnB+": 0.52, "AnB": 0.45, "AnB+": 0.53, "RnB": 0.2}
+
+
+def kept(folder: Path, splits: int = 2, gain: float = 0.0) -> Path:
+    """A folder with the results.csv of a study of layers 1 to 3, one target, accuracies as in TOP1 and by split 0.01 apart."""
+    rows = []
+    for split in range(splits):
+        for treatment, top1 in TOP1.items():
+            for layer in (0,) if treatment == "base" else (1, 2, 3):
+                row = dict.fromkeys(COLUMNS, 0) | {"split": f"random-{split}", "treatment": treatment, "layer": layer}
+                source = {"base": "", "RnB": "random"}.get(treatment, treatment[0])
+                name = "baseB" if treatment == "base" else f"{treatment[0]}{layer}B{treatment[3:]}"
+                row |= {"network": name, "source": source, "target": "B", "loss": 1.0, "top5": 0.9}
+                value = round(top1 + split * layer / 100 + (gain if layer else 0), 3)
+                rows.append(
+                    row | {"top1": value, "top1_best10": value - 0.1, "status": "done", "classes": 4, "val_pictures": 400}
+                )
+    folder.mkdir()
+    (folder / "results.csv").write_text(table_text(rows))
+    return folder
+
+
+def lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+# -- analyze
+
+
+def test_analyze_the_published_study(transfer: Transfer, tmp_path: Path) -> None:
+    said = transfer("analyze", "--paper", "--csv", "paper.csv")
+    assert (said.code, said.err) == (0, "")
+    text = lines(said.out)
+    assert "AnB-base +0.31* −0.12 −0.62* −2.53* −4.71* −4.45* −8.26* 8" in text
+    assert text[text.index("AnB-base +0.31* −0.12 −0.62* −2.53* −4.71* −4.45* −8.26* 8") + 1].startswith(
+        "±0.25 ±0.29 ±0.29 ±0.31"
+    )
+    assert "BnB+-base +0.94* ±0.25 +1.13* ±0.17 +1.03* ±0.22 +0.11" in text
+    assert "AnB+-base +0.97* ±0.26 +1.16* ±0.13 +1.16* ±0.24 +1.67" in text
+    for sentences in conclude(published_table(), "top1_best10").values():
+        assert all(f"- {sentence}" in text for sentence in sentences)
+    with (tmp_path / "paper.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["quantity", "layer", "mean", "low", "high", "n", "splits"]
+    found = differences(published_table(), "top1_best10")
+    assert len(rows) == len(found)
+    for row, expected in zip(rows, found.to_dict("records"), strict=True):
+        assert (row["quantity"], row["layer"], row["splits"]) == (expected["quantity"], expected["layer"], expected["splits"])
+        assert int(row["n"]) == expected["n"] and float(row["mean"]) == pytest.approx(expected["mean"], abs=6e-7)
+        assert (row["low"] == row["high"] == "") == (expected["n"] == 1)
+
+
+def test_analyze_by_the_last_evaluation_or_by_the_ten_best(transfer: Transfer, tmp_path: Path) -> None:
+    assert "AnB-base +0.30* −0.12 −0.63* −2.52* −4.68* −4.42* −8.26* 8" in lines(
+        transfer("analyze", "--paper", "--metric", "last").out
+    )
+    kept(tmp_path / "kept")
+    last, best = (transfer("analyze", "--study", "kept", "--metric", metric, "--networks").out for metric in ("last", "best10"))
+    assert transfer("analyze", "--study", "kept", "--networks").out == last
+    assert "random-0 0 baseB 0.500 0.451-0.549" in lines(last)
+    assert "random-0 0 baseB 0.400 0.353-0.449" in lines(best)
+
+
+def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> None:
+    kept(tmp_path / "kept")
+    said = transfer("analyze", "--study", "kept", "--networks")
+    text = lines(said.out)
+    assert text[0] == "random: paired differences by layer n (points)"
+    # Pairs 1, 2 and 3 points apart: with two of them, Student's t is 12.7 and the interval 6.35 times that on each side.
+    assert text[text.index("BnB-base −0.50 +0.00 +0.50 2") + 1] == "±6.35 ±12.71 ±19.06"
+    assert "random-0 0 B1B+ 0.520 0.471-0.569 +2.00 ±6.93 noise" in text
+    assert "random-0 0 R1B 0.200 0.164-0.242 −30.00 ±6.27" in text
+    assert said.out.splitlines()[-1].endswith("its interval is a guide.")  # a table alone has nothing to report
+
+
+def test_analyze_says_what_comes_next(transfer: Transfer, swept: Study) -> None:
+    said = transfer("analyze", "--study", swept.root)
+    assert said.out.splitlines()[-1] == f"Next: transfer report --study {swept.root}"
+
+
+def test_analyze_networks_that_failed(transfer: Transfer, tmp_path: Path) -> None:
+    file = kept(tmp_path / "kept") / "results.csv"
+    table = pd.read_csv(file, keep_default_na=False)
+    failed = (table["split"] == "random-0") & (table["network"] == "A1B")
+    table.loc[failed, ["status", "top1"]] = ["diverged at step 7", None]
+    table.to_csv(file, index=False)
+    text = lines(transfer("analyze", "--study", "kept", "--networks").out)
+    assert "random-0 0 A1B – diverged at step 7" in text
+    assert "- 1 of 32 networks failed and are in no mean: random-0 A1B (diverged at step 7)." in text
+
+
+def test_analyze_bases_alone(transfer: Transfer, study: Study) -> None:
+    said = transfer("analyze", "--study", "study")
+    assert said.code == 0
+    assert said.out.splitlines()[0] == "random: no transfer network has a base of its target half yet."
+
+
+@pytest.mark.parametrize("command", ["analyze", "compare"])
+def test_nothing_to_analyze(transfer: Transfer, command: str, split_study: Study, tmp_path: Path) -> None:
+    for words in ((), ("--study", split_study.root)):
+        said = transfer(command, *words)
+        where = words[1] if words else "results/study"
+        what = {"analyze": "analyse", "compare": "compare"}[command]
+        assert (said.code, said.out) == (1, "")
+        assert said.err == (
+            f"Error: no network in {where} is done, so there is nothing to {what}; "
+            "train some: transfer train-base, or look at the published study: transfer analyze --paper\n"
+        )
+
+
+# -- compare
+
+
+def test_compare_with_the_published_study(transfer: Transfer, tmp_path: Path) -> None:
+    kept(tmp_path / "kept", splits=1)
+    said = transfer("compare", "--study", "kept", "--csv", "points.csv")
+    text = lines(said.out)
+    assert text[0] == "random: this study against the published study"
+    assert "AnB-base 1 −5.00 ±6.91 +0.30 −0.10 to +0.69 −5.30 yes" in text
+    assert not any(line.startswith("AnB 1") for line in text)
+    expected = compare(pd.read_csv(tmp_path / "kept/results.csv", keep_default_na=False), published_table())
+    gains = expected["quantity"].str.contains("-")
+    assert (
+        f"{expected[gains]['inside'].sum()} of {gains.sum()} gains over the base are inside the other study's spread" in said.out
+    )
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "points.csv"), expected, check_dtype=False, atol=1e-6)
+    assert "base 0 0.500 ±0.049 0.625 0.615 to 0.633 −12.45 no" in lines(transfer("compare", "--study", "kept", "--accuracy").out)
+
+
+def test_compare_with_another_study(transfer: Transfer, tmp_path: Path) -> None:
+    kept(tmp_path / "mine")
+    kept(tmp_path / "theirs", gain=0.2)
+    same = transfer("compare", "mine", "--study", "mine").out
+    assert "16 of 16 accuracies are inside" in same and "15 of 15 gains over the base are inside" in same
+    other = lines(transfer("compare", "theirs/results.csv", "--study", "mine").out)
+    assert other[0] == "random: this study against theirs/results.csv"
+    assert "RnB-base 1 −29.50* ±6.35 −9.50 −10.00 to −9.00 −20.00 no" in other
+
+
+def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) -> None:
+    mine = kept(tmp_path / "mine") / "results.csv"
+    mine.write_text(mine.read_text().replace("random-0", "animals").replace("random-1", "plants"))
+    said = transfer("compare", "--study", "mine")
+    assert said.err == (
+        "Error: mine and the published study have no point in common (animals, plants here, "
+        "random, man-made-natural, all-1000 there); choose studies with the same kind of split\n"
+    )
+    said = transfer("compare", "nowhere", "--study", "mine")
+    assert said.err == "Error: nowhere does not exist; name a study's folder or a results.csv\n"

@@ -1,0 +1,56 @@
+"""The intervals against printed tables, known formulas and simulation."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfercli.intervals import binomial_interval, mean_interval, noise, student_t
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    [(1, 12.7062047), (2, 4.3026527), (3, 3.1824463), (7, 2.3646243), (30, 2.0422725), (121, 1.9797638)],
+)
+def test_student_t_agrees_with_the_tables(freedom, t):
+    assert student_t(freedom) == pytest.approx(t, abs=5e-8)
+
+
+def test_student_t_holds_other_shares():
+    assert student_t(10, inside=0.9) == pytest.approx(1.8124611, abs=5e-8)
+
+
+def test_mean_interval_is_students():
+    mean, low, high = mean_interval(pd.Series([1.0, 2.0, 3.0, 4.0]))
+    reach = 3.1824463 * math.sqrt(5 / 3) / 2  # the standard deviation of 1, 2, 3, 4 over the root of 4
+    assert (mean, low, high) == (2.5, pytest.approx(2.5 - reach), pytest.approx(2.5 + reach))
+
+
+@pytest.mark.parametrize(
+    ("right", "pictures", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)],
+)
+def test_binomial_interval_agrees_with_newcombe_1998(right, pictures, low, high):
+    """Newcombe, Statistics in Medicine 17, table I, method 3 (Wilson's score without correction)."""
+    assert binomial_interval(right / pictures, pictures) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5))
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_binomial_interval_holds_its_accuracy_within_0_and_1(counts):
+    right, pictures = counts
+    low, high = binomial_interval(right / pictures, pictures)
+    assert 0 <= low <= right / pictures + 1e-12 and right / pictures - 1e-12 <= high <= 1
+
+
+def test_noise_holds_95_percent_of_differences_between_independent_measurements():
+    random = np.random.RandomState(0)
+    first, second = random.binomial(1000, 0.45, 20000) / 1000, random.binomial(1000, 0.40, 20000) / 1000
+    inside = np.abs(first - second - 0.05) <= noise(0.45, 0.40, 1000)
+    assert inside.mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_noise_is_not_known_where_the_number_of_pictures_is_not():
+    assert math.isnan(noise(0.5, 0.4, math.nan))

@@ -1,0 +1,131 @@
+"""transfer analyze"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfercli.cli import show
+from transfercli.cli.options import METRICS, finished_table, metric_option, study_at, study_options
+
+if TYPE_CHECKING:
+    import pandas
+
+    from transfercli.study import Study
+
+NOTES = """\
+Every network is compared with the base of its own split, seed and target half, in points of top-1 accuracy.
+± is the mean's 95% interval over the pairs (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance.
+A mean over layers takes its pairs as independent, though they share bases: its interval is a guide."""
+
+
+@click.command(short_help="What the table says: paired differences with their intervals.")
+@click.option("--paper", is_flag=True, help="Analyse the published study of 2014 instead.")
+@click.option("--networks", is_flag=True, help="List every network too, with the binomial interval of its accuracy.")
+@click.option(
+    "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the differences there."
+)
+@metric_option
+@study_options
+def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
+    """Say how transferable each layer is: co-adaptation, specificity and what fine-tuning gains, each with its uncertainty.
+
+    The study may also be a folder that holds a results.csv alone, as the reference studies do. --csv has the columns
+    quantity, layer, mean, low, high, n and splits (the kind of split); mean, low and high are fractions.
+
+    \b
+        transfer analyze
+        transfer analyze --csv differences.csv
+        transfer analyze --paper
+    """
+    from transfercli.analysis import differences, kinds_of_split, published_table
+    from transfercli.conclusions import conclude
+    from transfercli.files import write_text
+
+    study = study_at(folder, smoke)
+    table = published_table() if paper else finished_table(study, "analyse", "transfer analyze --paper")
+    column = METRICS[metric or ("best10" if paper else "last")]
+    found = differences(table, column)
+    sentences = conclude(table, column)
+    for kind in kinds_of_split(table):
+        _print(kind, found[found["splits"] == kind], table, column)
+        for sentence in sentences.get(kind, []):
+            show.echo(f"- {sentence}")
+        click.echo()
+    if networks:
+        _print_networks(table, column)
+    click.echo(NOTES)
+    if file:
+        write_text(
+            file, found[["quantity", "layer", "mean", "low", "high", "n", "splits"]].to_csv(index=False, lineterminator="\n")
+        )
+        show.echo(f"Differences: {file}")
+    if not paper:
+        _next(study)
+
+
+def _next(study: "Study") -> None:
+    if study.recipe_file.exists() and study.row_files():
+        show.next_step("transfer report", study)
+
+
+def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
+    """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
+    from transfercli.analysis import RANGES, unpaired
+
+    by_key = {(row["quantity"], row["layer"]): row for row in found.to_dict("records")}
+    quantities = list(dict.fromkeys(found["quantity"]))
+    if not quantities:
+        show.echo(f"{kind}: no transfer network has a base of its target half yet.")
+        return
+    ranges = [f"{first}-{last}" for first, last in RANGES]
+    layers = [layer for layer in dict.fromkeys(found["layer"]) if layer not in ranges]
+
+    def cell(quantity: str, layer: str, between: str = " ") -> str:
+        return show.gain(by_key[quantity, layer], between=between) if (quantity, layer) in by_key else ""
+
+    def pairs(quantity: str) -> str:
+        counts = sorted({row["n"] for (of, layer), row in by_key.items() if of == quantity and layer in layers})
+        return f"{counts[0]}-{counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+
+    show.rich_table(
+        f"{kind}: paired differences by layer n (points)",
+        ("", *(f"n={layer}" for layer in layers), "pairs"),
+        [(quantity, *(cell(quantity, layer, "\n") for layer in layers), pairs(quantity)) for quantity in quantities],
+    )
+    beside = {quantity: unpaired(table, quantity.removesuffix("-base"), metric).get(kind) for quantity in quantities}
+    show.rich_table(
+        f"{kind}: mean over layers, as in the paper's Table 1 (points)",
+        ("", *ranges, "unpaired 1-7"),
+        [
+            (quantity, *(cell(quantity, layer) for layer in ranges), "" if value is None else show.points(value))
+            for quantity, value in beside.items()
+        ],
+    )
+
+
+def _print_networks(table: "pandas.DataFrame", metric: str) -> None:
+    """Each network, the binomial 95% interval of its accuracy, and whether its gain is more than the pictures' noise."""
+    from transfercli.analysis import against_base
+    from transfercli.intervals import binomial_interval, noise
+
+    keys = ["split", "seed", "network"]
+    base = against_base(table, metric).set_index(keys)["base"].to_dict()
+    rows = []
+    for row in table.to_dict("records"):
+        name, top1, pictures = tuple(row[key] for key in keys), row[metric], row.get("val_pictures")
+        cells = ["", "", ""]
+        if row["status"] != "done":
+            cells[2] = row["status"]
+        elif pictures:
+            cells[0] = "{:.3f}-{:.3f}".format(*binomial_interval(top1, pictures))
+            if name in base:
+                gain, reach = top1 - base[name], noise(top1, base[name], pictures)
+                cells[1] = f"{show.points(gain)} ±{100 * reach:.2f}"
+                cells[2] = "noise" if abs(gain) <= reach else ""
+        rows.append((row["split"], str(row["seed"]), row["network"], show.accuracy(top1), *cells))
+    show.rich_table(
+        "Networks: top-1, its binomial 95% interval; gain over the base ± what the validation pictures can do (noise: less)",
+        ("split", "seed", "network", "top-1", "interval", "gain (points)", ""),
+        rows,
+    )

@@ -1,0 +1,80 @@
+"""transfer compare"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfercli.cli import show
+from transfercli.cli.options import METRICS, finished_table, metric_option, study_at, study_options
+from transfercli.errors import TransferError
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@click.command(short_help="This study against the published one, or another, point by point.")
+@click.argument("other", metavar="[STUDY]", required=False, type=click.Path(path_type=Path))
+@click.option("--accuracy", is_flag=True, help="Compare the accuracies too, not only the gains over the base.")
+@click.option("--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all points there.")
+@metric_option
+@study_options
+def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
+    """Compare this study with the published one of 2014, or with the one in STUDY (a study's folder or a results.csv).
+
+    A point is inside when its value lies between the least and the largest of the other study's networks or pairs, widened
+    on each side by this study's 95% interval. Accuracies are only comparable between studies of the same pictures and
+    network; gains over the base less strictly so. The published random features ran on all 1000 classes: no study's do.
+
+    \b
+        transfer compare
+        transfer compare results/reference/demo
+    """
+    from transfercli import analysis, tables
+    from transfercli.files import write_text
+
+    study = study_at(folder, smoke)
+    table = finished_table(study, "compare", "transfer analyze --paper")
+    theirs = analysis.published_table() if other is None else tables.load(other)
+    name = "the published study" if other is None else str(other)
+    found = analysis.compare(table, theirs, METRICS[metric or "last"])
+    if found.empty:
+        kinds = f"{_kinds(table)} here, {_kinds(theirs)} there"
+        raise TransferError(
+            f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
+        )
+    are_gains = found["quantity"].str.endswith("-base")
+    for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
+        _print(f"{kind}: this study against {name}", points)
+    for label, inside in (("accuracies", found[~are_gains]["inside"]), ("gains over the base", found[are_gains]["inside"])):
+        if len(inside):
+            click.echo(f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval.")
+    if file:
+        write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+        show.echo(f"Points: {file}")
+
+
+def _kinds(table: "pandas.DataFrame") -> str:
+    from transfercli.analysis import kinds_of_split
+
+    return ", ".join(kinds_of_split(table)) or "no networks"
+
+
+def _print(title: str, points: "pandas.DataFrame") -> None:
+    """A line for each point: accuracies as fractions, gains and differences in points."""
+    rows = []
+    for point in points.to_dict("records"):
+        form = show.points if "-" in point["quantity"] else show.accuracy
+        low, high = form(point["other_low"]), form(point["other_high"])
+        rows.append(
+            (
+                point["quantity"],
+                str(point["layer"]),
+                show.gain({**point, "mean": point["value"]}, form),
+                form(point["other"]),
+                low if low == high else f"{low} to {high}",
+                show.points(point["difference"]),
+                "yes" if point["inside"] else "no",
+            )
+        )
+    show.rich_table(title, ("", "n", "value", "other", "its spread", "difference", "inside"), rows)

@@ -1,0 +1,61 @@
+"""95% intervals: of a mean, of one accuracy, of the difference between two accuracies."""
+
+import math
+
+import pandas as pd
+
+NORMAL = 1.959964  # 95% of the normal distribution lie within so many standard deviations
+
+
+def binomial_interval(share: float, pictures: int) -> tuple[float, float]:
+    """(low, high): Wilson's 95% interval (1927) for an accuracy, a fraction, that was measured on so many pictures."""
+    square = NORMAL**2 / pictures
+    middle = (share + square / 2) / (1 + square)
+    reach = NORMAL / (1 + square) * math.sqrt(share * (1 - share) / pictures + square / (4 * pictures))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def noise(share: float, other: float, pictures: float) -> float:
+    """How far the difference between two accuracies may be off, in 95% of cases, by the choice of the validation pictures.
+
+    The two are taken as independent. Both networks saw the same pictures, which makes the true figure smaller. NaN where
+    `pictures` is.
+    """
+    return NORMAL * math.sqrt((share * (1 - share) + other * (1 - other)) / pictures)
+
+
+def mean_interval(values: pd.Series, layers: pd.Series | None = None) -> tuple[float, float, float]:
+    """(mean, low, high): the mean of at least one value and its 95% Student t interval (NaN for one value).
+
+    With `layers`, one for each value, it is the mean of the layers' means; where each layer has as many
+    values, that is the plain mean with the plain interval.
+    """
+    weights = pd.Series(1 / len(values), index=values.index)
+    if layers is not None:
+        weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
+    mean = float((weights * values).sum())
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    error = float(values.std()) * math.sqrt((weights**2).sum())
+    reach = student_t(len(values) - 1) * error
+    return mean, mean - reach, mean + reach
+
+
+def student_t(freedom: int, inside: float = 0.95) -> float:
+    """The t that holds the share `inside` of Student's distribution within ±t, for whole `freedom` ≥ 1.
+
+    The share within ±t is a finite sum in θ = atan(t / √freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+    It grows with θ, so halving finds it: a dozen lines in place of a dependency.
+    """
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        theta = (low + high) / 2
+        sine, square = math.sin(theta), math.cos(theta) ** 2
+        odd = freedom % 2
+        term, total = (math.cos(theta) if odd else 1.0), 0.0
+        for power in range(2 + odd, freedom + 1, 2):
+            total += term
+            term *= square * (power - 1) / power
+        share = 2 / math.pi * (theta + sine * total) if odd else sine * total
+        low, high = (theta, high) if share < inside else (low, theta)
+    return math.sqrt(freedom) * math.tan((low + high) / 2)
