@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Said
+from conftest import Said, tiny_recipe
 
 from transfercli.analysis import compare, differences, published_table
 from transfercli.conclusions import conclude
+from transfercli.recipe import dump, validate
 from transfercli.study import COLUMNS, Study, table_text
 
 Transfer = Callable[..., Said]
@@ -162,3 +163,23 @@ def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) 
     )
     said = transfer("compare", "nowhere", "--study", "mine")
     assert said.err == "Error: nowhere does not exist; name a study's folder or a results.csv\n"
+
+
+# -- repeats
+
+
+def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two splits, two targets and two seeds: one command trains them all, in one table, and each gain has eight pairs."""
+    monkeypatch.setattr("transfercli.rows.status", lambda *args: "done")  # two steps teach nobody anything
+    repeats = {"splits": ("0", "1"), "targets": ("A", "B"), "seeds": (0, 1), "layers": (1, 7), "treatments": ("BnB", "AnB")}
+    recipe = tiny_recipe({"pictures": {"builtin": {"classes": 8, "train": 8, "val": 5}}, "training": {"steps": 2}})
+    (tmp_path / "repeats.yaml").write_text(dump(validate({**recipe.model_dump(mode="json"), **repeats}, "repeats")))
+    said = transfer("run", "repeats.yaml", "--study", "all", "--device", "cpu")
+    assert said.code == 0, said.err
+    table = Study(Path("all")).table()
+    assert len(table) == 2 * 2 * (2 + 2 * 2 * 2)
+    assert table.groupby(["split", "seed"]).size().to_dict() == {(f"random-{n}", seed): 10 for n in (0, 1) for seed in (0, 1)}
+    found = differences(table).set_index(["quantity", "layer"])
+    assert set(found["n"].xs("1", level="layer")) == {8} and set(found["n"].xs("1-7", level="layer")) == {16}
+    assert found["low"].notna().all()
+    assert "AnB-base" in transfer("analyze", "--study", "all").out

@@ -1,8 +1,9 @@
-"""The figures, by what they hold: panels, lines, crosses, legends, files. Not by their pixels."""
+"""The figures, by what they hold: panels, lines, crosses, bars, legends, files. Not by their pixels."""
 
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from itertools import product
 
 import matplotlib
 import numpy as np
@@ -10,13 +11,15 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from transfercli.analysis import TABLE_COLUMNS, published_table
+from transfercli.analysis import TABLE_COLUMNS, differences, published_table
 from transfercli.figures import (
     LOOKS,
     NothingToDraw,
     accuracy_vs_layer,
+    benefits,
     draw,
     drop_vs_layer,
+    filters,
     learning_curves,
 )
 
@@ -31,7 +34,7 @@ def study(splits=("random-0",), targets="AB", treatments=tuple(MEANS), layers=ra
         for seed in seeds:
             for target in targets:
                 aside = -0.01 if target == "A" else 0.01
-                place = {"split": split, "seed": seed, "target": target, "source": "", "network": ""}
+                place = {"split": split, "seed": seed, "target": target, "source": ""}
                 numbers = {
                     "top5": 1.0,
                     "loss": 0.5,
@@ -40,12 +43,13 @@ def study(splits=("random-0",), targets="AB", treatments=tuple(MEANS), layers=ra
                     "status": "done",
                     "classes": 10,
                 }
-                rows.append(place | numbers | {"treatment": "base", "layer": 0, "top1": 0.88 + aside})
-                rows += [
-                    place | numbers | {"treatment": treatment, "layer": layer, "top1": MEANS[treatment] + aside}
-                    for treatment in treatments
-                    for layer in layers
-                ]
+                base = {"treatment": "base", "network": f"base{target}", "layer": 0, "top1": 0.88 + aside}
+                rows.append(place | numbers | base)
+                for treatment, layer in product(treatments, layers):
+                    source = {"A": "AB"[target == "A"], "B": target, "R": "R"}[treatment[0]]
+                    name = f"{source}{layer}{target}{treatment[3:]}"
+                    network = {"treatment": treatment, "network": name, "layer": layer, "top1": MEANS[treatment] + aside}
+                    rows.append(place | numbers | network)
     return pd.DataFrame(rows)
 
 
@@ -77,6 +81,20 @@ def markers(ax, marker):
     return [(x, y) for line in drawn for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
 
 
+def bars(ax, treatment):
+    """{layer: (low, high)} of the treatment's intervals."""
+    drawn = [bar for bar in ax.patches if to_hex(bar.get_facecolor()) == LOOKS[treatment].color.lower()]
+    return {
+        round(bar.get_x() + bar.get_width() / 2 - LOOKS[treatment].dodge): (bar.get_y(), bar.get_y() + bar.get_height())
+        for bar in drawn
+    }
+
+
+def spread(table):
+    """The table with top-1 that differ between networks, none by the same amount."""
+    return table.assign(top1=table["top1"] + 0.03 * np.sin(np.arange(len(table)) ** 2))
+
+
 def texts(ax):
     return [text.get_text() for text in ax.texts]
 
@@ -95,7 +113,7 @@ def test_a_study_has_a_point_per_network_and_a_line_per_treatment():
     assert ax.get_xticks().tolist() == list(range(8))
     assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
     assert ax.get_ylabel() == "top-1 accuracy"
-    assert legend(figure) == [LOOKS[treatment].label for treatment in ("base", *MEANS)]
+    assert legend(figure) == [*(LOOKS[treatment].label for treatment in ("base", *MEANS)), "95% interval of the mean"]
     assert "AnB+  transfer, fine-tuned" in legend(figure)
 
 
@@ -120,7 +138,7 @@ def test_a_network_that_did_not_learn_is_a_cross_and_in_no_mean():
     assert (round(x), y) == (6, 0.11)
     [(_, means)] = lines(figure.axes[0], "RnB")
     assert means[5] == pytest.approx(0.51)  # target B's alone
-    assert legend(figure)[-1] == "did not learn"
+    assert legend(figure)[-2:] == ["did not learn", "95% interval of the mean"]
     [(x, y)] = markers(drop_vs_layer(table).axes[0], "x")
     assert (round(x), y) == (6, pytest.approx(11 - 87))
 
@@ -132,7 +150,7 @@ def test_a_network_that_diverged_without_a_number_is_shown_at_chance():
     figure = accuracy_vs_layer(table)
     [(x, y)] = markers(figure.axes[0], "+")
     assert (round(x), y) == (2, pytest.approx(0.1))
-    assert legend(figure)[-1] == "diverged"
+    assert "diverged" in legend(figure)
 
 
 def test_kinds_of_split_have_their_own_panels_and_dissimilar_halves_a_line_per_target():
@@ -153,7 +171,48 @@ def test_drops_are_points_below_the_base_of_the_same_target():
     assert list(y) == pytest.approx([-8.0] * 7)
     assert [y for _, y in markers(ax, LOOKS["AnB"].marker)] == pytest.approx([-8.0] * 14)
     assert ax.get_ylabel() == "top-1 minus its base (points)"
-    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]
+    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]  # no interval: the targets' drops are the same
+
+
+def test_the_intervals_of_drops_are_those_of_the_paired_differences():
+    table = spread(study(("random-0", "random-1", "animals")))
+    paired = differences(table).set_index(["splits", "quantity", "layer"])[["low", "high"]]
+    drawn = panels(drop_vs_layer(table))
+    for (kind, name), treatment in product((("random", "random halves"), ("animals", "halves of animals")), MEANS):
+        found = bars(drawn[name], treatment)
+        assert list(found) == list(range(1, 8))
+        for layer, interval in found.items():
+            assert interval == pytest.approx(100 * paired.loc[(kind, f"{treatment}-base", str(layer))].to_numpy())
+
+
+def test_the_intervals_of_accuracies_are_students_and_cut_off_by_the_points():
+    table = spread(study(treatments=("AnB",), layers=[1, 2]))
+    [ax] = accuracy_vs_layer(table).axes
+    one, other = table.loc[(table["layer"] == 2) & (table["treatment"] == "AnB"), "top1"]
+    reach = 12.7062047 * abs(one - other) / 2  # t for two networks; the standard error of their mean
+    assert bars(ax, "AnB")[2] == pytest.approx(((one + other) / 2 - reach, (one + other) / 2 + reach))
+    low, high = ax.get_ylim()
+    height = table["top1"].max() - table["top1"].min()
+    assert 2 * reach > height
+    assert (low, high) == pytest.approx((table["top1"].min() - 0.08 * height, table["top1"].max() + 0.08 * height))
+    assert all(bar.get_clip_on() for bar in ax.patches)
+    assert set(bars(ax, "base")) == {0}
+
+
+def test_one_network_has_no_interval_and_the_legend_does_not_speak_of_any():
+    for make in (accuracy_vs_layer, drop_vs_layer):
+        figure = make(spread(study(targets="B")))
+        assert not figure.axes[0].patches
+        assert "95% interval of the mean" not in legend(figure)
+        assert "95% interval of the mean" in legend(make(spread(study())))
+
+
+def test_each_target_of_dissimilar_halves_has_its_own_interval():
+    table = spread(study(("animals",), treatments=("AnB",), layers=[3], seeds=(0, 1, 2)))
+    [ax] = accuracy_vs_layer(table).axes
+    middles = [(bar.get_y() + bar.get_height() / 2) for bar in ax.patches if bar.get_x() > 1]
+    means = table[table["treatment"] == "AnB"].groupby("target")["top1"].mean()
+    assert middles == pytest.approx([means["A"], means["B"]])
 
 
 def test_the_published_study_alone():
@@ -195,39 +254,6 @@ def test_a_study_with_a_kind_of_split_that_the_paper_has_not_is_drawn_alone():
     assert "Yosinski et al. 2014" not in legend(figure)
 
 
-def test_learning_curves_have_a_panel_per_treatment_with_the_bases():
-    figure = learning_curves(logs("random-0/baseA", "random-0/baseB", "random-0/A3B", "random-0/seed-1/A5B", "R2A"))
-    assert list(panels(figure)) == [LOOKS["AnB"].label, LOOKS["RnB"].label]
-    first = panels(figure)[LOOKS["AnB"].label]
-    assert len(first.lines) == 4
-    assert [line.get_color() for line in first.lines].count("black") == 2
-    assert first.lines[-1].get_color().upper() == LOOKS["AnB"].color  # the deepest cut has the full colour
-    assert texts(first) == ["3, 5"]
-    assert texts(panels(figure)[LOOKS["RnB"].label]) == ["2"]
-    assert first.get_ylabel() == "validation top-1"
-    assert legend(figure) == [LOOKS["base"].label]
-
-
-def test_curves_that_end_apart_have_their_own_numbers():
-    curves = logs("A1B", "A2B", "A3B", "A7B")
-    curves["A7B"]["top1"] /= 5
-    assert texts(learning_curves(curves).axes[0]) == ["7", "1-3"]
-
-
-def test_learning_curves_of_bases_alone_of_one_line_and_of_none():
-    assert list(panels(learning_curves(logs("baseB")))) == [LOOKS["base"].label]
-    [ax] = learning_curves({"B4B+": logs("B4B+")["B4B+"].head(1)}).axes
-    assert [line.get_marker() for line in ax.lines] == ["o"]
-    diverged = logs("A1B")["A1B"].assign(top1=np.nan)
-    assert len(learning_curves(logs("A2B") | {"A1B": diverged, "A3B": pd.DataFrame()}).axes[0].lines) == 1
-
-
-def test_a_log_of_no_network_is_an_error():
-    with pytest.raises(ValueError, match="C3B") as error:
-        learning_curves(logs("random-0/C3B"))
-    assert str(error.value) == "'random-0/C3B' is no network id such as baseB, A3B+ or R3B"
-
-
 def test_nothing_to_draw_is_an_error_that_says_what_to_do():
     for make in (lambda: accuracy_vs_layer(EMPTY), lambda: drop_vs_layer(study(treatments=()))):
         with pytest.raises(NothingToDraw) as error:
@@ -237,6 +263,12 @@ def test_nothing_to_draw_is_an_error_that_says_what_to_do():
     with pytest.raises(NothingToDraw) as error:
         learning_curves({"A1B": pd.DataFrame()})
     assert str(error.value) == "no network has a log to draw; train some first: transfer train-base"
+    with pytest.raises(NothingToDraw) as error:
+        benefits(study(), {})
+    assert str(error.value) == "no network and its base have a log to compare; train some first: transfer sweep"
+    with pytest.raises(NothingToDraw) as error:
+        filters({})
+    assert str(error.value) == "no base has weights to show; train some first: transfer train-base"
 
 
 @pytest.mark.parametrize(
@@ -257,20 +289,33 @@ def test_what_there_is_gets_drawn(tmp_path, table, names):
 
 
 def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
-    table, curves = study(treatments=("AnB",), layers=[1, 2]), logs("baseB", "A1B", "A2B")
-    first = draw(table, curves, tmp_path / "first")
-    second = draw(table.sample(frac=1, random_state=0), curves, tmp_path / "second")
-    assert [path.name for path in first] == [
-        *("accuracy-vs-layer.png", "accuracy-vs-layer.svg"),
-        *("drop-vs-layer.png", "drop-vs-layer.svg"),
-        *("learning-curves.png", "learning-curves.svg"),
-    ]
+    table = spread(study(("random-0", "random-1"), treatments=("AnB",), layers=[1, 2]))
+    curves = logs(*(f"{split}/{name}" for split in ("random-0", "random-1") for name in ("baseA", "baseB", "B1A", "A1B", "A2B")))
+    kernels = {"random-0/baseA": np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)}
+    first = draw(table, curves, tmp_path / "first", published_table(), kernels)
+    second = draw(
+        table.sample(frac=1, random_state=0), dict(reversed(curves.items())), tmp_path / "second", published_table(), kernels
+    )
+    names = ("accuracy-vs-layer", "drop-vs-layer", "learning-curves", "benefits", "filters")
+    assert [path.name for path in first] == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert sorted((tmp_path / "first").iterdir()) == sorted(first)
     assert first[0].read_bytes().startswith(b"\x89PNG")
     words = "".join(ElementTree.parse(first[1]).getroot().itertext())
     assert "AnB  transfer, frozen" in words  # text is text in the SVG
     assert "date" not in words.lower()
+
+
+def test_the_filters_have_a_panel_per_base():
+    pictures = {
+        f"{name}/base{half}": np.full((40, 50, 3), 9, np.uint8) for name in ("random-0", "random-1/seed-1") for half in "AB"
+    }
+    figure = filters(pictures)
+    titles = ["random-0 baseA", "random-0 baseB", "random-1 seed-1 baseA", "random-1 seed-1 baseB"]
+    assert list(panels(figure)) == titles
+    assert all(not ax.axison and (ax.get_images()[0].get_array() == 9).all() for ax in figure.axes)
+    three = filters(dict(list(pictures.items())[:3]))
+    assert list(panels(three)) == [*titles[:3], ""] and not any(ax.axison for ax in three.axes)
 
 
 def test_drawing_leaves_matplotlib_as_it_was():

@@ -204,13 +204,13 @@ def test_a_damaged_split_is_one_line_with_the_remedy(split_study: Study, spoil: 
 
 def test_a_row_is_there_when_its_file_is(tmp_path: Path) -> None:
     study = Study(tmp_path)
-    assert (study.row(A3B), study.state(A3B)) == (None, "to do")
+    assert (study.row(A3B), study.state(A3B, study.holder())) == (None, "to do")
     folder = write(study, A3B)
     assert folder == tmp_path / SPLIT / "A3B"
     assert study.row(A3B) == row_of(A3B)
-    assert study.state(A3B) == "done"
+    assert study.state(A3B, study.holder()) == "done"
     write(study, replace(A3B, plus=True), status="diverged at step 7")
-    assert study.state(replace(A3B, plus=True)) == "diverged at step 7"
+    assert study.state(replace(A3B, plus=True), study.holder()) == "diverged at step 7"
     assert [row["network"] for row in study.rows()] == ["A3B", "A3B+"]
     (folder / "row.json").unlink()  # log and weights alone are no row
     assert study.row(A3B) is None
@@ -252,7 +252,7 @@ def test_a_damaged_row_is_one_line_with_the_remedy(tmp_path: Path, text: str) ->
     write(study, replace(A3B, layer=4))
     path = write(study, A3B) / "row.json"
     path.write_text(text)
-    for ask in (study.rows, study.table, study.write_table, lambda: study.row(A3B), lambda: study.state(A3B)):
+    for ask in (study.rows, study.table, study.write_table, lambda: study.row(A3B), lambda: study.state(A3B, study.holder())):
         with pytest.raises(TransferError) as error:
             ask()
         said = str(error.value)
@@ -354,14 +354,14 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
                 f"process {first.pid} has been at work in {tmp_path} since {holder['since']}; "
                 "wait for it, or use another study: --study DIR"
             )
-            assert study.state(A3B) == "running"
-            assert study.state(replace(A3B, layer=4)) == "to do"
-            assert study.state(replace(A3B, seed=1)) == "to do"
+            assert study.state(A3B, study.holder()) == "running"
+            assert study.state(replace(A3B, layer=4), study.holder()) == "to do"
+            assert study.state(replace(A3B, seed=1), study.holder()) == "to do"
         finally:
             first.send_signal(signal.SIGKILL)
     assert (tmp_path / ".holder.json").exists()
     assert study.holder() is None
-    assert study.state(A3B) == "to do"
+    assert study.state(A3B, study.holder()) == "to do"
     with study.held([A3B]):
         assert study.holder() is not None
     assert study.holder() is None
@@ -440,8 +440,8 @@ def test_a_study_that_may_only_be_read_can_be_read(tmp_path: Path, monkeypatch: 
         return plain(path, flags, *more, **named)
 
     monkeypatch.setattr(os, "open", read_only)
-    assert study.state(A3B) == "done"
-    assert study.state(replace(A3B, layer=4)) == "to do"
+    assert study.state(A3B, study.holder()) == "done"
+    assert study.state(replace(A3B, layer=4), study.holder()) == "to do"
     assert refusal(study) == (
         f"cannot write {tmp_path / '.lock'}: Read-only file system; make room or choose another folder: --study DIR"
     )

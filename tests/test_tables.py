@@ -61,5 +61,5 @@ def test_what_is_no_table(text: str, reason: str, tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(TransferError, match="none.csv does not exist; name a study's folder or a results.csv"):
+    with pytest.raises(TransferError, match=r"none\.csv does not exist; name a study's folder or a results\.csv"):
         load(tmp_path / "none.csv")

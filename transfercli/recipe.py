@@ -215,6 +215,13 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _numbered(value: Any) -> Any:
+    """A split's number, such as 3, as its name: random-3."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return f"random-{value}" if isinstance(value, str) and value.isdecimal() else value
+
+
 def _one_line(value: str) -> str:
     return " ".join(value.split())
 
@@ -245,13 +252,14 @@ def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
 
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
+SplitWord = Annotated[str, BeforeValidator(_numbered)]
 Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
 
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
     about: Annotated[str, AfterValidator(_one_line)] = ""
-    splits: Annotated[tuple[str, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    splits: Annotated[tuple[SplitWord, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
     targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Distinct] = ("B",)
     layers: Layers = tuple(range(1, LAYER_COUNT))
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS

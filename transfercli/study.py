@@ -170,11 +170,10 @@ class Study:
         path = self.folder(network) / "row.json"
         return read_row(path) if path.exists() else None
 
-    def state(self, network: Network) -> str:
-        """`done`, the status of a network that failed, `running`, or `to do`."""
+    def state(self, network: Network, holder: dict[str, Any] | None) -> str:
+        """`done`, the status of a network that failed, `running` (where the `holder` of the study trains it), or `to do`."""
         if row := self.row(network):
             return row["status"]
-        holder = self.holder()
         return "running" if holder and [network.split, network.seed, network.name] in holder["networks"] else "to do"
 
     # -- one command at a time

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 )
 @study_options
 def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
-    """Draw the study's figures, as PNG and SVG: accuracy against layer, drop against layer, and learning curves.
+    """Draw the study's figures, as PNG and SVG.
+
+    Accuracy against layer; what each network gains over its base; learning curves, and what transfer gives on the way (start,
+    slope, asymptote); the first layer's kernels of each base.
 
     \b
         transfer plot
@@ -38,6 +41,7 @@ def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
     """Draw the figures; True where they show the study, False where they show the paper alone."""
     from transfercli.analysis import published_table
     from transfercli.figures import draw
+    from transfercli.filters import first_layers
 
     table = study.table()
     if table.empty and not paper:
@@ -48,7 +52,7 @@ def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
     if table.empty:
         click.echo(f"No network in {study.root} is done: these are the published values alone.")
     folder = out or (study.root.with_name("paper-2014") if table.empty else study.root / "figures")
-    for path in draw(table, study.logs(), folder, published_table() if paper else None):
+    for path in draw(table, study.logs(), folder, published_table() if paper else None, first_layers(study)):
         if path.suffix == ".png":
             click.echo(f"Figure: {path} (and .svg)")
     return not table.empty

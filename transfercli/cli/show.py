@@ -156,15 +156,11 @@ def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
 def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
     """A table of what is done, running and to do, by split, seed, target and treatment. Returns how many run, how many wait."""
     holder = study.holder()
-    running = {tuple(key) for key in holder["networks"]} if holder else set()
     layers = sorted({0, *(network.layer for network in planned)})
     counts: Counter[str] = Counter()
     cells: dict[tuple[str, ...], dict[int, str]] = {}
     for network in planned:
-        if (row := study.row(network)) is not None:
-            state = "done" if row["status"] == "done" else "failed"
-        else:
-            state = "now" if (network.split, network.seed, network.name) in running else "-"
+        state = {"done": "done", "running": "now", "to do": "-"}.get(study.state(network, holder), "failed")
         counts[state] += 1
         group = (network.split, str(network.seed), network.target, network.treatment)
         cells.setdefault(group, {})[network.layer] = state

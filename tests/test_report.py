@@ -1,0 +1,362 @@
+"""The report's page, by its text: what a reader finds, that nothing is loaded, that names from strangers stay text."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import tiny_recipe
+from safetensors.numpy import save_file
+
+from transfercli import analysis, report
+from transfercli import recipe as recipes
+from transfercli.conclusions import conclude
+from transfercli.errors import TransferError
+from transfercli.plan import TREATMENTS, Network, bases, transfers
+from transfercli.recipe import Recipe
+from transfercli.report import cells, charts, words
+from transfercli.split import Split
+from transfercli.study import Halves, Study, as_dict
+
+HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(2)>\"' \u202e&amp;"
+STEPS = (0, 100, 200, 300, 400)
+GAINS = {"base": 0.0, "BnB": -0.01, "BnB+": 0.01, "AnB": -0.012, "AnB+": 0.015, "RnB": -0.06}  # the last three times n
+
+
+def written(
+    root: Path,
+    splits: Iterable[str] = ("random-0",),
+    targets: Iterable[str] = ("B",),
+    treatments: Iterable[str] = TREATMENTS,
+    seeds: Iterable[int] = (0,),
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    recipe: Recipe | None = None,
+    classes: tuple[str, ...] = ("a", "b", "c", "d"),
+) -> Study:
+    """A study of made-up rows and logs, with the weights of no network; `changes` of single rows, by network."""
+    study = Study(root)
+    study.write_recipe(recipe or tiny_recipe())
+    splits, seeds, middle = list(splits), list(seeds), len(classes) // 2
+    for name in splits:
+        split = Split(name, "random", 0, classes[:middle], classes[middle:])
+        counts = {half: {"train": 16, "val": 1000} for half in "AB"}
+        study.write_halves(Halves(split, "pictures", counts, f"digest of {name}"))
+    networks = [*bases(splits, seeds), *transfers(splits, seeds, list(targets), range(1, 8), list(treatments))]
+    for network in networks:
+        row = {**row_of(network), **(changes or {}).get(network.name, {})}
+        share = 0.1 if row["top1"] is None else row["top1"]
+        log = [
+            {
+                **dict.fromkeys(("train_loss", "loss", "top5", "learning_rate"), 0.5),
+                "step": step,
+                "top1": 0.1 + (share - 0.1) * step / STEPS[-1],
+            }
+            for step in STEPS
+        ]
+        study.write_network(network, row, log)
+    return study
+
+
+def row_of(network: Network) -> dict[str, Any]:
+    aside = 0.02 * (network.target == "A") + 0.001 * (sum(map(ord, network.split)) % 9) + 0.002 * network.seed
+    wave = 0.004 * math.sin(7 * network.layer + 3 * ord(network.target) + sum(map(ord, network.split + network.treatment)))
+    times = network.layer if network.treatment in ("AnB", "AnB+", "RnB") else 1
+    top1 = round(0.6 + aside + wave + GAINS[network.treatment] * times, 4)
+    return {
+        **as_dict(network),
+        "top1": top1,
+        "top5": min(1.0, top1 + 0.2),
+        "loss": 1.25,
+        "top1_best10": top1,
+        "step": STEPS[-1],
+        "status": "done",
+        "classes": 10,
+        "val_pictures": 1000,
+        "recipe": "tiny",
+        "recipe_digest": "digest of the recipe",
+        "version": "0.1.0",
+        "commit": "0123456789ab",
+        "torch": "2.11",
+        "cuda": "",
+        "precision": "float32",
+        "device": "cpu, of a test",
+        "finished": "2026-01-02T03:04:05+00:00",
+        "bank": "all of them",
+        "bank_seconds": 12.5,
+    }
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements with their attributes, and the text of those that are asked for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[int, str] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts[len(self.elements)] = self.texts.get(len(self.elements), "") + data
+
+    def inside(self, tag: str, **attributes: str) -> list[str]:
+        """The texts straight after the start of each such element."""
+        places = [place for place, (name, has) in enumerate(self.elements, 1) if name == tag and attributes.items() <= has.items()]
+        return [self.texts.get(place, "") for place in places]
+
+    @property
+    def text(self) -> str:
+        kept = [text for place, text in self.texts.items() if self.elements[place - 1][0] not in ("script", "style")]
+        return " ".join(" ".join(kept).split())
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.inside("script", id="data")[0])
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Two random splits and man-made/natural, both targets."""
+    return written(tmp_path_factory.mktemp("report") / "several", ("random-0", "random-1", "man-made-natural"), "AB")
+
+
+@pytest.fixture(scope="module")
+def several_page(several: Study) -> str:
+    return report.page(several)
+
+
+# -- content
+
+
+def test_a_study_without_a_network_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(TransferError) as raised:
+        report.page(Study(tmp_path))
+    assert str(raised.value) == f"no network in {tmp_path} is done; train some: transfer train-base"
+
+
+def test_the_page_opens_with_what_the_study_is(several_page: str) -> None:
+    text = Page(several_page).text
+    assert (
+        "216 networks · 2 random splits and man-made / natural halves · targets A and B · seed 0 · finished 2026-01-02" in text
+    )
+    assert "Not at the paper's scale: a small network, halves of 10 classes, 400 steps of 9 pictures." in text
+
+
+def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> None:
+    own = recipes.find("yosinski2014")
+    for recipe, is_own in ((own, True), (own.smoke(), False)):
+        text = Page(report.page(written(tmp_path / str(is_own), recipe=recipe))).text
+        assert ("Not at the paper's scale" not in text) == is_own
+
+
+def test_every_conclusion_is_there_before_anything_else(several: Study, several_page: str) -> None:
+    text = Page(several_page).text
+    said = conclude(several.table())
+    assert set(said) == {"random", "man-made-natural"}
+    for sentence in (sentence for sentences in said.values() for sentence in sentences):
+        assert text.index(" ".join(sentence.split())) < text.index("Figure 1.")
+
+
+def test_the_figures_data_are_the_table(several: Study, several_page: str) -> None:
+    data, table = Page(several_page).data, several.table()
+    assert [network["name"] for network in data["networks"]] == table["network"].tolist()
+    accuracy = [chart for chart in data["charts"] if chart["quantity"] == "accuracy"]
+    assert [chart["title"] for chart in accuracy] == ["random halves", "man-made / natural halves"]
+    drawn = {place: y for chart in accuracy for place, _, y in chart["points"]}
+    assert drawn == pytest.approx(dict(enumerate(100 * table["top1"])))
+    for place, network in enumerate(data["networks"]):
+        row = table.iloc[place]
+        steps = data["steps"][network["steps"]]
+        assert (steps, network["curve"][-1]) == (list(STEPS), pytest.approx(100 * row["top1"]))
+        if row["treatment"] != "base":
+            base = table.iloc[network["base"]]
+            assert (base["network"], base["split"]) == (f"base{row['target']}", row["split"])
+
+
+def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None:
+    table = several.table()
+    chart = next(c for c in charts.charts(table, report.published_beside(table)) if c["quantity"] == "gain")
+    found = analysis.differences(table).set_index(["splits", "quantity", "layer"])
+    for treatment in TREATMENTS:
+        line = next(line for line in chart["lines"] if line["treatment"] == treatment)
+        for layer, (bar, (x, mean)) in enumerate(zip(chart["bars"][treatment], line["points"], strict=True), 1):
+            expected = 100 * found.loc[("random", f"{treatment}-base", str(layer)), ["mean", "low", "high"]]
+            assert [mean, *bar[1:3]] == pytest.approx(expected.tolist(), abs=1e-3)
+            assert (bar[0], bar[3]) == (x, 4)
+
+
+def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> None:
+    table = written(tmp_path).table()
+    found = charts.paired(table)
+    layers = found[found["layer"].str.isdigit()]
+    noise = analysis.paired_values(table)["noise"]
+    assert sorted((layers["high"] - layers["low"]) / 2) == pytest.approx(sorted(noise))
+    page = report.page(Study(tmp_path))
+    assert re.search(r"<small>[−+]\d+\.\d\d to [−+]\d+\.\d\d†</small>", page)
+
+
+def test_the_paired_table_says_what_the_analysis_finds(several: Study) -> None:
+    made = cells.differences(several.table())
+    found = analysis.differences(several.table()).set_index(["splits", "quantity", "layer"])
+    assert list(made) == ["random", "man-made-natural"]
+    table = made["random"]
+    assert table.head == ["", *"1234567", "1-7", "3-7", "5-7", "pairs"]
+    row = next(row for row in table.rows if row.head == "AnB − base")
+    number = found.loc[("random", "AnB-base", "7")]
+    assert row.cells[6].text == words.points(number["mean"])
+    assert row.cells[6].beneath == f"{words.points(number['low'])} to {words.points(number['high'])}"
+    assert row.cells[6].clear == "below"
+    assert row.cells[-1].text == "4"
+
+
+def test_beside_the_published_study_stands_what_compare_finds(several: Study) -> None:
+    table, published = several.table(), analysis.published_table()
+    made = cells.published(table, published)["random"]
+    found = analysis.compare(table, published).set_index(["splits", "quantity", "layer"])
+    rows = {row.head: row.cells for row in made.rows}
+    number = found.loc[("random", "AnB-base", 3)]
+    assert rows["AnB − base"][2][:2] == (words.points(number["value"]), words.points(number["other"]))
+    assert "RnB" not in rows  # the published random filters learned all 1000 classes
+    inside = sum(found.loc[("random", "AnB+-base", layer), "inside"] for layer in range(1, 8))
+    assert rows["AnB+ − base"][-1].text == f"{inside} of 7"
+
+
+def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
+    table = written(tmp_path, seeds=(0, 1)).table()
+    base, made = cells.accuracies(table)["random-0, target B"]
+    own = table[(table["target"] == "B") & (table["treatment"] == "base")]
+    assert base == f"{100 * own['top1'].mean():.1f} 2 seeds"
+    assert [row.head for row in made.rows] == list(TREATMENTS)
+    assert made.rows[0].cells[0].beneath == "2 seeds"
+
+
+def test_the_page_says_where_the_study_comes_from(several_page: str) -> None:
+    text = Page(several_page).text
+    for fact in ("cpu, of a test", "float32", "0123456789ab", "2.11", "digest of the recipe", "digest of man-made-natural"):
+        assert fact in text
+    assert "38 seconds in 3 banks of networks" in text
+    assert "Half A (natural): 2 classes, 16 train pictures, 1,000 val pictures" in text
+    assert "Yosinski, J. Clune, Y. Bengio" in text
+    assert recipes.dump(tiny_recipe()).strip() in Page(several_page).inside("pre")[0]
+    assert "transfer report --study several" in text
+
+
+def test_kernels_are_pictures_in_the_page(tmp_path: Path) -> None:
+    study = written(tmp_path, treatments=())
+    kernels = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("float32")
+    save_file({"conv1.weight": kernels}, tmp_path / "random-0/baseA/weights.safetensors")
+    images = [has for tag, has in Page(report.page(study)).elements if tag == "img"]
+    assert [image["alt"] for image in images] == ["First-layer kernels of random-0/baseA"]
+    assert str(images[0]["src"]).startswith("data:image/png;base64,")
+
+
+# -- what is missing
+
+
+def test_networks_that_failed_are_named_crossed_and_in_no_mean(tmp_path: Path) -> None:
+    diverged = {"status": "diverged at step 7", "top1": None, "top5": None, "loss": None}
+    study = written(tmp_path, changes={"A3B": diverged, "A7B": {"status": "did not learn", "top1": 0.1}})
+    page = Page(report.page(study))
+    assert "random-0 A3B: diverged at step 7" in page.text and "random-0 A7B: did not learn" in page.text
+    networks = {network["name"]: network for network in page.data["networks"]}
+    assert (networks["A3B"]["cross"], networks["A7B"]["cross"], networks["A1B"]["cross"]) == ("+", "x", "")
+    assert ["top-1", words.NONE] in networks["A3B"]["facts"]
+    chart = page.data["charts"][0]
+    line = next(line for line in chart["lines"] if line["treatment"] == "AnB")
+    assert [round(x) for x, _ in line["points"]] == [1, 2, 4, 5, 6]
+    assert [10.0] * 2 == [y for place, _, y in chart["points"] if page.data["networks"][place]["cross"]]
+
+
+def test_none_failed(several_page: str) -> None:
+    text = Page(several_page).text
+    assert "Networks that failed None." in text and "Crosses are networks" not in text
+
+
+def test_bases_alone_make_a_page_that_draws_no_conclusion(tmp_path: Path) -> None:
+    page = Page(report.page(written(tmp_path, treatments=())))
+    assert "Nothing yet: there is no transfer network" in page.text
+    assert {chart["quantity"] for chart in page.data["charts"]} == {"accuracy"}
+    assert "Paired differences" not in page.text and "What transfer brings" not in page.text
+
+
+def test_nothing_but_failures_is_still_a_page(tmp_path: Path) -> None:
+    failed = {"status": "diverged at step 7", "top1": None, "top5": None, "loss": None}
+    page = Page(report.page(written(tmp_path, treatments=(), changes={"baseA": failed, "baseB": failed})))
+    assert "random-0 baseB: diverged at step 7" in page.text
+
+
+def test_rows_of_other_versions_may_lack_what_is_no_column_of_the_table(tmp_path: Path) -> None:
+    study = written(tmp_path)
+    for path in study.row_files():
+        row = json.loads(path.read_text())
+        for column in ("val_pictures", "device", "finished", "bank", "bank_seconds", "recipe_digest", "commit"):
+            del row[column]
+        path.write_text(json.dumps(row))
+    page = Page(report.page(study))
+    assert "finished" not in page.text
+    assert not any(fact == "95% interval" for network in page.data["networks"] for fact, _ in network["facts"])
+
+
+# -- strangers
+
+
+def test_names_from_strangers_stay_text(tmp_path: Path) -> None:
+    recipe = recipes.validate({**tiny_recipe().model_dump(mode="json"), "about": HOSTILE.replace("\u202e", "")}, "hostile")
+    study = written(
+        tmp_path,
+        splits=("x.y",),
+        recipe=recipe,
+        changes={"A3B": {"device": HOSTILE, "commit": HOSTILE, "torch": HOSTILE, "finished": HOSTILE, "bank": HOSTILE}},
+        classes=tuple(sorted(name.replace("/", "") for name in (HOSTILE, "<b>", "'\"", "{{ 7 * 7 }}"))),
+    )
+    text = report.page(study)
+    page = Page(text)
+    assert [has.get("id", "") for tag, has in page.elements if tag == "script"] == ["data", ""]
+    assert not any(tag == "img" for tag, _ in page.elements)
+    assert not any(name.startswith("on") for _, has in page.elements for name in has)
+    assert "\u202e" not in text and "\\u202e" in text
+    assert "{{ 7 * 7 }}" in page.text
+    assert page.text.count("alert(1)") >= 4  # the about line, and three rows of what made it
+
+
+def test_json_cannot_end_its_element() -> None:
+    values = {"name": HOSTILE, "lines": "\u2028\ud800"}
+    text = report.as_json(values)
+    assert "<" not in text and text.isascii()
+    assert json.loads(text) == values
+
+
+# -- one file
+
+
+def test_nothing_is_loaded(several_page: str) -> None:
+    page = Page(several_page)
+    for tag, has in page.elements:
+        for name in ("src", "href", "srcset", "data", "poster", "action", "xlink:href"):
+            if has.get(name) and tag != "a":
+                assert str(has[name]).startswith("data:"), (tag, has)
+    style = page.inside("style")[0]
+    assert "url(" not in style and "@import" not in style
+    (policy,) = (has["content"] for tag, has in page.elements if tag == "meta" and "http-equiv" in has)
+    assert policy is not None and policy.startswith("default-src 'none'; ") and "http" not in policy
+
+
+def test_the_same_study_is_the_same_page_and_a_small_one(several: Study, several_page: str) -> None:
+    assert report.page(several) == several_page
+    assert len(several_page.encode()) < 1_500_000
+
+
+def test_long_curves_are_thinned_to_what_the_eye_sees() -> None:
+    import pandas as pd
+
+    curve = pd.Series(np.linspace(0, 1, 5000), index=np.arange(5000) * 10)
+    thinned = charts._thinned(curve)
+    assert (len(thinned), thinned.index[0], thinned.index[-1]) == (charts.MOST_EVALUATIONS, 0, 49990)
+    assert charts._thinned(curve[:7]).equals(curve[:7])

@@ -1,0 +1,27 @@
+"""The figures of a study; all that knows matplotlib.
+
+Figures are made without pyplot and without touching matplotlib's settings for good: every function sets the style it needs
+and puts back what it found. The same table gives the same bytes.
+"""
+
+from transfercli.figures.curves import learning_curves
+from transfercli.figures.gains import benefits
+from transfercli.figures.kernels import filters
+from transfercli.figures.layers import accuracy_vs_layer, drop_vs_layer
+from transfercli.figures.style import LAYER, LOOKS, PANEL_TITLES, PAPER, TARGET_NAMES, NothingToDraw
+from transfercli.figures.writing import draw
+
+__all__ = [
+    "LAYER",
+    "LOOKS",
+    "PANEL_TITLES",
+    "PAPER",
+    "TARGET_NAMES",
+    "NothingToDraw",
+    "accuracy_vs_layer",
+    "benefits",
+    "draw",
+    "drop_vs_layer",
+    "filters",
+    "learning_curves",
+]

@@ -1,0 +1,213 @@
+"""The two figures against the layer n: accuracy, after Figure 2 of Yosinski et al. 2014, and its drop, after Figure 3."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transfercli.analysis import TREATMENTS, accuracies, drops, kind_of_split, kinds_of_split
+from transfercli.figures import points as drawn
+from transfercli.figures.style import (
+    DASHES,
+    GREY,
+    LAYER,
+    LOOKS,
+    PAPER,
+    TARGET_NAMES,
+    WIDTH,
+    NothingToDraw,
+    handle,
+    label_rows,
+    legend,
+    lighter,
+    note,
+    style,
+    title,
+)
+
+Panel = tuple[str, pd.DataFrame, pd.DataFrame]
+
+
+def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """Top-1 on the target half against the layer n, after the paper's Figure 2; one panel per kind of split.
+
+    A point is a network, a line joins a treatment's means, a bar is the 95% interval (Student's t) of the mean of two
+    networks or more, cut off where the panel ends: the points alone set its height. Networks that did not train are crosses
+    and in no mean. In splits that are not random the two halves are different tasks, so there each target has its own lines.
+    `published` (analysis.published_table) adds the means of 2014, dashed, where the study has the same kind of split; with an
+    empty table it is drawn alone. Raises NothingToDraw where there is no network.
+    """
+    main, beside = _main_and_beside(table, published)
+    panels = _panels(accuracies(main), accuracies(beside))
+    with style():
+        figure, axes = _canvas(len(panels))
+        for ax, (kind, points, others) in zip(axes, panels, strict=True):
+            by_target = kind != "random"
+            _draw_panel(ax, kind, points, others, by_target)
+            for level in _base_levels(points).values():
+                ax.axhline(level, color="black", alpha=0.3, linewidth=0.8, zorder=1)
+            _accuracy_limits(ax, points, others)
+            if by_target:
+                _name_targets(ax, kind, _base_levels(points), "#222222")
+                _name_targets(ax, kind, _base_levels(others), GREY)
+        label_rows(figure, axes, "top-1 accuracy")
+        _legend(figure, axes, panels, alone=not len(table))
+    return figure
+
+
+def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """Top-1 minus that of the base of the same split, seed and target, in points, after the paper's Figure 3.
+
+    As `accuracy_vs_layer`, with lines through both targets; the intervals are those of `analysis.differences`, of the mean
+    paired difference. Raises NothingToDraw where no network has a base.
+    """
+    main, beside = _main_and_beside(table, published)
+    panels = _panels(drops(main), drops(beside))
+    with style():
+        figure, axes = _canvas(len(panels))
+        for ax, (kind, points, others) in zip(axes, panels, strict=True):
+            ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
+            _draw_panel(ax, kind, points, others, by_target=False)
+            drawn.limits(ax, [*points["value"], *others["value"]])
+        label_rows(figure, axes, "top-1 minus its base (points)")
+        _legend(figure, axes, panels, alone=not len(table))
+    return figure
+
+
+def _main_and_beside(table: pd.DataFrame, published: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is drawn in full, and what beside it: the study and the paper, or the paper alone."""
+    nothing = pd.DataFrame()
+    if not len(table):
+        return (nothing if published is None else published), nothing
+    if published is None:
+        return table, nothing
+    # The paper's random filters ran on all 1000 classes: a study that has its own RnB gets that panel.
+    kinds = set(kinds_of_split(table)) | ({"all-1000"} if "RnB" in set(table["treatment"]) else set())
+    return table, published[[kind_of_split(split) in kinds for split in published["split"]]]
+
+
+def _panels(points: pd.DataFrame, others: pd.DataFrame) -> list[Panel]:
+    """(kind of split, points, published points) for each kind that either has."""
+    kinds = kinds_of_split(pd.concat([points[["split"]], others[["split"]]]))
+    if not kinds:
+        raise NothingToDraw("no network is done that the figure could show; train some first: transfer train-base")
+    return [(kind, points[points["splits"] == kind], others[others["splits"] == kind]) for kind in kinds]
+
+
+def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, each with its own scales; the first of three or more, which holds most, has a row alone."""
+    mosaic: list[Any]
+    if panels < 3:
+        mosaic = [[str(panel) for panel in range(panels)]]
+    else:
+        cells = [*map(str, range(1, panels)), "."]
+        mosaic = [["0", "0"], *(cells[start : start + 2] for start in range(0, panels - 1, 2))]
+    figure = Figure(figsize=(WIDTH, 4.9 if panels < 3 else 1.0 + 2.9 * len(mosaic)), layout="constrained")
+    axes = figure.subplot_mosaic(mosaic)
+    return figure, [axes[str(panel)] for panel in range(panels)]
+
+
+def _draw_panel(ax: Axes, kind: str, points: pd.DataFrame, others: pd.DataFrame, by_target: bool) -> None:
+    """The points of one kind of split and, beside them, the published means; title and layers."""
+    for group in _groups(points, by_target):
+        _draw_group(ax, group)
+    for group in _groups(others, by_target):
+        _draw_group_beside(ax, group)
+    drawn.layer_ticks(ax, pd.concat([points["layer"], others["layer"]]), left=1.05 if by_target else 0.4)
+    ax.set_title(title(kind))
+
+
+def _groups(points: pd.DataFrame, by_target: bool) -> Iterable[pd.DataFrame]:
+    """Networks that share a line, in the order of the legend; those that did not train apart, by status."""
+    for treatment in TREATMENTS:
+        of_treatment = points[points["treatment"] == treatment]
+        failed = of_treatment["status"] != "done"
+        keys = ["target"] if by_target else ["treatment"]
+        yield from (group for _, group in of_treatment[~failed].groupby(keys))
+        yield from (group for _, group in of_treatment[failed].groupby("status"))
+
+
+def _draw_group(ax: Axes, group: pd.DataFrame) -> None:
+    """A group's networks as points, with the line through their means and its intervals; crosses where they did not train."""
+    treatment, status = _treatment(group), _status(group)
+    if status != "done":
+        crosses: dict[str, Any] = {"markersize": 6, "markeredgewidth": 1.6, "markeredgecolor": None, "alpha": None, "zorder": 4}
+        drawn.draw_points(ax, group, marker=_cross(status), **crosses)
+        return
+    drawn.draw_intervals(ax, group)
+    drawn.draw_points(ax, group)
+    if treatment != "base":
+        drawn.draw_means(ax, group)
+
+
+def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
+    """The published means of a group: dashed, lighter, open markers."""
+    look, failed = LOOKS[_treatment(group)], _status(group) != "done"
+    how: dict[str, Any] = {"color": lighter(look.color, 0.35), "linestyle": "none" if failed else DASHES, "linewidth": 1.1}
+    marker = _cross(_status(group)) if failed else look.marker
+    drawn.draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
+
+
+def _treatment(group: pd.DataFrame) -> str:
+    return str(group["treatment"].iloc[0])
+
+
+def _status(group: pd.DataFrame) -> str:
+    return str(group["status"].iloc[0])
+
+
+def _cross(status: str) -> str:
+    return {"did not learn": "x", "no better than chance": "1"}.get(status, "+")
+
+
+def _base_levels(points: pd.DataFrame) -> dict[str, float]:
+    """The mean of the bases that are done: by target, or of random halves, which are alike, over both."""
+    bases = points[(points["treatment"] == "base") & (points["status"] == "done")]
+    if (bases["splits"] == "random").all():
+        return {"": bases["value"].mean()} if len(bases) else {}
+    return {target: bases[bases["target"] == target]["value"].mean() for target in sorted(set(bases["target"]))}
+
+
+def _accuracy_limits(ax: Axes, points: pd.DataFrame, others: pd.DataFrame) -> None:
+    """Chance, dotted, where the networks come near it; else a word that it lies below the panel."""
+    values = [*points["value"], *others["value"]]
+    low, high = min(values), max(values)
+    levels = sorted((points if len(points) else others)["chance"].dropna().unique())
+    name = "chance " + ", ".join(f"1/{1 / level:.0f}" for level in reversed(levels))
+    for level in levels:
+        ax.axhline(level, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
+    if levels and low - levels[-1] < 0.6 * (high - low):
+        low = min(low, levels[0])
+        at_line = (0.008, levels[-1])
+        note(ax, name, at_line, (0, 2), xycoords=ax.get_yaxis_transform(), color=GREY)
+    elif levels:
+        note(ax, f"↓ {name}", (0.008, 0.02), (0, 0), xycoords="axes fraction", color=GREY)
+    margin = max(0.08 * (high - low), 0.01)
+    ax.set_ylim(low - margin, high + margin)
+
+
+def _name_targets(ax: Axes, kind: str, levels: dict[str, float], color: str) -> None:
+    """The target's name at its base, above the higher point and below the lower, where there are two."""
+    for target, level in levels.items():
+        if len(levels) > 1:
+            name = f"to {TARGET_NAMES.get(target, target) if kind == 'man-made-natural' else target}"
+            higher = level == max(levels.values())
+            place = {"ha": "center", "va": "bottom" if higher else "top"}
+            note(ax, name, (0, level), (0, 5 if higher else -5), color=color, **place)
+
+
+def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], alone: bool) -> None:
+    points = pd.concat([points for _, points, _ in panels])
+    others = pd.concat([others for _, _, others in panels])
+    both = pd.concat([points, others])
+    handles = drawn.treatment_handles(set(both["treatment"]))
+    for status in sorted(set(both["status"]) - {"done"}):
+        handles.append(handle(status, GREY, _cross(status), "none", markeredgewidth=1.6))
+    if drawn.has_intervals(axes):
+        handles.append(drawn.interval_handle())
+    if len(others):
+        handles.append(handle(PAPER, lighter(GREY, 0.2), "o", DASHES, markerfacecolor="white"))
+    figure.supxlabel(LAYER)
+    legend(figure, handles, f"{PAPER}: the released training logs" if alone else None)

@@ -1,0 +1,76 @@
+"""Networks against the layer n: a point for each, a line through a treatment's means, the means' intervals."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from transfercli.analysis import TREATMENTS
+from transfercli.figures.style import GREY, INTERVAL, LOOKS, handle
+from transfercli.intervals import mean_interval
+
+SPREAD = 0.035  # in layers: how far a treatment's networks stand to the sides of their mean
+
+
+def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
+    """A treatment's networks (columns treatment, layer, value, split, seed, target), side by side within a layer."""
+    look = LOOKS[group["treatment"].iloc[0]]
+    alone = not group.duplicated("layer").any()
+    how: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 5 if alone else 3.8, "alpha": 0.7}
+    how |= {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.4 if alone else 0.2, "zorder": 3}
+    for layer, values in _by_layer(group):
+        spread = np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot(layer + look.dodge + spread, values, **(how | more))
+
+
+def draw_means(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
+    """The line through the means of a treatment's networks."""
+    look = LOOKS[group["treatment"].iloc[0]]
+    how: dict[str, Any] = {"color": look.color, "linewidth": 1.6, "zorder": 2}
+    means = [(layer + look.dodge, values.mean()) for layer, values in _by_layer(group)]
+    ax.plot(*zip(*means, strict=True), **(how | more))
+
+
+def draw_intervals(ax: Axes, group: pd.DataFrame) -> None:
+    """The 95% interval of each layer's mean, where it has two networks or more. The panel's limits cut it off."""
+    look = LOOKS[group["treatment"].iloc[0]]
+    for layer, values in _by_layer(group):
+        _, low, high = mean_interval(values)
+        if low < high:
+            ax.bar(layer + look.dodge, high - low, SPREAD, low, color=look.color, alpha=0.28, linewidth=0, zorder=1.5)
+
+
+def _by_layer(group: pd.DataFrame) -> list[tuple[int, pd.Series]]:
+    """The values at each layer, always in the same order."""
+    group = group.sort_values(["target", "split", "seed"])
+    return [(layer, group.loc[group["layer"] == layer, "value"]) for layer in sorted(set(group["layer"].astype(int)))]
+
+
+def has_intervals(axes: list[Axes]) -> bool:
+    return any(ax.patches for ax in axes)
+
+
+def limits(ax: Axes, values: list[float]) -> None:
+    """The panel's height by its points and the line at 0: a wide interval may not flatten them."""
+    low, high = min([0.0, *values]), max([0.0, *values])
+    margin = max(0.07 * (high - low), 0.1)
+    ax.set_ylim(low - margin, high + margin)
+
+
+def layer_ticks(ax: Axes, layers: pd.Series, left: float = 0.4) -> None:
+    """A tick for each layer, from 1 or less, with some air to the sides."""
+    first, last = min(1, int(layers.min())), max(1, int(layers.max()))
+    ax.set_xticks(range(first, last + 1))
+    ax.set_xlim(first - left, last + 0.4)
+
+
+def treatment_handles(treatments: set[str]) -> list[Line2D]:
+    """The legend's lines for the treatments that there are."""
+    shown = [(treatment, LOOKS[treatment]) for treatment in TREATMENTS if treatment in treatments]
+    return [handle(look.label, look.color, look.marker, "none" if name == "base" else "-") for name, look in shown]
+
+
+def interval_handle() -> Line2D:
+    return handle(INTERVAL, GREY, "|", "none", alpha=0.4, markersize=9, markeredgewidth=4)
