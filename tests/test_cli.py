@@ -91,13 +91,13 @@ def test_the_four_commands_one_after_another(transfer: Transfer, recipe: str, tm
     assert "results/study/figures/accuracy-vs-layer.png" in figures
     for figure in figures:
         assert (tmp_path / figure).stat().st_size and (tmp_path / figure).with_suffix(".svg").stat().st_size
-    assert said.out.splitlines()[-1] == "Next: transfer plot --paper"
+    assert said.out.splitlines()[-1] == "Next: transfer analyze"
 
 
 def test_run_is_the_four_commands_and_goes_on_where_it_was(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
     said = transfer("run", recipe, "--study", "mine", "--device", "cpu")
     assert said.code == 0
-    assert said.out.splitlines()[-1] == "Next: transfer plot --paper --study mine"
+    assert said.out.splitlines()[-1] == "Next: transfer analyze --study mine"
     rows = sorted((tmp_path / "mine").glob("random-0/*/row.json"))
     assert [row.parent.name for row in rows] == ["A1B", "A7B", "R1B", "R7B", "baseA", "baseB"]
 
@@ -143,7 +143,7 @@ def test_the_smoke_demo_ends_in_less_than_30_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["X-smoke"]
     assert len(pandas.read_csv(tmp_path / "X-smoke/results.csv")) == 2 + 28 + 7
-    assert done.stdout.splitlines()[-1] == "Next: transfer plot --paper --study X-smoke"
+    assert done.stdout.splitlines()[-1] == "Next: transfer analyze --study X-smoke"
 
 
 def test_the_study_may_be_named_by_the_environment(

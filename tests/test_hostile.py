@@ -20,6 +20,9 @@ Transfer = Callable[..., Said]
 COMMANDS = (
     ("status",),
     ("plot",),
+    ("analyze",),
+    ("compare",),
+    ("report",),
     ("verify", "--device", "cpu"),
     ("train-base", "--device", "cpu"),
     ("sweep", "--device", "cpu", "--layers", "1", "--treatments", "AnB", "--targets", "B"),

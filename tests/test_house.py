@@ -69,8 +69,8 @@ ORDER = [
     "figures.writing",
     "figures",
     "report.words",
-    "report.cells",
     "report.charts",
+    "report.cells",
     "report",
     "cli.options",
     "cli.progress",
@@ -310,5 +310,5 @@ def test_the_wheel_runs_outside_the_repository(installed: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_the_wheel_runs_the_smoke_demo(installed: Path, tmp_path: Path) -> None:
     said = from_wheel(installed, tmp_path, "-m", "transfercli", "demo", "--smoke")
-    assert said.splitlines()[-1] == "Next: transfer plot --paper --smoke"
+    assert said.splitlines()[-1] == "Next: transfer analyze --smoke"
     assert (tmp_path / "results/study-smoke/figures/accuracy-vs-layer.png").exists()

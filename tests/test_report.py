@@ -108,7 +108,9 @@ class Page(HTMLParser):
 
     def inside(self, tag: str, **attributes: str) -> list[str]:
         """The texts straight after the start of each such element."""
-        places = [place for place, (name, has) in enumerate(self.elements, 1) if name == tag and attributes.items() <= has.items()]
+        places = [
+            place for place, (name, has) in enumerate(self.elements, 1) if name == tag and attributes.items() <= has.items()
+        ]
         return [self.texts.get(place, "") for place in places]
 
     @property
@@ -143,9 +145,7 @@ def test_a_study_without_a_network_has_no_report(tmp_path: Path) -> None:
 
 def test_the_page_opens_with_what_the_study_is(several_page: str) -> None:
     text = Page(several_page).text
-    assert (
-        "216 networks · 2 random splits and man-made / natural halves · targets A and B · seed 0 · finished 2026-01-02" in text
-    )
+    assert "216 networks · 2 random splits and man-made / natural halves · targets A and B · seed 0 · finished 2026-01-02" in text
     assert "Not at the paper's scale: a small network, halves of 10 classes, 400 steps of 9 pictures." in text
 
 
@@ -194,7 +194,7 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
 
 def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> None:
     table = written(tmp_path).table()
-    found = charts.paired(table)
+    found = analysis.bounded(table)
     layers = found[found["layer"].str.isdigit()]
     noise = analysis.paired_values(table)["noise"]
     assert sorted((layers["high"] - layers["low"]) / 2) == pytest.approx(sorted(noise))
@@ -271,7 +271,7 @@ def test_networks_that_failed_are_named_crossed_and_in_no_mean(tmp_path: Path) -
     chart = page.data["charts"][0]
     line = next(line for line in chart["lines"] if line["treatment"] == "AnB")
     assert [round(x) for x, _ in line["points"]] == [1, 2, 4, 5, 6]
-    assert [10.0] * 2 == [y for place, _, y in chart["points"] if page.data["networks"][place]["cross"]]
+    assert [y for place, _, y in chart["points"] if page.data["networks"][place]["cross"]] == [10.0] * 2
 
 
 def test_none_failed(several_page: str) -> None:

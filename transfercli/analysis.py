@@ -9,6 +9,7 @@ man-made/natural and a user's own split are different questions and are never av
 import math
 import re
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -201,6 +202,23 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     ]
     each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, noise=math.nan)
     return each.dropna(subset=["value"]).astype({"layer": int}).reset_index(drop=True)
+
+
+def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
+    found = differences(table, metric)
+    each = paired_values(table, metric)
+    each = each.assign(layer=each["layer"].astype(str))[["splits", "quantity", "layer", "noise"]]
+    alone = found[found["n"] == 1].reset_index().merge(each, on=["splits", "quantity", "layer"]).set_index("index")
+    found.loc[alone.index, "low"] = alone["mean"] - alone["noise"]
+    found.loc[alone.index, "high"] = alone["mean"] + alone["noise"]
+    return found
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dicts by column."""
+    rows: list[Any] = table.to_dict("records")
+    return rows
 
 
 def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[str, float]:

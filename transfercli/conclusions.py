@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from transfercli.analysis import differences, kind_of_split, kinds_of_split, paired_values
+from transfercli.analysis import bounded, kind_of_split, kinds_of_split, records
 
 WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
 
@@ -48,15 +48,10 @@ def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
 
 
 def _gains(table: pd.DataFrame, metric: str) -> Gains:
-    alone = paired_values(table, metric).set_index(["quantity", "layer"])["noise"].to_dict()
-    found: Gains = {}
-    for row in differences(table, metric).to_dict("records"):
-        low, high = row["low"], row["high"]
-        if row["n"] == 1 and row["layer"].isdigit():
-            reach = alone[row["quantity"], int(row["layer"])]
-            low, high = row["mean"] - reach, row["mean"] + reach
-        found[row["quantity"], row["layer"]] = Gain(100 * row["mean"], 100 * low, 100 * high, row["n"])
-    return found
+    return {
+        (row["quantity"], row["layer"]): Gain(100 * row["mean"], 100 * row["low"], 100 * row["high"], row["n"])
+        for row in records(bounded(table, metric))
+    }
 
 
 def _by_layer(gains: Gains, quantity: str) -> dict[int, Gain]:
@@ -150,8 +145,8 @@ def _noise(table: pd.DataFrame, gains: Gains) -> list[str]:
         sentences = [f"{which} {only}."]
     failed = table[table["status"] != "done"]
     if len(failed):
-        shown = failed[["split", "network", "status"]].head(8).to_numpy()
-        names = ", ".join(f"{split} {network} ({status})" for split, network, status in shown)
+        shown = failed[["split", "seed", "network", "status"]].head(8).to_numpy()
+        names = ", ".join(f"{split}{f' seed {seed}' * bool(seed)} {name} ({status})" for split, seed, name, status in shown)
         more = f" and {len(failed) - 8} more" if len(failed) > 8 else ""
         sentences.append(f"{len(failed)} of {len(table)} networks failed and are in no mean: {names}{more}.")
     return sentences

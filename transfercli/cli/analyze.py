@@ -71,9 +71,9 @@ def _next(study: "Study") -> None:
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
-    from transfercli.analysis import RANGES, unpaired
+    from transfercli.analysis import RANGES, records, unpaired
 
-    by_key = {(row["quantity"], row["layer"]): row for row in found.to_dict("records")}
+    by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
     quantities = list(dict.fromkeys(found["quantity"]))
     if not quantities:
         show.echo(f"{kind}: no transfer network has a base of its target half yet.")
@@ -106,13 +106,13 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
 
 def _print_networks(table: "pandas.DataFrame", metric: str) -> None:
     """Each network, the binomial 95% interval of its accuracy, and whether its gain is more than the pictures' noise."""
-    from transfercli.analysis import against_base
+    from transfercli.analysis import against_base, records
     from transfercli.intervals import binomial_interval, noise
 
     keys = ["split", "seed", "network"]
     base = against_base(table, metric).set_index(keys)["base"].to_dict()
     rows = []
-    for row in table.to_dict("records"):
+    for row in records(table):
         name, top1, pictures = tuple(row[key] for key in keys), row[metric], row.get("val_pictures")
         cells = ["", "", ""]
         if row["status"] != "done":

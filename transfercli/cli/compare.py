@@ -62,8 +62,10 @@ def _kinds(table: "pandas.DataFrame") -> str:
 
 def _print(title: str, points: "pandas.DataFrame") -> None:
     """A line for each point: accuracies as fractions, gains and differences in points."""
+    from transfercli.analysis import records
+
     rows = []
-    for point in points.to_dict("records"):
+    for point in records(points):
         form = show.points if "-" in point["quantity"] else show.accuracy
         low, high = form(point["other_low"]), form(point["other_high"])
         rows.append(

@@ -34,7 +34,7 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     """
     study = study_at(folder, smoke)
     if make(study, paper, out) and not paper:
-        show.next_step("transfer plot --paper", study)
+        show.next_step("transfer analyze", study)
 
 
 def make(study: "Study", paper: bool, out: Path | None = None) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from transfercli.cli import plot, show, sweep, train_base
+from transfercli.cli import plot, report, show, sweep, train_base
 from transfercli.cli import split as splitting
 from transfercli.cli.options import accept_option, device_options, set_option, skip_option, study_at, study_options
 
@@ -29,13 +29,14 @@ def _all_four(
     rows = train_base.make(study, recipe, device, bank_size, accept_change)
     rows += sweep.make(study, recipe, device, bank_size, accept_change)
     plot.make(study, paper=False)
+    report.make(study)
     if smoke:
         click.echo(show.SMOKE)
-    show.next_step("transfer plot --paper", study)
+    show.next_step("transfer analyze", study)
     show.end(rows, smoke)
 
 
-@click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures.")
+@click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures, report.")
 @click.argument("name", metavar="RECIPE")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @skip_option
@@ -54,7 +55,7 @@ def run(
     folder: Path,
     smoke: bool,
 ) -> None:
-    """Do a whole study of the pictures in DIR by a recipe: split, train-base, sweep and plot.
+    """Do a whole study of the pictures in DIR by a recipe: split, train-base, sweep, plot and report.
 
     Killed or interrupted, the same command goes on where it was.
 

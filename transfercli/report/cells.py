@@ -1,0 +1,174 @@
+"""The page's tables as rows of cells, each a text with a smaller one beneath."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from transfercli import analysis
+from transfercli.analysis import TREATMENTS, records
+from transfercli.errors import plain
+from transfercli.report.words import NONE, between, half_name, percent, points
+
+
+class Cell(NamedTuple):
+    """`clear`: "above" or "below" where the interval leaves 0 out, "inside" within the published range, else ""."""
+
+    text: str
+    beneath: str = ""
+    clear: str = ""
+
+
+class Row(NamedTuple):
+    """A row without cells is the heading of those below it."""
+
+    head: str
+    cells: list[Cell]
+
+
+class Table(NamedTuple):
+    """`head`: the columns' names, the first that of the rows' heads."""
+
+    head: list[str]
+    rows: list[Row]
+
+
+NOTHING = Cell(NONE)
+BENEFIT_NAMES = {
+    "start": "Higher start, points",
+    "slope": "Higher slope, share of the steps saved",
+    "asymptote": "Higher asymptote, points",
+}
+
+
+def differences(table: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the paired differences: a row per quantity, a column per layer and range of layers, in points."""
+    found = analysis.bounded(table)
+    made = {}
+    for kind in _once(found["splits"]):
+        of_kind = found[found["splits"] == kind]
+        labels = [label for label in _once(found["layer"]) if label in set(of_kind["layer"])]
+        rows = []
+        for quantity in _once(of_kind["quantity"]):
+            same = of_kind[of_kind["quantity"] == quantity]
+            by_layer = {row["layer"]: row for row in records(same)}
+            cells = [_difference(by_layer[label]) if label in by_layer else NOTHING for label in labels]
+            pairs = sorted({row["n"] for label, row in by_layer.items() if label.isdigit()})
+            rows.append(Row(_minus(quantity), [*cells, Cell(_range(pairs))]))
+        made[kind] = Table(["", *labels, "pairs"], rows)
+    return made
+
+
+def _difference(row: dict[str, Any]) -> Cell:
+    interval = between(row["low"], row["high"])
+    if row["n"] == 1 and interval:
+        interval += "†"
+    # Of a range of layers the interval is a guide, not a test.
+    return Cell(points(row["mean"]), interval, _clear(row) if row["layer"].isdigit() else "")
+
+
+def _clear(row: dict[str, Any]) -> str:
+    return "above" if row["low"] > 0 else "below" if row["high"] < 0 else ""
+
+
+def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
+    """By split and target, "random-0, target B": the base's mean top-1 over seeds, and the others', a row per treatment."""
+    made = {}
+    for (split, target), group in table.groupby(["split", "target"]):
+        layers = sorted({int(layer) for layer in group["layer"]} - {0})
+        rows = []
+        for treatment in TREATMENTS[1:]:
+            same = group[group["treatment"] == treatment]
+            if len(same):
+                rows.append(Row(treatment, [_accuracy(same[same["layer"] == layer]) for layer in layers]))
+        half = half_name(str(split), str(target))
+        name = f"{plain(str(split))}, target {target}" + (f" ({half})" if half != target else "")
+        base = _accuracy(group[group["treatment"] == "base"])
+        made[name] = (" ".join(part for part in base if part), Table(["", *map(str, layers)], rows))
+    return made
+
+
+def _accuracy(networks: pd.DataFrame) -> Cell:
+    done = networks[networks["status"] == "done"]
+    failed = len(networks) - len(done)
+    if not len(done):
+        return Cell("failed" if failed else NONE)
+    beneath = [f"{len(done)} seeds"] * (len(done) > 1) + [f"{failed} failed"] * bool(failed)
+    return Cell(f"{100 * done['top1'].astype(float).mean():.1f}", ", ".join(beneath))
+
+
+def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, what this study has and, beneath, what the published one has: accuracies in percent, gains in points."""
+    found = analysis.compare(table, theirs)
+    made = {}
+    for kind in _once(found["splits"]):
+        of_kind = found[found["splits"] == kind]
+        layers = sorted({int(layer) for layer in of_kind["layer"]} - {0})
+        bases = [f"base {percent(row['value'])}, published {percent(row['other'])}" for row in _of(of_kind, "base").values()]
+        groups = {"Top-1, percent; " + "".join(bases): "", "Gain over the base, points": "-base"}
+        rows = []
+        for title, end in groups.items():
+            form: Callable[[Any], str] = points if end else percent
+            body = []
+            for treatment in TREATMENTS[1:]:
+                if by_layer := _of(of_kind, treatment + end):
+                    cells = [_beside(by_layer[layer], form) if layer in by_layer else NOTHING for layer in layers]
+                    inside = sum(row["inside"] for row in by_layer.values())
+                    body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
+            rows += [Row(title.removesuffix("; "), []), *body] if body else []
+        if rows:
+            made[kind] = Table(["", *map(str, layers), "inside"], rows)
+    return made
+
+
+def _of(found: pd.DataFrame, quantity: str) -> dict[int, dict[str, Any]]:
+    """By layer, what `compare` found of a quantity."""
+    return {row["layer"]: row for row in records(found[found["quantity"] == quantity])}
+
+
+def _beside(row: dict[str, Any], form: Callable[[Any], str]) -> Cell:
+    return Cell(form(row["value"]), form(row["other"]), "inside" if row["inside"] else "")
+
+
+def benefits(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the benefits: a group of rows per benefit, a row per treatment, a column per layer.
+
+    start and asymptote in points, slope in percent.
+    """
+    made = {}
+    for kind in _once(found["splits"]):
+        of_kind = found[found["splits"] == kind]
+        layers = sorted({int(layer) for layer in of_kind["layer"]})
+        rows = []
+        for benefit in _once(of_kind["benefit"]):
+            same = of_kind[of_kind["benefit"] == benefit]
+            rows.append(Row(BENEFIT_NAMES[benefit], []))
+            for treatment in _once(same["treatment"]):
+                by_layer = {row["layer"]: row for row in records(same[same["treatment"] == treatment])}
+                cells = [_benefit(by_layer[layer], benefit) if layer in by_layer else NOTHING for layer in layers]
+                rows.append(Row(treatment, cells))
+        made[kind] = Table(["", *map(str, layers)], rows)
+    return made
+
+
+def _benefit(row: dict[str, Any], benefit: str) -> Cell:
+    is_slope = benefit == "slope"
+    digits = 0 if is_slope else 2
+    text = points(row["mean"], digits) + "%" * is_slope
+    beneath = [between(row["low"], row["high"], digits)]
+    if row["reached"] < row["n"]:
+        beneath.append(f"{row['reached']} of {row['n']} there")
+    return Cell(text, "\n".join(part for part in beneath if part), _clear(row))
+
+
+def _minus(quantity: str) -> str:
+    """AnB-base as AnB − base."""
+    return quantity.replace("-", " − ")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}" if numbers else NONE
+
+
+def _once(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
