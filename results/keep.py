@@ -1,4 +1,4 @@
-"""Keep a finished study as a reference: its recipe, splits, table and figures, and a page that says what made it.
+"""Keep a finished study as a reference: its recipe, splits, table, figures, report and differences, and what made it.
 
 python results/keep.py STUDY NAME "COMMAND"          writes results/reference/NAME
 """
@@ -8,9 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from transfercli.analysis import TREATMENTS
+from transfercli.cli import main
+from transfercli.conclusions import conclude
 from transfercli.study import Study
-
-TREATMENTS = ("base", "BnB", "BnB+", "AnB", "AnB+", "RnB")
 
 
 def keep(study: Study, target: Path, command: str) -> None:
@@ -21,12 +22,14 @@ def keep(study: Study, target: Path, command: str) -> None:
         (target / split / "split.json").write_text(text + "\n", encoding="utf-8")
     for name in ("recipe.yaml", "results.csv"):
         shutil.copy(study.root / name, target)
-    shutil.copytree(study.root / "figures", target / "figures", dirs_exist_ok=True)
+    main(["plot", "--study", str(study.root), "--out", str(target / "figures")])
+    main(["report", "--study", str(study.root), "--out", str(target / "report.html")])
+    main(["analyze", "--study", str(study.root), "--csv", str(target / "differences.csv")])
     (target / "README.md").write_text(page(study, target.name, command), encoding="utf-8")
 
 
 def page(study: Study, name: str, command: str) -> str:
-    """What made the study, and its table of top-1 accuracy, as Markdown."""
+    """What made the study, what it shows, and its table of top-1 accuracy, as Markdown."""
     rows = study.table()
 
     def all_of(column: str) -> str:
@@ -49,8 +52,14 @@ def page(study: Study, name: str, command: str) -> str:
         f"| finished | {rows['finished'].max()} |",
         f"| training | {banks['bank_seconds'].sum():.0f} s, evaluations included, in {len(banks)} banks |",
         "",
+        "All of it on one page: [report.html](report.html) (download it, then open it in a browser).",
+        "",
         "![Accuracy against layer](figures/accuracy-vs-layer.png)",
+        "",
+        "![Gain over the base](figures/drop-vs-layer.png)",
     ]
+    for kind, sentences in conclude(rows).items():
+        lines += ["", f"## What it shows: {kind}", "", *(f"- {sentence}" for sentence in sentences)]
     for key, part in rows.groupby(["split", "target"]):
         split, half = map(str, key)
         layers = sorted(set(part["layer"]))

@@ -41,8 +41,7 @@ def test_the_released_study() -> None:
     assert list(said) == ["random", "man-made-natural", "all-1000"]
     assert said["random"] == [
         "Layer 1: AnB is above its base, +0.31 (+0.06 to +0.56) points.",
-        "Layer 2: features of the other half serve as well as the half's own, as far as these pairs can tell: "
-        "every interval lies within ±0.4 points.",
+        "Layer 2: features of the other half serve as well as the half's own: the difference is within ±0.4 points.",
         "Layers 3-7: AnB is below its base: −0.62 (−0.91 to −0.33) points at layer 3, −8.26 (−8.49 to −8.03) points at layer 7.",
         "Co-adaptation (BnB − base) costs accuracy at layers 4-6, most at layer 5: −2.97 (−3.27 to −2.68) points.",
         "Specificity (AnB − BnB) costs accuracy from layer 4 on, most at layer 7: −8.24 (−8.45 to −8.04) points.",
@@ -57,15 +56,28 @@ def test_the_released_study() -> None:
 
 def test_runs_of_layers_with_one_verdict_share_a_sentence() -> None:
     said = sentences({"AnB": [0.001, -0.001, 0.05, -0.05, -0.10, -0.08]})
-    reach = 0.1 + 4.3026527 * 0.4 / math.sqrt(3)  # 0.1 points away, and Student's t for three repeats 0.4 points apart
+    # Student's t for three repeats 0.4 points apart reaches 0.99 points to each side.
     assert said[:3] == [
-        "Layers 1-2: features of the other half serve as well as the half's own, as far as these pairs can tell: "
-        f"every interval lies within ±{reach:.1f} points.",
+        "Layers 1-2: these pairs cannot tell AnB from its base: +0.10 points at layer 1, −0.10 at layer 2, intervals from "
+        "−1.09 to +1.09.",
         "Layer 3: AnB is above its base, +5.00 (+4.01 to +5.99) points.",
         "Layers 4-6: AnB is below its base: −5.00 (−5.99 to −4.01) points at layer 4, −10.00 (−10.99 to −9.01) points at "
         "layer 5, −8.00 (−8.99 to −7.01) points at layer 6.",
     ]
     assert said[-1] == "A point has 3 pairs."
+
+
+def test_likeness_is_claimed_only_where_every_interval_is_narrow() -> None:
+    assert sentences({"AnB": [0.001, -0.001]}, spread=0.003)[0] == (
+        "Layers 1-2: features of the other half serve as well as the half's own: the difference is within ±0.8 points."
+    )
+    assert "cannot tell" in sentences({"AnB": [0.001, -0.003]}, spread=0.003)[0]
+
+
+def test_two_pairs_are_said_to_be_few() -> None:
+    assert sentences({"AnB": [0.0]}, repeats=2)[-1] == (
+        "A point has 2 pairs; with two an interval is wide (Student's t is 12.7), and further seeds or splits would narrow it."
+    )
 
 
 def test_causes_that_nothing_shows() -> None:
@@ -112,7 +124,9 @@ def test_transfer_against_training_longer(differences: list[list[float]], senten
 def test_one_pair_is_judged_by_what_its_validation_pictures_can_do() -> None:
     said = sentences({"AnB": [-0.04, -0.05]}, repeats=1)
     reach = 1.959964 * math.sqrt((0.5 * 0.5 + 0.46 * 0.54) / 1000)  # 4.37 points: a drop of 4 is within, one of 5 is not
-    assert said[0].endswith(f"every interval lies within ±{4 + 100 * reach:.1f} points.")
+    assert said[0] == (
+        f"Layer 1: these pairs cannot tell AnB from its base: −4.00 (−{4 + 100 * reach:.2f} to +{100 * reach - 4:.2f}) points."
+    )
     assert said[1].startswith("Layer 2: AnB is below its base, −5.00 (")
     assert said[-1] == (
         "Every point has one pair, and its interval says only what the number of validation pictures can do, "
@@ -122,7 +136,7 @@ def test_one_pair_is_judged_by_what_its_validation_pictures_can_do() -> None:
 
 def test_one_pair_on_pictures_that_nobody_counted_shows_nothing() -> None:
     said = sentences({"AnB": [-0.4]}, repeats=1, pictures=math.nan)
-    assert said[0] == "Layer 1: features of the other half serve as well as the half's own, as far as these pairs can tell."
+    assert said[0] == "Layer 1: nothing can be told of AnB and its base, for want of an interval."
 
 
 def test_failed_networks_are_named() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from transfercli.analysis import bounded, kind_of_split, kinds_of_split, records
 
+ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other
 WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
 
 
@@ -66,9 +67,7 @@ def _frozen(gains: Gains) -> list[str]:
         layers = list(run)
         first, last = layers[0], layers[-1]
         if verdict == "unclear":
-            ends = [abs(end) for layer in layers for end in (anb[layer].low, anb[layer].high)]
-            within = "" if any(map(math.isnan, ends)) else f": every interval lies within ±{max(ends):.1f} points"
-            said = f"features of the other half serve as well as the half's own, as far as these pairs can tell{within}"
+            said = _no_difference({layer: anb[layer] for layer in layers})
         elif first == last:
             said = f"AnB is {verdict} its base, {anb[first]} points"
         else:
@@ -77,6 +76,23 @@ def _frozen(gains: Gains) -> list[str]:
             said = f"AnB is {verdict} its base: " + ", ".join(f"{anb[layer]} points at layer {layer}" for layer in shown)
         sentences.append(f"{_layers(layers).capitalize()}: {said}.")
     return sentences
+
+
+def _no_difference(gains: dict[int, Gain]) -> str:
+    """Of layers whose intervals hold zero: likeness where they are narrow, else only that nothing can be told."""
+    low, high = min(gain.low for gain in gains.values()), max(gain.high for gain in gains.values())
+    if any(math.isnan(gain.low) for gain in gains.values()):
+        return "nothing can be told of AnB and its base, for want of an interval"
+    if max(-low, high) <= ALIKE:
+        return (
+            f"features of the other half serve as well as the half's own: the difference is within ±{max(-low, high):.1f} points"
+        )
+    (first, one), (last, other) = min(gains.items()), max(gains.items())
+    found = f"{one} points"
+    if first != last:
+        found = f"{_signed(one.mean)} points at layer {first}, {_signed(other.mean)} at layer {last}"
+        found += f", intervals from {_signed(low)} to {_signed(high)}"
+    return f"these pairs cannot tell AnB from its base: {found}"
 
 
 def _causes(gains: Gains) -> list[str]:
@@ -137,12 +153,15 @@ def _noise(table: pd.DataFrame, gains: Gains) -> list[str]:
     """How many pairs there are, and who is missing from them."""
     counts = sorted({gain.pairs for (_, layer), gain in gains.items() if layer.isdigit()})
     fewest, most = counts[0], counts[-1]
-    if fewest > 1:
-        sentences = [f"A point has {fewest}{f' to {most}' * (most > fewest)} pairs."]
+    which = f"A point has {fewest}{f' to {most}' * (most > fewest)} pairs"
+    only = "its interval says only what the number of validation pictures can do, not what other halves or seeds would give"
+    if most == 1:
+        sentences = [f"Every point has one pair, and {only}."]
+    elif fewest == 1:
+        sentences = [f"{which}; where it has one, {only}."]
     else:
-        which = "Every point has one pair, and" if most == 1 else f"A point has 1 to {most} pairs; where it has one,"
-        only = "its interval says only what the number of validation pictures can do, not what other halves or seeds would give"
-        sentences = [f"{which} {only}."]
+        wide = "; with two an interval is wide (Student's t is 12.7), and further seeds or splits would narrow it" * (fewest == 2)
+        sentences = [f"{which}{wide}."]
     failed = table[table["status"] != "done"]
     if len(failed):
         shown = failed[["split", "seed", "network", "status"]].head(8).to_numpy()
