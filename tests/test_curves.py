@@ -71,6 +71,15 @@ def test_each_kind_of_split_has_a_row():
     assert all(drawn(ax)[0][0] == "black" for ax in figure.axes)
 
 
+def test_panels_share_a_scale_that_holds_all_their_curves():
+    """The first panel's curves are lower than the second's."""
+    names = ("random-0/baseB", "random-0/B3B", "random-0/A3B+")
+    figure = learning_curves(dict(zip(names, rising(0.4, 0.3, 0.9), strict=True)))
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        assert low == 0 and 0.9 < high < 1
+
+
 def test_a_network_that_did_not_train_is_dotted_and_in_no_mean():
     table = study(("random-0", "random-1"), targets="B", treatments=("AnB",), layers=[3])
     table.loc[(table["split"] == "random-1") & (table["layer"] == 3), "status"] = "did not learn"

@@ -53,6 +53,7 @@ def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = 
         for ax, shown in panels:  # when all that share a scale are drawn
             last = max(one.top1.index[-1] for one in curves if one.kind == shown[0].kind)
             ax.set_xlim(0, 1.12 * last or 1)
+            ax.set_ylim(bottom=0)
             _name_ends(ax, _means(shown))
         figure.supxlabel("training step")
         legend(figure, _handles([one for _, shown in panels for one in [*shown, *_bases(curves, shown)]]))
@@ -166,7 +167,6 @@ def _draw_panel(ax: Axes, shown: list[Curve], bases: list[Curve]) -> None:
             _draw_curve(ax, one.top1, "black" if one.network.is_base else color, 0.9, zorder=2.5, linestyle=":")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
-    ax.set_ylim(bottom=0)
 
 
 def _draw_curve(ax: Axes, top1: pd.Series, color: str, width: float, zorder: float, linestyle: str = "-") -> None:
