@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -135,7 +136,7 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     )
     assert pairs(table)["layer"].tolist() == [3]
     assert analysis.against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
-    assert differences(table)["layer"].tolist() == ["3", "1-7", "3-7"]
+    assert differences(table)["layer"].tolist() == ["3"]
     none_trained = pd.DataFrame([network("base", None, status="diverged"), network("AnB", None, status="diverged")])
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
     assert summary(none_trained)["left_out"].tolist() == [1, 1]
@@ -192,18 +193,59 @@ def test_the_interval_is_students_from_two_pairs_up():
     assert alone[["low", "high"]].isna().all()
 
 
+def of_layers(gains, layers=(5, 6, 7)):
+    """Bases at 0.5 with one seed each, and AnB above them by these gains, a list by layer for each seed (None: not there)."""
+    rows = [network("base", 0.5, seed=seed) for seed in range(len(gains))]
+    for seed, by_layer in enumerate(gains):
+        there = [(layer, gain) for layer, gain in zip(layers, by_layer, strict=True) if gain is not None]
+        rows += [network("AnB", 0.5 + gain, layer=layer, seed=seed) for layer, gain in there]
+    return pd.DataFrame(rows)
+
+
 def test_a_range_weighs_its_layers_alike_and_each_pair_in_a_layer_alike():
-    table = pd.DataFrame(
-        [network("base", 0.5, seed=seed) for seed in range(2)]
-        + [network("AnB", 0.5 + gain, layer=5, seed=seed) for seed, gain in enumerate([0.1, 0.3])]
-        + [network("AnB", 0.4, layer=6)]
-    )
-    row = one(differences(table), layer="5-7")
-    assert row["mean"] == pytest.approx((0.2 - 0.1) / 2)
-    assert row["n"] == 3
-    whole = one(differences(table[table["layer"] != 6]), layer="5-7")  # one layer: the plain interval
-    layer = one(differences(table[table["layer"] != 6]), layer="5")
-    assert whole[["mean", "low", "high"]].tolist() == pytest.approx(layer[["mean", "low", "high"]].tolist())
+    row = one(differences(of_layers([[0.1, -0.1, 0.3], [0.3, None, None]])), layer="5-7")
+    assert row["mean"] == pytest.approx((0.2 - 0.1 + 0.3) / 3)
+    assert row["n"] == 4
+
+
+def test_a_range_needs_a_pair_at_each_of_its_layers():
+    assert differences(of_layers([[0.1, None, 0.3], [0.3, None, 0.1]]))["layer"].tolist() == ["5", "7"]
+
+
+def test_of_a_range_the_bases_are_the_independent_draws():
+    """Where each base has every layer, the interval is Student's over the bases' means, however the layers differ."""
+    gains = [[0.10, -0.20, -0.50], [0.13, -0.18, -0.49], [0.09, -0.21, -0.54]]
+    row = one(differences(of_layers(gains)), layer="5-7")
+    means = pd.Series([sum(by_layer) / 3 for by_layer in gains])
+    reach = 4.302653 * means.std() / math.sqrt(3)
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((means.mean(), means.mean() - reach, means.mean() + reach))
+    assert row["n"] == 9
+    assert math.isnan(one(differences(of_layers(gains[:1])), layer="5-7")["low"])  # one base: no repeat
+
+
+def test_networks_copied_from_a_failed_base_say_nothing():
+    """B's base is done, but what A3B copied from A's is not worth a pair."""
+    sources = {"AnB": "A", "AnB+": "A", "BnB": "B"}
+    rows = [network("base", 0.1, target="A", status="no better than chance"), network("base", 0.5)]
+    rows += [network(treatment, 0.4) | {"source": source} for treatment, source in sources.items()]
+    found = differences(pd.DataFrame(rows))
+    assert set(found["quantity"]) == {"BnB-base"}
+    assert set(compare(pd.DataFrame(rows), pd.DataFrame(rows))["quantity"]) == {"base", "BnB", "BnB-base"}
+
+
+def test_pairs_that_agree_exactly_have_no_interval():
+    row = one(differences(of_layers([[0.1], [0.1]], layers=(5,))), layer="5")
+    assert row["n"] == 2 and math.isnan(row["low"])
+
+
+def test_bases_that_nothing_is_compared_with_are_no_point():
+    rows = [network("base", 0.5), network("AnB", 0.4), network("base", 0.9, target="A"), network("base", 0.8, split="random-1")]
+    table = pd.DataFrame(rows)
+    assert one(compare(table, table), quantity="base")["value"] == 0.5
+    assert analysis.accuracies(table)["value"].tolist() == [0.5, 0.4]
+    assert unpaired(table, "AnB") == {"random": pytest.approx(-0.1)}
+    bases = table[table["treatment"] == "base"]
+    assert len(analysis.accuracies(bases)) == 3  # before the sweep they are all there is
 
 
 @pytest.mark.parametrize(("treatment", "points"), [("AnB+", 1.67), ("BnB+", 0.11)])

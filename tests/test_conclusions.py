@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis import published_table
-from transfercli.conclusions import conclude
+from transfercli.conclusions import ONE_PAIR, conclude
 
 
 def network(split: str, treatment: str, layer: int, top1: float, status: str = "done", pictures: float = 1000) -> dict:
@@ -40,18 +40,23 @@ def test_the_released_study() -> None:
     said = conclude(published_table(), "top1_best10")
     assert list(said) == ["random", "man-made-natural", "all-1000"]
     assert said["random"] == [
+        "Features turn from general to specific at layer 4: from there on AnB is below BnB, its control.",
         "Layer 1: AnB is above its base, +0.31 (+0.06 to +0.56) points.",
         "Layer 2: features of the other half serve as well as the half's own: the difference is within ±0.4 points.",
         "Layers 3-7: AnB is below its base: −0.62 (−0.91 to −0.33) points at layer 3, −8.26 (−8.49 to −8.03) points at layer 7.",
-        "Co-adaptation (BnB − base) costs accuracy at layers 4-6, most at layer 5: −2.97 (−3.27 to −2.68) points.",
-        "Specificity (AnB − BnB) costs accuracy from layer 4 on, most at layer 7: −8.24 (−8.45 to −8.04) points.",
-        "Fine-tuning recovers most at layer 7: AnB+ − AnB is +9.39 (+8.53 to +10.24) points.",
-        "AnB+ is +0.97 points from its base (mean of layers 1-7), clearly above from layer 3 on.",
-        "BnB+ is +0.94 points from its base (mean of layers 1-7), clearly above at layers 3, 4, 6, 7.",
-        "A point has 1 to 8 pairs; where it has one, its interval says only what the number of validation pictures can do, "
-        "not what other halves or seeds would give.",
+        "Co-adaptation (BnB − base) is below zero at layers 4-6, most at layer 5: −2.97 (−3.27 to −2.68) points.",
+        "Specificity (AnB − BnB) is below zero from layer 4 on, most at layer 7: −8.24 (−8.45 to −8.04) points.",
+        "What fine-tuning recovers (AnB+ − AnB) is above zero at layers 3, 5†, 6†, 7†, most at layer 7: "
+        "+9.39 (+8.53 to +10.24)† points.",
+        "AnB+ − base is +0.97 (+0.61 to +1.32) points in the mean of layers 1-7; it is above zero at layers 3, 4, 5†, 6†, 7†, "
+        "most at layer 3: +1.30 (+0.72 to +1.88) points.",
+        "BnB+ − base is +0.94 (+0.60 to +1.28) points in the mean of layers 1-7; it is above zero at layers 3, 4†, 6, 7†, "
+        "most at layer 4: +1.36 (+0.51 to +2.21)† points.",
+        f"A point has 1 to 8 pairs; † has one, and its interval says only {ONE_PAIR}; with two an interval is wide "
+        "(Student's t is 12.7), and further seeds or splits would narrow it.",
     ]
-    assert said["all-1000"][-1] == "1 of 8 networks failed and are in no mean: all-1000 R3all (did not learn)."
+    assert said["all-1000"][0] == f"Every point has one pair: its interval says {ONE_PAIR}."
+    assert said["all-1000"][-1] == "Networks that failed and are in no mean, 1 of 8: all-1000 R3all (did not learn)."
 
 
 def test_runs_of_layers_with_one_verdict_share_a_sentence() -> None:
@@ -71,7 +76,7 @@ def test_likeness_is_claimed_only_where_every_interval_is_narrow() -> None:
     assert sentences({"AnB": [0.001, -0.001]}, spread=0.003)[0] == (
         "Layers 1-2: features of the other half serve as well as the half's own: the difference is within ±0.8 points."
     )
-    assert "cannot tell" in sentences({"AnB": [0.001, -0.003]}, spread=0.003)[0]
+    assert "cannot tell" in sentences({"AnB": [0.001, -0.003]}, spread=0.003)[1]
 
 
 def test_two_pairs_are_said_to_be_few() -> None:
@@ -80,12 +85,56 @@ def test_two_pairs_are_said_to_be_few() -> None:
     )
 
 
-def test_causes_that_nothing_shows() -> None:
-    said = sentences({"BnB": [0.0, 0.001], "AnB": [0.0, 0.0]}, spread=0.02)
-    assert "Co-adaptation (BnB − base) is at no layer clearly below zero." in said
-    only = sentences({"BnB": [-0.05], "AnB": [-0.04]})
-    assert "Co-adaptation (BnB − base) costs accuracy at layer 1: −5.00 (−5.99 to −4.01) points." in only
-    assert "Specificity (AnB − BnB) is at no layer clearly below zero." in only
+def test_likeness_is_not_lost_beside_a_layer_of_which_nothing_is_known() -> None:
+    narrow, wide = study({"AnB": [0.0, 0.001]}, spread=0.002), study({"AnB": [0.0, 0.0, 0.0]}, spread=0.03)
+    said = conclude(pd.concat([narrow, wide[wide["layer"] == 3]]))["random"]
+    assert said[0].startswith("Layers 1-2: features of the other half serve as well as the half's own")
+    assert said[1].startswith("Layer 3: these pairs cannot tell AnB from its base")
+
+
+@pytest.mark.parametrize(
+    ("gains", "sentence"),
+    [
+        ({"BnB": [0.0, 0.001]}, "Co-adaptation (BnB − base) is at no layer clear of zero."),
+        ({"BnB": [-0.05]}, "Co-adaptation (BnB − base) is below zero at layer 1: −5.00 (−5.99 to −4.01) points."),
+        (
+            {"BnB": [0.05, 0.06, -0.05]},
+            "Co-adaptation (BnB − base) is below zero at layer 3: −5.00 (−5.99 to −4.01) points; "
+            "above zero at layers 1-2, most at layer 2: +6.00 (+5.01 to +6.99) points.",
+        ),
+        (
+            {"RnB": [-0.2, -0.3]},
+            "What random features give (RnB − base) is below zero at every layer, most at layer 2: "
+            "−30.00 (−30.99 to −29.01) points.",
+        ),
+        (
+            {"AnB+": [-0.2] * 7},
+            "AnB+ − base is −20.00 (−20.99 to −19.01) points in the mean of layers 1-7; it is below zero at every layer, "
+            "most at layer 1: −20.00 (−20.99 to −19.01) points.",
+        ),
+        ({"AnB+": [0.05, 0.0]}, "AnB+ − base is above zero at layer 1: +5.00 (+4.01 to +5.99) points."),
+    ],
+)
+def test_a_difference_is_said_below_and_above_zero(gains: dict[str, list[float]], sentence: str) -> None:
+    assert sentence in sentences(gains)
+
+
+def test_where_features_turn_specific() -> None:
+    by_layer = {1: -0.05, 2: 0.0, 3: -0.04, 4: -0.06}
+    rows = []
+    for repeat, aside in enumerate((-0.002, 0.0, 0.002)):
+        for layer, gain in by_layer.items():
+            rows += [
+                network(f"random-{repeat}", "BnB", layer, 0.5),
+                network(f"random-{repeat}", "AnB", layer, 0.5 + gain + aside),
+            ]
+    table = pd.DataFrame(rows)
+    assert conclude(table)["random"][0] == (
+        "Features turn from general to specific at layer 3: from there on AnB is below BnB, its control."
+    )
+    assert conclude(table[table["layer"] < 3])["random"][0] == (
+        "Where features turn from general to specific is not to be told: at the deepest layer AnB is not clearly below BnB."
+    )
 
 
 def pairs_of(differences: list[list[float]]) -> pd.DataFrame:
@@ -104,16 +153,17 @@ def pairs_of(differences: list[list[float]]) -> pd.DataFrame:
     [
         (
             [[0.01, -0.01, 0.0], [0.02, -0.02, 0.0]],
-            "What AnB+ gains cannot at any layer be told from what BnB+ gains, which only trains longer on its own half.",
+            "What the other half adds to fine-tuning (AnB+ − BnB+) is at no layer clear of zero: AnB+ cannot be told from BnB+, "
+            "which only trains longer on its own half.",
         ),
         (
             [[0.05, 0.051, 0.049], [0.0, 0.01, -0.01]],
-            "Fine-tuning the other half's layers gives more at layer 1 than fine-tuning the own half's (AnB+ − BnB+).",
+            "What the other half adds to fine-tuning (AnB+ − BnB+) is above zero at layer 1: +5.00 (+4.75 to +5.25) points.",
         ),
         (
             [[0.05, 0.051, 0.049], [-0.05, -0.051, -0.049], [-0.06, -0.061, -0.059]],
-            "Fine-tuning the other half's layers gives more at layer 1 and less from layer 2 on than fine-tuning the own half's "
-            "(AnB+ − BnB+).",
+            "What the other half adds to fine-tuning (AnB+ − BnB+) is below zero from layer 2 on, most at layer 3: "
+            "−6.00 (−6.25 to −5.75) points; above zero at layer 1: +5.00 (+4.75 to +5.25) points.",
         ),
     ],
 )
@@ -124,27 +174,41 @@ def test_transfer_against_training_longer(differences: list[list[float]], senten
 def test_one_pair_is_judged_by_what_its_validation_pictures_can_do() -> None:
     said = sentences({"AnB": [-0.04, -0.05]}, repeats=1)
     reach = 1.959964 * math.sqrt((0.5 * 0.5 + 0.46 * 0.54) / 1000)  # 4.37 points: a drop of 4 is within, one of 5 is not
-    assert said[0] == (
+    assert said[0] == f"Every point has one pair: its interval says {ONE_PAIR}."
+    assert said[1] == (
         f"Layer 1: these pairs cannot tell AnB from its base: −4.00 (−{4 + 100 * reach:.2f} to +{100 * reach - 4:.2f}) points."
     )
-    assert said[1].startswith("Layer 2: AnB is below its base, −5.00 (")
-    assert said[-1] == (
-        "Every point has one pair, and its interval says only what the number of validation pictures can do, "
-        "not what other halves or seeds would give."
-    )
+    assert said[2].startswith("Layer 2: AnB is below its base, −5.00 (")
+
+
+def test_one_pair_among_layers_with_more_is_marked() -> None:
+    table = study({"AnB": [-0.10, -0.10, -0.10]})
+    said = conclude(table[(table["split"] == "random-0") | (table["layer"] != 2)])["random"]
+    assert said[0].startswith("Layers 1, 2†, 3: AnB is below its base: ")
+    assert said[-1] == f"A point has 1 to 3 pairs; † has one, and its interval says only {ONE_PAIR}."
 
 
 def test_one_pair_on_pictures_that_nobody_counted_shows_nothing() -> None:
-    said = sentences({"AnB": [-0.4]}, repeats=1, pictures=math.nan)
-    assert said[0] == "Layer 1: nothing can be told of AnB and its base, for want of an interval."
+    said = sentences({"AnB": [-0.4], "BnB": [-0.4]}, repeats=1, pictures=math.nan)
+    assert "Layer 1: no interval, so nothing can be told of AnB and its base." in said
+    assert "Co-adaptation (BnB − base) is not to be told, for want of an interval." in said
+
+
+def test_repeats_of_one_split_say_nothing_of_other_halves() -> None:
+    table = study({"AnB": [-0.1]})
+    seeds = table.assign(seed=table["split"].str[-1].astype(int), split="random-0")
+    assert conclude(seeds)["random"][-1] == "All pairs are of one random split: they say nothing of other halves."
+    assert conclude(table)["random"][-1] == "A point has 3 pairs."
 
 
 def test_failed_networks_are_named() -> None:
     table = study({"AnB": [0.0, 0.0]})
-    rows = [network("random-0", "BnB", n, 0.1, status="did not learn") for n in range(1, 10)]
+    rows = [network("random-0", "BnB", n, 0.1, status="did not learn") | {"seed": n} for n in range(10)]
     said = conclude(pd.concat([table, pd.DataFrame(rows)]))["random"]
-    assert said[-1].startswith("9 of 18 networks failed and are in no mean: random-0 BnB1 (did not learn), ")
-    assert said[-1].endswith("random-0 BnB8 (did not learn) and 1 more.")
+    assert said[-1].startswith(
+        "Networks that failed and are in no mean, 10 of 19: random-0 BnB0 (did not learn), random-0 seed 1 BnB1 "
+    )
+    assert said[-1].endswith("random-0 seed 7 BnB7 (did not learn) and 2 more.")
 
 
 def test_kinds_of_split_are_told_apart_and_one_without_transfer_says_nothing() -> None:
@@ -153,5 +217,5 @@ def test_kinds_of_split_are_told_apart_and_one_without_transfer_says_nothing() -
     table = pd.concat([natural[natural["split"] == "mine-0"], study({"AnB": [0.3]}), bases])
     said = conclude(table)
     assert list(said) == ["random", "mine-0"]
-    assert "above" in said["random"][0] and "below" in said["mine-0"][0]
+    assert "above" in said["random"][0] and "below" in said["mine-0"][1]
     assert conclude(pd.DataFrame()) == {}

@@ -29,6 +29,23 @@ def test_mean_interval_is_students():
     assert (mean, low, high) == (2.5, pytest.approx(2.5 - reach), pytest.approx(2.5 + reach))
 
 
+def test_an_interval_over_draws_holds_the_truth_in_95_of_100_studies():
+    """Gains that all layers of a base share, and some of their own; four bases, as a small study has."""
+    random, inside = np.random.RandomState(0), 0
+    layers, bases = pd.Series([5, 6, 7] * 4), pd.Series([0, 1, 2, 3]).repeat(3).reset_index(drop=True)
+    for _ in range(1000):
+        gains = random.normal(0, 0.02, (4, 1)) + random.normal(0, 0.02, (4, 3)) + [0.0, -0.1, -0.2]
+        _, low, high = mean_interval(pd.Series(gains.ravel()), layers, bases)
+        inside += low <= -0.1 <= high
+    assert 0.93 < inside / 1000 < 0.97
+
+
+def test_one_draw_and_values_that_agree_have_no_interval():
+    values = pd.Series([0.1, 0.2, 0.3])
+    assert all(map(math.isnan, mean_interval(values, draws=pd.Series([1, 1, 1]))[1:]))
+    assert all(map(math.isnan, mean_interval(pd.Series([0.1, 0.1]))[1:]))
+
+
 @pytest.mark.parametrize(
     ("right", "pictures", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)],

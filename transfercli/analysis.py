@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from transfercli import paper, plan, study
-from transfercli.intervals import mean_interval, noise
+from transfercli.intervals import binomial_interval, mean_interval, noise
 
 TABLE_COLUMNS = (*study.COLUMNS, "classes", "val_pictures")
 TREATMENTS = ("base", *plan.TREATMENTS)
@@ -102,27 +102,39 @@ def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 
 
 def pairs(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """`against_base`, only of the networks that are done: one that did not learn says nothing of a gain."""
-    both = against_base(table, metric)
-    return both[both["status"] == "done"].reset_index(drop=True)
+    """`against_base`, only of the networks that say something of a gain: they are done, and so is the base they copied."""
+    return against_base(sound(table), metric).reset_index(drop=True)
+
+
+def sound(table: pd.DataFrame) -> pd.DataFrame:
+    """The networks that are done and were not copied from a base that failed."""
+    table = _with_columns(table)
+    is_base, done = table["treatment"] == "base", table["status"] == "done"
+    failed = set(zip(*(table.loc[is_base & ~done, column] for column in SAME_TARGET), strict=True))
+    sources = zip(table["split"], table["seed"], table["source"], strict=True)
+    return table[done & np.array([source not in failed for source in sources], dtype=bool)]
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without idle bases: once there are transfer networks, a base of which none has the split, seed and target.
+
+    Halves differ, so there is nothing to compare such a base with.
+    """
+    table = _with_kind(_with_columns(table))
+    transfers = table[table["treatment"] != "base"]
+    swept, targets = set(transfers["splits"]), set(zip(*(transfers[column] for column in SAME_TARGET), strict=True))
+    keys = zip(*(table[column] for column in SAME_TARGET), strict=True)
+    idle = [kind in swept and key not in targets for kind, key in zip(table["splits"], keys, strict=True)]
+    return table[~np.array(idle, dtype=bool)]
 
 
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """What a figure shows of each network: columns _SHOWN.
 
     `splits` is the kind of split; value is the top-1 and chance 1/classes, both fractions. A network that
-    diverged and has no top-1 is shown at chance. Once there are transfer networks, a base is shown only where there
-    are some with its target: halves differ, so the other half's base is nothing to compare them with.
+    diverged and has no top-1 is shown at chance. Idle bases (`compared`) are left out.
     """
-    table = _with_kind(_with_columns(table))
-    transfers = table[table["treatment"] != "base"]
-    compared = set(zip(transfers["splits"], transfers["target"], strict=True))
-    swept = set(transfers["splits"])
-    idle = [
-        treatment == "base" and kind in swept and (kind, target) not in compared
-        for kind, target, treatment in zip(table["splits"], table["target"], table["treatment"], strict=True)
-    ]
-    table = table[~np.array(idle, dtype=bool)]
+    table = compared(table)
     chance = 1 / table["classes"].astype(float)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
@@ -138,16 +150,17 @@ def drops(table: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """A row per kind of split, treatment, layer: splits, treatment, layer, mean, sd, n, min, max, left_out.
 
-    The numbers are over splits, seeds and targets of the n networks that are done; left_out counts the
+    The numbers are over splits, seeds and targets of the n networks that are `sound`; left_out counts the
     others. sd is the sample's, over n - 1 (NaN for one network).
     """
     rows = []
     table = _with_kind(_with_columns(table))
+    good = sound(table).index
     for kind in kinds_of_split(table):
         of_kind = table[table["splits"] == kind]
         for treatment in TREATMENTS:
             for layer, group in of_kind[of_kind["treatment"] == treatment].groupby("layer"):
-                values = group.loc[group["status"] == "done", metric]
+                values = group.loc[group.index.intersection(good), metric]
                 numbers = (values.mean(), values.std(), len(values), values.min(), values.max())
                 rows.append((kind, treatment, layer, *numbers, len(group) - len(values)))
     return pd.DataFrame(rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"])
@@ -157,25 +170,32 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
 
     `splits` is the kind of split. `quantity` is "AnB-base" and so on (QUANTITIES), always of the same split,
-    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then the ranges "1-7",
-    "3-7" and "5-7": the mean over their layers of each layer's mean, so that a layer with more pairs does not
-    count for more. n is the number of pairs. low and high bound the mean's 95% interval (Student's t; NaN for
-    one pair). A range's interval takes its pairs as independent draws, though they share bases and differ in
-    layer: a guide, not a test. Networks that are not done are left out; a quantity or layer with no pair has
-    no row.
+    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then, of "1-7", "3-7" and
+    "5-7", those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer
+    with more pairs does not count for more. n is the number of pairs. low and high bound the mean's 95% interval
+    (Student's t; NaN for one pair): over pairs and, of a range, over the pairs' bases, as all layers' pairs with
+    one base stand or fall with it. Only `sound` networks count; a quantity or layer with no pair has no row.
     """
     each = paired_values(table, metric)
-    layers = [(str(layer), layer, layer) for layer in sorted(set(each["layer"]))]
-    layers += [(f"{first}-{last}", first, last) for first, last in RANGES]
     rows = []
     for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
         quantity = f"{treatment}-{other}"
         of_quantity = each[(each["splits"] == kind) & (each["quantity"] == quantity)]
+        there = sorted(set(of_quantity["layer"]))
+        layers = [(str(layer), layer, layer) for layer in there]
+        layers += [(f"{first}-{last}", first, last) for first, last in RANGES if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
             among = of_quantity[of_quantity["layer"].between(first, last)]
-            if len(among):
-                rows.append((kind, quantity, label, *mean_interval(among["value"], among["layer"]), len(among)))
+            bases = among[SAME_TARGET].apply(tuple, axis=1)
+            rows.append((kind, quantity, label, *mean_interval(among["value"], among["layer"], bases), len(among)))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
+
+
+def layer_labels(found: pd.DataFrame) -> list[str]:
+    """The labels in the column `layer` of `differences`, in order: layers by number, then the ranges."""
+    ranges = [f"{first}-{last}" for first, last in RANGES]
+    labels = set(found["layer"])
+    return sorted(labels - {*ranges}, key=int) + [label for label in ranges if label in labels]
 
 
 def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
@@ -183,8 +203,7 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 
     `noise` is how far the validation pictures alone may have moved the value (`intervals.noise`).
     """
-    table = _with_kind(_with_columns(table))
-    done = table[table["status"] == "done"].astype({metric: float})
+    done = _with_kind(sound(table)).astype({metric: float})
     is_base = done["treatment"] == "base"
     base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
     keys = ["splits", *SAME_TARGET, "layer"]
@@ -225,12 +244,9 @@ def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[
     """By kind of split, what a treatment gains if nothing is paired: the mean of its layers' means minus that of the bases.
 
     Only to be shown beside the paired gain: where not every target half has every network, it mixes the halves' difference
-    in. Bases of targets without any transfer network are left out.
+    in. Idle bases (`compared`) are left out.
     """
-    table = _with_kind(_with_columns(table))
-    targets = table[table["treatment"] != "base"].groupby("splits")["target"].agg(set).to_dict()
-    swept = [target in targets.get(kind, ()) for kind, target in zip(table["splits"], table["target"], strict=True)]
-    layers = summary(table[np.array(swept, dtype=bool)], metric)
+    layers = summary(compared(table), metric)
     means = layers.groupby(["splits", "treatment"])["mean"].mean().dropna().to_dict()
     return {
         kind: means[kind, treatment] - means[kind, "base"]
@@ -266,21 +282,31 @@ def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> p
 
 def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Each accuracy and each gain over the base: columns splits, quantity, layer, value, low, high, n, least, most."""
+    table = _with_columns(table)
     gains = paired_values(table, metric)
     gains = gains[gains["quantity"].str.endswith("-base")]
-    table = _with_kind(_with_columns(table))
-    done = table[table["status"] == "done"].merge(_pictures(table), on=SAME_TARGET, how="left")
-    alone = [noise(share, 0.0, pictures) for share, pictures in zip(done[metric].astype(float), done["pictures"], strict=True)]
-    single = done.assign(quantity=done["treatment"], value=done[metric].astype(float), noise=alone)
-    columns = ["splits", "quantity", "layer", "value", "noise"]
+    good = compared(sound(table)).astype({metric: float}).merge(_pictures(table), on=SAME_TARGET, how="left")
+    alone = good.assign(quantity=good["treatment"], value=good[metric])
+    columns = ["splits", "quantity", "layer", "value", "noise", "pictures"]
+    each = pd.concat([alone.assign(noise=math.nan)[columns], gains.assign(pictures=math.nan)[columns]])
     rows = []
-    for key, group in pd.concat([single[columns], gains[columns]]).groupby(columns[:3], sort=False):
-        values = group["value"]
-        mean, low, high = mean_interval(values)
-        if len(values) == 1:
-            low, high = mean - group["noise"].iloc[0], mean + group["noise"].iloc[0]
-        rows.append((*key, mean, low, high, len(values), values.min(), values.max()))
-    return pd.DataFrame(rows, columns=[*columns[:3], "value", "low", "high", "n", "least", "most"])
+    for kind in kinds_of_split(table):
+        for (quantity, layer), group in each[each["splits"] == kind].groupby(["quantity", "layer"], sort=False):
+            values = group["value"]
+            mean, low, high = mean_interval(values)
+            if len(values) == 1:
+                low, high = _of_one(mean, group["noise"].iloc[0], group["pictures"].iloc[0])
+            if str(quantity) in TREATMENTS:
+                low, high = max(low, 0.0), min(high, 1.0)
+            rows.append((kind, quantity, layer, mean, low, high, len(values), values.min(), values.max()))
+    return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "value", "low", "high", "n", "least", "most"])
+
+
+def _of_one(value: float, noise: float, pictures: float) -> tuple[float, float]:
+    """What the validation pictures alone can do to one pair's difference, or to one network's accuracy."""
+    if math.isnan(pictures):
+        return value - noise, value + noise
+    return binomial_interval(value, int(pictures))
 
 
 def _pictures(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,20 +24,28 @@ def noise(share: float, other: float, pictures: float) -> float:
     return NORMAL * math.sqrt((share * (1 - share) + other * (1 - other)) / pictures)
 
 
-def mean_interval(values: pd.Series, layers: pd.Series | None = None) -> tuple[float, float, float]:
-    """(mean, low, high): the mean of at least one value and its 95% Student t interval (NaN for one value).
+def mean_interval(
+    values: pd.Series, layers: pd.Series | None = None, draws: pd.Series | None = None
+) -> tuple[float, float, float]:
+    """(mean, low, high): the mean of at least one value and its 95% Student t interval.
 
-    With `layers`, one for each value, it is the mean of the layers' means; where each layer has as many
-    values, that is the plain mean with the plain interval.
+    With `layers`, one for each value, it is the mean of the layers' means. With `draws`, values with the same draw stand and
+    fall together: only draws are independent, and the interval is over them (the cluster-robust one of Liang and Zeger, 1986;
+    where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where there is one
+    draw, and where all agree exactly, which says nothing of how far others may lie.
     """
     weights = pd.Series(1 / len(values), index=values.index)
     if layers is not None:
         weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
     mean = float((weights * values).sum())
-    if len(values) < 2:
+    parts = weights * (values - mean)
+    if draws is not None:
+        parts = parts.groupby(draws).sum()
+    count = len(parts)
+    error = math.sqrt(count / (count - 1) * (parts**2).sum()) if count > 1 else 0.0
+    if error < 1e-12:
         return mean, math.nan, math.nan
-    error = float(values.std()) * math.sqrt((weights**2).sum())
-    reach = student_t(len(values) - 1) * error
+    reach = student_t(count - 1) * error
     return mean, mean - reach, mean + reach
 
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import METRICS, finished_table, metric_option, study_at, study_options
+from transfercli.cli.options import METRICS, metric_option, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
 
-    from transfercli.study import Study
-
-NOTES = """\
-Every network is compared with the base of its own split, seed and target half, in points of top-1 accuracy.
-± is the mean's 95% interval over the pairs (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance.
-A mean over layers takes its pairs as independent, though they share bases: its interval is a guide."""
+NOTES = (
+    "Every network is compared with the base of its own split, seed and target half; points of top-1 accuracy, {metric}.",
+    "± is the mean's 95% interval (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance. "
+    "A mean over layers has its interval over bases: all pairs with one base are one draw.",
+)
+SAID = {"last": "that of the last evaluation", "best10": "the mean of the ten best evaluations"}
 
 
 @click.command(short_help="What the table says: paired differences with their intervals.")
@@ -43,43 +43,42 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     from transfercli.files import write_text
 
     study = study_at(folder, smoke)
-    table = published_table() if paper else finished_table(study, "analyse", "transfer analyze --paper")
-    column = METRICS[metric or ("best10" if paper else "last")]
+    instead = "look at the published study: transfer analyze --paper"
+    table = published_table() if paper else show.finished_table(study, "analyse", instead)
+    metric = metric or ("best10" if paper else "last")
+    column = METRICS[metric]
     found = differences(table, column)
     sentences = conclude(table, column)
     for kind in kinds_of_split(table):
         _print(kind, found[found["splits"] == kind], table, column)
         for sentence in sentences.get(kind, []):
-            show.echo(f"- {sentence}")
+            show.paragraph(sentence, "- ")
         click.echo()
     if networks:
         _print_networks(table, column)
-    click.echo(NOTES)
+    for note in NOTES if len(found) else ():
+        show.paragraph(note.format(metric=SAID[metric]))
     if file:
-        write_text(
-            file, found[["quantity", "layer", "mean", "low", "high", "n", "splits"]].to_csv(index=False, lineterminator="\n")
-        )
+        columns = ["quantity", "layer", "mean", "low", "high", "n", "splits"]
+        write_text(file, found[columns].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Differences: {file}")
-    if not paper:
-        _next(study)
-
-
-def _next(study: "Study") -> None:
-    if study.recipe_file.exists() and study.row_files():
-        show.next_step("transfer report", study)
+    if smoke:
+        click.echo(show.SMOKE)
+    if not paper and study.recipe_file.exists() and study.row_files():
+        show.next_step("transfer report" if len(found) else "transfer sweep --layers 1-7", study)
 
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
-    from transfercli.analysis import RANGES, records, unpaired
+    from transfercli.analysis import layer_labels, records, unpaired
 
     by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
     quantities = list(dict.fromkeys(found["quantity"]))
     if not quantities:
         show.echo(f"{kind}: no transfer network has a base of its target half yet.")
         return
-    ranges = [f"{first}-{last}" for first, last in RANGES]
-    layers = [layer for layer in dict.fromkeys(found["layer"]) if layer not in ranges]
+    layers = [label for label in layer_labels(found) if label.isdigit()]
+    ranges = [label for label in layer_labels(found) if not label.isdigit()]
 
     def cell(quantity: str, layer: str, between: str = " ") -> str:
         return show.gain(by_key[quantity, layer], between=between) if (quantity, layer) in by_key else ""
@@ -93,10 +92,12 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
         ("", *(f"n={layer}" for layer in layers), "pairs"),
         [(quantity, *(cell(quantity, layer, "\n") for layer in layers), pairs(quantity)) for quantity in quantities],
     )
+    if not ranges:
+        return
     beside = {quantity: unpaired(table, quantity.removesuffix("-base"), metric).get(kind) for quantity in quantities}
     show.rich_table(
         f"{kind}: mean over layers, as in the paper's Table 1 (points)",
-        ("", *ranges, "unpaired 1-7"),
+        ("", *ranges, "unpaired"),
         [
             (quantity, *(cell(quantity, layer) for layer in ranges), "" if value is None else show.points(value))
             for quantity, value in beside.items()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import METRICS, finished_table, metric_option, study_at, study_options
+from transfercli.cli.options import METRICS, metric_option, study_at, study_options
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
     """Compare this study with the published one of 2014, or with the one in STUDY (a study's folder or a results.csv).
 
-    A point is inside when its value lies between the least and the largest of the other study's networks or pairs, widened
-    on each side by this study's 95% interval. Accuracies are only comparable between studies of the same pictures and
-    network; gains over the base less strictly so. The published random features ran on all 1000 classes: no study's do.
+    A point is inside when its value lies between the least and the largest of the other study's networks or pairs ("yes"),
+    or would if these were widened on each side by this study's 95% interval ("within ±"). Accuracies are only comparable
+    between studies of the same pictures and network; gains over the base less strictly so. The published random features
+    ran on all 1000 classes: no study's do.
 
     \b
         transfer compare
@@ -34,8 +35,10 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
     from transfercli.files import write_text
 
     study = study_at(folder, smoke)
-    table = finished_table(study, "compare", "transfer analyze --paper")
+    table = show.finished_table(study, "compare")
     theirs = analysis.published_table() if other is None else tables.load(other)
+    if theirs.empty:
+        raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)
     found = analysis.compare(table, theirs, METRICS[metric or "last"])
     if found.empty:
@@ -48,7 +51,7 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
         _print(f"{kind}: this study against {name}", points)
     for label, inside in (("accuracies", found[~are_gains]["inside"]), ("gains over the base", found[are_gains]["inside"])):
         if len(inside):
-            click.echo(f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval.")
+            show.paragraph(f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval.")
     if file:
         write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Points: {file}")
@@ -68,6 +71,7 @@ def _print(title: str, points: "pandas.DataFrame") -> None:
     for point in records(points):
         form = show.points if "-" in point["quantity"] else show.accuracy
         low, high = form(point["other_low"]), form(point["other_high"])
+        within = point["other_low"] <= point["value"] <= point["other_high"]
         rows.append(
             (
                 point["quantity"],
@@ -76,7 +80,7 @@ def _print(title: str, points: "pandas.DataFrame") -> None:
                 form(point["other"]),
                 low if low == high else f"{low} to {high}",
                 show.points(point["difference"]),
-                "yes" if point["inside"] else "no",
+                "yes" if within else "within ±" if point["inside"] else "no",
             )
         )
     show.rich_table(title, ("", "n", "value", "other", "its spread", "difference", "inside"), rows)

@@ -10,8 +10,6 @@ import click
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
-    import pandas
-
     from transfercli.recipe import Recipe
     from transfercli.study import Study
 
@@ -118,7 +116,7 @@ def metric_option(command: F) -> F:
         click.option(
             "--metric",
             type=click.Choice(list(METRICS)),
-            help="The accuracy of the last evaluation (the default), or the mean of the ten best, as the paper has it.",
+            help="The accuracy of the last evaluation, or the mean of the ten best: the paper's, for recipes that measure often.",
         ),
     )
 
@@ -168,19 +166,6 @@ def study_at(folder: Path, smoke: bool) -> "Study":
     study = Study(smoke_folder(folder) if smoke else folder)
     study.check_plain()
     return study
-
-
-def finished_table(study: "Study", what: str, instead: str) -> "pandas.DataFrame":
-    """The study's table, or that of a folder with a results.csv alone. Raises TransferError where no network is done."""
-    from transfercli import tables
-
-    table = tables.load(study.root) if study.root.exists() else study.table()
-    if table.empty:
-        raise TransferError(
-            f"no network in {study.root} is done, so there is nothing to {what}; "
-            f"train some: transfer train-base, or look at the published study: {instead}"
-        )
-    return table
 
 
 def settle_recipe(study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool) -> "Recipe":

@@ -7,6 +7,7 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import study_at, study_options
+from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
     from transfercli.study import Study
@@ -30,12 +31,18 @@ def report(out: Path | None, folder: Path, smoke: bool) -> None:
         transfer report --study results/mine --out mine.html
     """
     make(study_at(folder, smoke), out)
+    if smoke:
+        click.echo(show.SMOKE)
 
 
 def make(study: "Study", out: Path | None = None) -> None:
     from transfercli.files import write_text
     from transfercli.report import page
 
+    show.finished_table(study, "report")
+    if not study.row_files():
+        flag = show.study_flag(study)
+        raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: transfer analyze{flag}")
     path = out or study.root / "report.html"
     write_text(path, page(study))
     show.echo(f"Report: {path}")

@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
-from transfercli.errors import plain
+from transfercli.errors import TransferError, plain
 from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
@@ -28,6 +29,19 @@ SMOKE = "A smoke run only shows that everything works; its numbers mean nothing.
 def next_step(command: str, study: "Study") -> None:
     """What to type next, with the study's folder where it is not the usual one."""
     click.echo(f"Next: {command}{study_flag(study)}")
+
+
+def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
+    """The study's table, or that of a folder with a results.csv alone. Raises TransferError where no network is done."""
+    from transfercli import tables
+
+    table = tables.load(study.root) if study.root.exists() else study.table()
+    if table.empty:
+        raise TransferError(
+            f"no network in {study.root} is done, so there is nothing to {what}; "
+            f"train some: transfer train-base{study_flag(study)}{instead and f', or {instead}'}"
+        )
+    return table
 
 
 def study_flag(study: "Study") -> str:
@@ -54,18 +68,32 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> N
 
 
 def rich_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table with a title, in colour where a gain is clear; the first column is text, the others numbers."""
+    """A table with a title, in colour where a gain is clear; the first column is text, the others numbers.
+
+    A last column without a name is a remark, which may break its lines where the terminal is narrow; numbers never do.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=plain(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for index, name in enumerate(header):
-        made.add_column(Text(plain(name)), justify="right" if index else "left", no_wrap=True)
+        made.add_column(Text(plain(name)), justify="right" if index and name else "left", no_wrap=bool(name) or not index)
     for row in rows:
         made.add_row(*(Text("\n".join(map(plain, cell.split("\n"))), _colour(cell)) for cell in row))
+    paragraph(title)
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(made)
+
+
+def paragraph(text: str, first: str = "") -> None:
+    """A text of some length, whose lines end between words on a terminal; `first` opens it."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = click.wrap_text(plain(text), width, initial_indent=first, subsequent_indent=" " * len(first))
+        click.echo(text)
+    else:
+        echo(first + text)
 
 
 def _colour(cell: str) -> str:
@@ -75,7 +103,7 @@ def _colour(cell: str) -> str:
 
 def points(fraction: float) -> str:
     """A difference of accuracies in points, with its sign."""
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    return f"{round(100 * fraction, 2) + 0.0:+.2f}".replace("-", "−")  # + 0.0: nothing is minus zero
 
 
 def accuracy(fraction: float | None) -> str:
