@@ -35,7 +35,7 @@ def page(study: Study, name: str, command: str) -> str:
     def all_of(column: str) -> str:
         return ", ".join(sorted({str(value) for value in rows[column] if str(value) != ""}))
 
-    banks = rows.drop_duplicates("bank")
+    banks = rows.drop_duplicates(["split", "seed", "bank"])
     lines = [
         f"# {name}",
         "",

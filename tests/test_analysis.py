@@ -4,7 +4,6 @@ import math
 import subprocess
 import sys
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -230,6 +229,10 @@ def test_networks_copied_from_a_failed_base_say_nothing():
     rows += [network(treatment, 0.4) | {"source": source} for treatment, source in sources.items()]
     found = differences(pd.DataFrame(rows))
     assert set(found["quantity"]) == {"BnB-base"}
+    shown = analysis.accuracies(pd.DataFrame(rows)).set_index("treatment")["status"].to_dict()
+    failed = analysis.OF_FAILED_BASE
+    assert shown == {"base": "done", "AnB": failed, "AnB+": failed, "BnB": "done"}
+    assert summary(pd.DataFrame(rows)).set_index("treatment")["left_out"].to_dict() == {"base": 1, "BnB": 0, "AnB": 1, "AnB+": 1}
     assert set(compare(pd.DataFrame(rows), pd.DataFrame(rows))["quantity"]) == {"base", "BnB", "BnB-base"}
 
 

@@ -19,8 +19,9 @@ BASE = {0: 0.1, 100: 0.4, 200: 0.6, 300: 0.8, 400: 0.8}  # 90% of its end is 0.7
 def row(network, top1, *, split="random-0", seed=0, target="B", status="done"):
     layer = 0 if network.startswith("base") else int(network[1])
     kind = "base" if not layer else ("BnB" if network[0] == target else f"{'R' if network[0] == 'R' else 'A'}nB") + network[3:]
-    place = {"split": split, "seed": seed, "network": network, "treatment": kind, "target": target, "layer": layer}
-    return place | {"top1": top1, "status": status}
+    source = network[0] if layer else target
+    place = {"split": split, "seed": seed, "network": network, "treatment": kind, "source": source, "target": target}
+    return place | {"layer": layer, "top1": top1, "status": status}
 
 
 def log(points):

@@ -261,6 +261,65 @@ def test_the_published_study_is_drawn_beside(open_page: Open) -> None:
     assert page.locator(".beside").count() == 0
 
 
+def test_a_redraw_leaves_the_keyboard_where_it_was(open_page: Open) -> None:
+    page = open_page("desktop")
+    page.locator("#accuracy .legend button").last.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    focused = "document.activeElement.dataset.network"
+    before = page.evaluate(focused)
+    page.evaluate("document.activeElement.closest('svg').dataset.old = 1")
+    page.set_viewport_size({"width": 700, "height": 800})
+    page.wait_for_function("!document.querySelector('.panel .chart svg[data-old]')")
+    assert before is not None and page.evaluate(focused) == before
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) not in (None, before)
+
+
+def test_a_network_that_failed_does_not_flatten_the_figure(open_page: Open) -> None:
+    """A5B diverged and is shown at chance, 50 points below its base; without RnB no other network is 20 below."""
+    page = open_page("desktop")
+    page.locator('#gain .legend [data-treatment="RnB"]').first.click()
+    chart = f"#gain {CHART} >> nth=0"
+    ticks = page.locator(chart).locator("text[text-anchor=end]").all_text_contents()
+    assert min(float(tick.replace("−", "-")) for tick in ticks) > -20
+    crosses, others, axis = page.locator(chart).evaluate(
+        """(box) => {
+            const heights = (which) => [...box.querySelectorAll(which)].map((point) => point.getCTM().f);
+            return [heights(".point.cross"), heights(".point:not(.cross)"), box.clientHeight - 44];
+        }"""
+    )
+    assert crosses == pytest.approx([axis] * 2, abs=1) and len(others) == 110 and max(others) < axis
+
+
+def test_bars_that_leave_the_panel_are_pale(open_page: Open) -> None:
+    """Those of man-made/natural halves have two pairs each; without the steep lines some are far longer than all else."""
+    page = open_page("desktop")
+    for treatment in ("AnB", "AnB+", "RnB"):
+        page.locator(f'#gain .legend [data-treatment="{treatment}"]').first.click()
+    bars = page.locator(f"#gain {CHART} >> nth=1").evaluate(
+        """(box) => [...box.querySelectorAll(".bar")].map((bar) => {
+            const ends = ["y1", "y2"].map((name) => Number(bar.getAttribute(name)));
+            const pale = Number(getComputedStyle(bar).opacity) < 0.5;
+            return [pale, ends.some((end) => end === 28 || end === box.clientHeight - 44)];
+        })"""
+    )
+    assert all(pale == beyond for pale, beyond in bars)
+    assert 0 < sum(pale for pale, _ in bars) < len(bars)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_each_treatment_has_its_learning_curves(open_page: Open, screen: str) -> None:
+    page = open_page(screen)
+    page.wait_for_function("document.querySelectorAll('.learning svg').length === 10")
+    boxes = page.locator(".learning .chart")
+    for i in range(10):
+        assert boxes.nth(i).locator("path.line").count() == 8
+        assert boxes.nth(i).locator(".end").all_text_contents() == ["base", *"1234567"]
+    places = page.evaluate("[...document.querySelectorAll('.learning .chart')].map((box) => box.getBoundingClientRect().left)")
+    assert len(set(places)) == (1 if screen == "phone" else 3)
+
+
 def test_charts_are_drawn_anew_where_the_window_changes(open_page: Open) -> None:
     page = open_page("desktop")
     wide = page.locator(f"{FIRST} >> svg").get_attribute("width")

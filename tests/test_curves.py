@@ -8,8 +8,9 @@ from test_figures import bars, legend, logs, markers, panels, study, texts
 
 from transfercli.benefits import BENEFITS, log_names
 from transfercli.benefits import benefits as mean_benefits
-from transfercli.figures import LOOKS, benefits, learning_curves
-from transfercli.figures.curves import mean_curve
+from transfercli.figures import benefits, learning_curves
+from transfercli.looks import LOOKS
+from transfercli.means import mean_curve
 
 AnB = LOOKS["AnB"].color
 
@@ -95,6 +96,14 @@ def test_curves_that_end_apart_have_their_own_numbers():
     curves = logs("A1B", "A2B", "A3B", "A7B")
     curves["A7B"]["top1"] /= 5
     assert texts(learning_curves(curves).axes[0]) == ["7", "1-3"]
+
+
+def test_a_label_above_the_panel_is_still_drawn():
+    [ax] = learning_curves(logs("A1B", "A2B")).axes
+    [label] = ax.texts
+    label.xy = (label.xy[0], 1.01 * ax.get_ylim()[1])
+    ax.figure.draw_without_rendering()
+    assert label.get_tightbbox().height > 0
 
 
 def test_learning_curves_of_bases_alone_of_one_line_and_of_none():

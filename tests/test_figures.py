@@ -13,7 +13,6 @@ from matplotlib.colors import to_hex
 
 from transfercli.analysis import TABLE_COLUMNS, differences, published_table
 from transfercli.figures import (
-    LOOKS,
     NothingToDraw,
     accuracy_vs_layer,
     benefits,
@@ -22,6 +21,7 @@ from transfercli.figures import (
     filters,
     learning_curves,
 )
+from transfercli.looks import LOOKS, cross, side_by_side
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
 MEANS = {"BnB": 0.90, "BnB+": 0.91, "AnB": 0.80, "AnB+": 0.92, "RnB": 0.50}
@@ -135,12 +135,44 @@ def test_a_network_that_did_not_learn_is_a_cross_and_in_no_mean():
     table.loc[failed, ["top1", "status"]] = [0.11, "did not learn"]
     figure = accuracy_vs_layer(table)
     [(x, y)] = markers(figure.axes[0], "x")
-    assert (round(x), y) == (6, 0.11)
+    assert (round(x), y) == (6, figure.axes[0].get_ylim()[0])
     [(_, means)] = lines(figure.axes[0], "RnB")
     assert means[5] == pytest.approx(0.51)  # target B's alone
     assert legend(figure)[-2:] == ["did not learn", "95% interval of the mean"]
     [(x, y)] = markers(drop_vs_layer(table).axes[0], "x")
-    assert (round(x), y) == (6, pytest.approx(11 - 87))
+    assert round(x) == 6 and -50 < y < -38  # at the panel's edge, not 76 points down
+
+
+@pytest.mark.parametrize("make", [accuracy_vs_layer, drop_vs_layer])
+def test_a_network_that_failed_does_not_flatten_the_others(make):
+    table = study(treatments=("AnB", "AnB+"))
+    whole = make(table).axes[0].get_ylim()
+    first, second = ((table["network"] == name) for name in ("A3B", "A5B+"))
+    table.loc[first, ["top1", "status"]] = [0.1, "did not learn"]
+    table.loc[second, ["top1", "status"]] = [1.0, "no better than chance"]
+    [ax] = make(table).axes
+    assert ax.get_ylim() == pytest.approx(whole, rel=0.01)
+    for marker, edge in (("x", ax.get_ylim()[0]), ("1", ax.get_ylim()[1])):
+        [line] = [line for line in ax.lines if line.get_marker() == marker]
+        assert list(line.get_ydata()) == [edge] and not line.get_clip_on()
+
+
+def test_a_cross_within_the_panel_stays_where_it_is():
+    table = study(treatments=("AnB", "RnB"))
+    failed = (table["network"] == "A3B").to_numpy()
+    table.loc[failed, ["top1", "status"]] = [0.6, "did not learn"]
+    assert [y for _, y in markers(accuracy_vs_layer(table).axes[0], "x")] == [0.6]
+    assert [y for _, y in markers(drop_vs_layer(table).axes[0], "x")] == pytest.approx([60 - 89])
+
+
+def test_networks_stand_side_by_side_around_their_mean():
+    assert side_by_side(1) == [0.0]
+    four = side_by_side(4)
+    assert four == sorted(four) and sum(four) == pytest.approx(0) and four[-1] == pytest.approx(0.035)
+
+
+def test_each_status_has_its_cross():
+    assert [cross(status) for status in ("did not learn", "no better than chance", "diverged at step 7")] == ["x", "1", "+"]
 
 
 def test_a_network_that_diverged_without_a_number_is_shown_at_chance():
@@ -149,7 +181,7 @@ def test_a_network_that_diverged_without_a_number_is_shown_at_chance():
     table.loc[failed, ["top1", "status"]] = [np.nan, "diverged"]
     figure = accuracy_vs_layer(table)
     [(x, y)] = markers(figure.axes[0], "+")
-    assert (round(x), y) == (2, pytest.approx(0.1))
+    assert (round(x), y) == (2, pytest.approx(max(0.1, figure.axes[0].get_ylim()[0])))
     assert "diverged" in legend(figure)
 
 

@@ -60,6 +60,8 @@ ORDER = [
     "conclusions",
     "benefits",
     "filters",
+    "looks",
+    "means",
     "figures.style",
     "figures.points",
     "figures.layers",

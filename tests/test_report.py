@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -154,6 +156,13 @@ def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> No
     for recipe, is_own in ((own, True), (own.smoke(), False)):
         text = Page(report.page(written(tmp_path / str(is_own), recipe=recipe))).text
         assert ("Not at the paper's scale" not in text) == is_own
+        assert ("its numbers mean nothing" in text) == (not is_own)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_smoke_variant_is_known_as_such(name: str) -> None:
+    recipe = recipes.find(name)
+    assert report.is_smoke(recipe.smoke()) and not report.is_smoke(recipe)
 
 
 def test_every_conclusion_is_there_before_anything_else(several: Study, several_page: str) -> None:
@@ -182,7 +191,9 @@ def test_the_figures_data_are_the_table(several: Study, several_page: str) -> No
 
 def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None:
     table = several.table()
-    chart = next(c for c in charts.charts(table, report.published_beside(table)) if c["quantity"] == "gain")
+    chart = next(
+        c for c in charts.charts(table, report.published_beside(table), analysis.bounded(table)) if c["quantity"] == "gain"
+    )
     found = analysis.differences(table).set_index(["splits", "quantity", "layer"])
     for treatment in TREATMENTS:
         line = next(line for line in chart["lines"] if line["treatment"] == treatment)
@@ -190,6 +201,27 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
             expected = 100 * found.loc[("random", f"{treatment}-base", str(layer)), ["mean", "low", "high"]]
             assert [mean, *bar[1:3]] == pytest.approx(expected.tolist(), abs=1e-3)
             assert (bar[0], bar[3]) == (x, 4)
+
+
+def test_learning_curves_are_means_by_layer_beside_their_bases(several: Study) -> None:
+    table = several.table()
+    drawn = charts.learning(table, several.logs())
+    assert [(chart["kind"], chart["treatment"]) for chart in drawn] == [
+        (kind, treatment) for kind in ("random", "man-made-natural") for treatment in TREATMENTS
+    ]
+    means = table[table["split"].str.startswith("random")].groupby(["treatment", "layer"])["top1"].mean()
+    for chart in drawn[:5]:
+        ends = {line["layer"]: line["points"][-1] for line in chart["lines"]}
+        assert list(ends) == list(range(8))
+        for layer, end in ends.items():
+            assert end == [STEPS[-1], pytest.approx(100 * means[chart["treatment"] if layer else "base", layer], abs=0.01)]
+
+
+def test_learning_curves_leave_out_networks_that_failed(tmp_path: Path) -> None:
+    failed = {"status": "did not learn", "top1": 0.1}
+    study = written(tmp_path, treatments=("AnB", "RnB"), changes={"A3B": failed} | {f"R{n}B": failed for n in range(1, 8)})
+    [chart] = charts.learning(study.table(), study.logs())
+    assert [line["layer"] for line in chart["lines"]] == [0, 1, 2, 4, 5, 6, 7]
 
 
 def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> None:
@@ -203,7 +235,7 @@ def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> Non
 
 
 def test_the_paired_table_says_what_the_analysis_finds(several: Study) -> None:
-    made = cells.differences(several.table())
+    made = cells.differences(analysis.bounded(several.table()))
     found = analysis.differences(several.table()).set_index(["splits", "quantity", "layer"])
     assert list(made) == ["random", "man-made-natural"]
     table = made["random"]
@@ -222,10 +254,36 @@ def test_beside_the_published_study_stands_what_compare_finds(several: Study) ->
     found = analysis.compare(table, published).set_index(["splits", "quantity", "layer"])
     rows = {row.head: row.cells for row in made.rows}
     number = found.loc[("random", "AnB-base", 3)]
-    assert rows["AnB − base"][2][:2] == (words.points(number["value"]), words.points(number["other"]))
+    reach = f"{100 * (number['high'] - number['value']):.2f}"
+    assert rows["AnB − base"][2][:2] == (f"{words.points(number['value'])} ±{reach}", words.points(number["other"]))
+    number = found.loc[("random", "AnB", 3)]
+    reach = f"{100 * (number['high'] - number['value']):.1f}"
+    assert rows["AnB"][2][:2] == (f"{words.percent(number['value'])} ±{reach}", words.percent(number["other"]))
+    assert all((cell.clear == "inside") == found.loc[("random", "AnB", n), "inside"] for n, cell in enumerate(rows["AnB"][:7], 1))
+    assert made.rows[0].head.startswith("Top-1, percent; base 6")
     assert "RnB" not in rows  # the published random filters learned all 1000 classes
     inside = sum(found.loc[("random", "AnB+-base", layer), "inside"] for layer in range(1, 8))
     assert rows["AnB+ − base"][-1].text == f"{inside} of 7"
+
+
+def test_an_unknown_interval_is_not_shown_and_kinds_of_split_have_their_order(several: Study) -> None:
+    table, published = several.table(), analysis.published_table()
+    one = table[(table["split"] == "random-0") & (table["target"] == "B")].drop(columns="val_pictures")
+    assert not any("±" in cell.text for row in cells.published(one, published)["random"].rows for cell in row.cells)
+    assert list(cells.published(table, published)) == ["random", "man-made-natural"]
+
+
+def test_the_columns_keep_their_order_where_a_network_failed(tmp_path: Path) -> None:
+    table = written(tmp_path, changes={"B1B": {"status": "did not learn"}}).table()
+    [made] = cells.differences(analysis.bounded(table)).values()
+    assert made.head == ["", *"1234567", "1-7", "3-7", "5-7", "pairs"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(-0.00001, "0.00"), (0.0, "0.00"), (0.00001, "0.00"), (-0.0001, "−0.01"), (0.012, "+1.20"), (None, "–")]
+)
+def test_points_have_a_sign_where_they_are_not_0(share: float | None, text: str) -> None:
+    assert words.points(share) == text
 
 
 def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
@@ -255,6 +313,23 @@ def test_kernels_are_pictures_in_the_page(tmp_path: Path) -> None:
     images = [has for tag, has in Page(report.page(study)).elements if tag == "img"]
     assert [image["alt"] for image in images] == ["First-layer kernels of random-0/baseA"]
     assert str(images[0]["src"]).startswith("data:image/png;base64,")
+
+
+def test_what_treatments_are_is_said_before_the_conclusion_speaks_of_them(several_page: str) -> None:
+    text = Page(several_page).text
+    said = [text.index(words) for words in ("AnB: the first n", "BnB: copied", "RnB: random", "+: fine-tuned")]
+    first = " ".join(Page(several_page).inside("li")[0].split())
+    assert text.index("What this study shows") < said[0] and max(said) < text.index(first)
+
+
+def test_the_network_pointed_at_is_read_out_but_not_its_curve(several_page: str) -> None:
+    live = [(tag, has["aria-live"]) for tag, has in Page(several_page).elements if "aria-live" in has]
+    assert live == [("aside", "polite"), ("div", "off")]
+
+
+def test_the_page_needs_no_matplotlib() -> None:
+    code = "import sys, transfercli.report; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 # -- what is missing

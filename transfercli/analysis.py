@@ -25,6 +25,7 @@ QUANTITIES = (
 )
 RANGES = ((1, 7), (3, 7), (5, 7))
 SAME_TARGET = ["split", "seed", "target"]
+OF_FAILED_BASE = "copied from a failed base"  # what a figure calls a network that learned from one that did not
 
 _SHOWN = ["splits", *SAME_TARGET, "treatment", "layer", "value", "status", "chance"]
 
@@ -109,10 +110,14 @@ def pairs(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 def sound(table: pd.DataFrame) -> pd.DataFrame:
     """The networks that are done and were not copied from a base that failed."""
     table = _with_columns(table)
+    return table[_is_sound(table)]
+
+
+def _is_sound(table: pd.DataFrame) -> np.ndarray:
     is_base, done = table["treatment"] == "base", table["status"] == "done"
     failed = set(zip(*(table.loc[is_base & ~done, column] for column in SAME_TARGET), strict=True))
     sources = zip(table["split"], table["seed"], table["source"], strict=True)
-    return table[done & np.array([source not in failed for source in sources], dtype=bool)]
+    return done.to_numpy() & np.array([source not in failed for source in sources], dtype=bool)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,9 +137,12 @@ def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """What a figure shows of each network: columns _SHOWN.
 
     `splits` is the kind of split; value is the top-1 and chance 1/classes, both fractions. A network that
-    diverged and has no top-1 is shown at chance. Idle bases (`compared`) are left out.
+    diverged and has no top-1 is shown at chance; one that is done but not `sound` has the status OF_FAILED_BASE. Idle
+    bases (`compared`) are left out.
     """
-    table = compared(table)
+    table = _with_columns(table)
+    unsound = (table["status"] == "done") & ~_is_sound(table)
+    table = compared(table.assign(status=table["status"].where(~unsound, OF_FAILED_BASE)))
     chance = 1 / table["classes"].astype(float)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
@@ -155,12 +163,12 @@ def summary(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """
     rows = []
     table = _with_kind(_with_columns(table))
-    good = sound(table).index
+    table = table.assign(sound=_is_sound(table))
     for kind in kinds_of_split(table):
         of_kind = table[table["splits"] == kind]
         for treatment in TREATMENTS:
             for layer, group in of_kind[of_kind["treatment"] == treatment].groupby("layer"):
-                values = group.loc[group.index.intersection(good), metric]
+                values = group.loc[group["sound"], metric]
                 numbers = (values.mean(), values.std(), len(values), values.min(), values.max())
                 rows.append((kind, treatment, layer, *numbers, len(group) - len(values)))
     return pd.DataFrame(rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"])
@@ -329,4 +337,5 @@ def _with_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_kind(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(splits=[kind_of_split(split) for split in table["split"]])
+    kinds = [kind_of_split(split) for split in table["split"]]
+    return table.assign(splits=pd.Series(kinds, index=table.index, dtype=object))  # of texts, also where there are none

@@ -51,7 +51,9 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
         _print(f"{kind}: this study against {name}", points)
     for label, inside in (("accuracies", found[~are_gains]["inside"]), ("gains over the base", found[are_gains]["inside"])):
         if len(inside):
-            show.paragraph(f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval.")
+            show.paragraph(
+                f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval."
+            )
     if file:
         write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Points: {file}")

@@ -8,15 +8,10 @@ from transfercli.figures.curves import learning_curves
 from transfercli.figures.gains import benefits
 from transfercli.figures.kernels import filters
 from transfercli.figures.layers import accuracy_vs_layer, drop_vs_layer
-from transfercli.figures.style import LAYER, LOOKS, PANEL_TITLES, PAPER, TARGET_NAMES, NothingToDraw
+from transfercli.figures.style import NothingToDraw
 from transfercli.figures.writing import draw
 
 __all__ = [
-    "LAYER",
-    "LOOKS",
-    "PANEL_TITLES",
-    "PAPER",
-    "TARGET_NAMES",
     "NothingToDraw",
     "accuracy_vs_layer",
     "benefits",

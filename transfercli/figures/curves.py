@@ -1,8 +1,7 @@
 """Learning curves: how the networks got to where they are, beside the bases that they are compared with."""
 
 import math
-import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,27 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from transfercli.analysis import TREATMENTS, kind_of_split, kinds_of_split
-from transfercli.benefits import curve, log_names
-from transfercli.figures.style import GREY, LOOKS, WIDTH, NothingToDraw, handle, legend, lighter, note, style, title
-from transfercli.plan import Network
-
-
-class Curve(NamedTuple):
-    """One network's top-1, indexed by step."""
-
-    network: Network
-    top1: pd.Series
-    trained: bool
-
-    @property
-    def kind(self) -> str:
-        return kind_of_split(self.network.split)
-
-    @property
-    def pair(self) -> tuple[str, int, str]:
-        """What a network has in common with its base."""
-        return self.network.split, self.network.seed, self.network.target
+from transfercli.analysis import TREATMENTS, kinds_of_split
+from transfercli.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
+from transfercli.looks import LOOKS, panel_title
+from transfercli.means import Curve, bases_of, means_by_layer, measured
 
 
 def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = None) -> Figure:
@@ -42,59 +24,22 @@ def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = 
     panels each. With the study's table, networks that are not done are dotted, each for itself, and in no mean. Raises
     NothingToDraw where no log has a line, and ValueError where a name is no network's.
     """
-    curves = _curves(logs, table)
+    curves = measured(logs, table)
     rows = _rows(curves)
     if not rows:
         raise NothingToDraw("no network has a log to draw; train some first: transfer train-base")
     with style():
         figure, panels = _canvas(rows)
         for ax, shown in panels:
-            _draw_panel(ax, shown, _bases(curves, shown))
+            _draw_panel(ax, shown, bases_of(curves, shown))
         for ax, shown in panels:  # when all that share a scale are drawn
             last = max(one.top1.index[-1] for one in curves if one.kind == shown[0].kind)
             ax.set_xlim(0, 1.12 * last or 1)
             ax.set_ylim(bottom=0)
-            _name_ends(ax, _means(shown))
+            _name_ends(ax, means_by_layer(shown))
         figure.supxlabel("training step")
-        legend(figure, _handles([one for _, shown in panels for one in [*shown, *_bases(curves, shown)]]))
+        legend(figure, _handles([one for _, shown in panels for one in [*shown, *bases_of(curves, shown)]]))
     return figure
-
-
-def _curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> list[Curve]:
-    """The logs that have a line, in the order of their names."""
-    failed = set()
-    if table is not None and len(table):
-        failed = {*log_names(table[table["status"] != "done"])}
-    found = [Curve(_network(name), curve(logs[name]), name not in failed) for name in sorted(logs)]
-    return [one for one in found if len(one.top1)]
-
-
-def _network(name: str) -> Network:
-    """The network that a log's name says: baseB, random-0/A3B+ or random-0/seed-1/R3B."""
-    found = re.fullmatch(r"(?:([^/]*)/)?(?:seed-(\d+)/)?(?:base|([ABR])(\d+))([AB])(\+?)", name)
-    if found is None:
-        raise ValueError(f"{name!r} is no network id such as baseB, A3B+ or R3B")
-    split, seed, source, layer, target, plus = found.groups()
-    return Network(split or "", int(seed or 0), source or target, int(layer or 0), target, bool(plus))
-
-
-def _bases(curves: list[Curve], shown: list[Curve]) -> list[Curve]:
-    """The bases that these networks are compared with."""
-    pairs = {one.pair for one in shown}
-    return [one for one in curves if one.network.is_base and one.pair in pairs]
-
-
-def _means(curves: list[Curve]) -> dict[int, pd.Series]:
-    """By n, the mean curve of the networks that trained."""
-    layers = sorted({one.network.layer for one in curves if one.trained})
-    means = {n: mean_curve([one.top1 for one in curves if one.trained and one.network.layer == n]) for n in layers}
-    return {n: mean for n, mean in means.items() if len(mean)}
-
-
-def mean_curve(curves: list[pd.Series]) -> pd.Series:
-    """The mean of curves over step; linear between evaluations where their steps differ, and only as far as all of them go."""
-    together = pd.concat(curves, axis=1).sort_index().interpolate("index", limit_area="inside")
-    return together.dropna().mean(axis=1)
 
 
 def _rows(curves: list[Curve]) -> list[list[list[Curve]]]:
@@ -138,7 +83,7 @@ def _canvas(rows: list[list[list[Curve]]]) -> tuple[Figure, list[tuple[Axes, lis
             ax.tick_params(labelleft=first)
             if first:
                 of_kind = [one for panel in rows for among in panel for one in among if one.kind == kind]
-                ax.set_ylabel((f"{title(kind)}\n" if kinds - {"random", ""} else "") + _quantity(of_kind))
+                ax.set_ylabel((f"{panel_title(kind)}\n" if kinds - {"random", ""} else "") + _quantity(of_kind))
             first = False
             panels.append((ax, shown))
     figure.align_ylabels()
@@ -157,8 +102,8 @@ def _quantity(curves: list[Curve]) -> str:
 def _draw_panel(ax: Axes, shown: list[Curve], bases: list[Curve]) -> None:
     """A treatment's mean curves, deeper cuts darker, over the mean of their bases; those that did not train apart."""
     color = LOOKS[shown[0].network.treatment].color
-    means = _means(shown)
-    for top1 in _means(bases).values():
+    means = means_by_layer(shown)
+    for top1 in means_by_layer(bases).values():
         _draw_curve(ax, top1, "black", 1.2, zorder=2)
     for place, top1 in enumerate(means.values(), start=1):
         _draw_curve(ax, top1, lighter(color, 0.6 - 0.9 * place / len(means)), 1.3, zorder=3)
@@ -191,7 +136,7 @@ def _name_ends(ax: Axes, means: dict[int, pd.Series]) -> None:
     for bunch in bunches:
         height = max(height + line, sum(value for value, _ in bunch) / len(bunch))
         text = _ranges({n for _, n in bunch})
-        note(ax, text, (last, height), (4, 0), va="center", color="#222222")
+        note(ax, text, (last, height), (4, 0), va="center", color="#222222", annotation_clip=False)
 
 
 def _ranges(layers: set[int]) -> str:

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from transfercli.analysis import TREATMENTS, kinds_of_split
 from transfercli.benefits import SHARE, each_benefit
 from transfercli.figures import points as drawn
-from transfercli.figures.style import GREY, LAYER, LOOKS, WIDTH, NothingToDraw, handle, legend, note, style, title
+from transfercli.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
+from transfercli.looks import LAYER, LOOKS, panel_title
 
 # Of each benefit: the panel's title, and what its axis shows, in points or in percent.
 PANELS = {
@@ -37,7 +38,7 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
                 _draw_panel(ax, benefit, of_kind.assign(value=100 * of_kind[benefit]).dropna(subset=["value"]))
                 drawn.layer_ticks(ax, of_kind["layer"])
             if kinds != ["random"]:
-                row[0].set_ylabel(f"{title(kind)}\n{row[0].get_ylabel()}")
+                row[0].set_ylabel(f"{panel_title(kind)}\n{row[0].get_ylabel()}")
         handles = drawn.treatment_handles(set(each["treatment"]))
         if (each["slope"].notna() & ~each["reached"].astype(bool)).any():
             bound = f"never reached {SHARE:.0%}: at most this"

@@ -12,10 +12,6 @@ from transfercli.figures import points as drawn
 from transfercli.figures.style import (
     DASHES,
     GREY,
-    LAYER,
-    LOOKS,
-    PAPER,
-    TARGET_NAMES,
     WIDTH,
     NothingToDraw,
     handle,
@@ -24,8 +20,9 @@ from transfercli.figures.style import (
     lighter,
     note,
     style,
-    title,
 )
+from transfercli.looks import LAYER, LOOKS, PAPER, cross, half_name, panel_title
+from transfercli.means import base_levels
 
 Panel = tuple[str, pd.DataFrame, pd.DataFrame]
 
@@ -34,8 +31,9 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
     """Top-1 on the target half against the layer n, after the paper's Figure 2; one panel per kind of split.
 
     A point is a network, a line joins a treatment's means, a bar is the 95% interval (Student's t) of the mean of two
-    networks or more, cut off where the panel ends: the points alone set its height. Networks that did not train are crosses
-    and in no mean. In splits that are not random the two halves are different tasks, so there each target has its own lines.
+    networks or more, cut off where the panel ends: the points alone set its height. Networks that did not train are crosses,
+    in no mean, and at the panel's edge where they lie beyond it. In splits that are not random the two halves are different
+    tasks, so there each target has its own lines.
     `published` (analysis.published_table) adds the means of 2014, dashed, where the study has the same kind of split; with an
     empty table it is drawn alone. Raises NothingToDraw where there is no network.
     """
@@ -45,13 +43,14 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             by_target = kind != "random"
-            _draw_panel(ax, kind, points, others, by_target)
-            for level in _base_levels(points).values():
-                ax.axhline(level, color="black", alpha=0.3, linewidth=0.8, zorder=1)
+            levels = base_levels(points, by_target)
             _accuracy_limits(ax, points, others)
+            _draw_panel(ax, kind, points, others, by_target)
+            for level in levels.values():
+                ax.axhline(level, color="black", alpha=0.3, linewidth=0.8, zorder=1)
             if by_target:
-                _name_targets(ax, kind, _base_levels(points), "#222222")
-                _name_targets(ax, kind, _base_levels(others), GREY)
+                _name_targets(ax, kind, levels, "#222222")
+                _name_targets(ax, kind, base_levels(others, by_target), GREY)
         label_rows(figure, axes, "top-1 accuracy")
         _legend(figure, axes, panels, alone=not len(table))
     return figure
@@ -69,8 +68,8 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
+            drawn.limits(ax, [*_done(points)["value"], *_done(others)["value"]])
             _draw_panel(ax, kind, points, others, by_target=False)
-            drawn.limits(ax, [*points["value"], *others["value"]])
         label_rows(figure, axes, "top-1 minus its base (points)")
         _legend(figure, axes, panels, alone=not len(table))
     return figure
@@ -110,13 +109,13 @@ def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_panel(ax: Axes, kind: str, points: pd.DataFrame, others: pd.DataFrame, by_target: bool) -> None:
-    """The points of one kind of split and, beside them, the published means; title and layers."""
+    """The points of one kind of split and, beside them, the published means; title and layers. The panel has its height."""
     for group in _groups(points, by_target):
         _draw_group(ax, group)
     for group in _groups(others, by_target):
         _draw_group_beside(ax, group)
     drawn.layer_ticks(ax, pd.concat([points["layer"], others["layer"]]), left=1.05 if by_target else 0.4)
-    ax.set_title(title(kind))
+    ax.set_title(panel_title(kind))
 
 
 def _groups(points: pd.DataFrame, by_target: bool) -> Iterable[pd.DataFrame]:
@@ -134,7 +133,7 @@ def _draw_group(ax: Axes, group: pd.DataFrame) -> None:
     treatment, status = _treatment(group), _status(group)
     if status != "done":
         crosses: dict[str, Any] = {"markersize": 6, "markeredgewidth": 1.6, "markeredgecolor": None, "alpha": None, "zorder": 4}
-        drawn.draw_points(ax, group, marker=_cross(status), **crosses)
+        drawn.draw_points(ax, _within(ax, group), marker=cross(status), clip_on=False, **crosses)
         return
     drawn.draw_intervals(ax, group)
     drawn.draw_points(ax, group)
@@ -146,8 +145,19 @@ def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
     """The published means of a group: dashed, lighter, open markers."""
     look, failed = LOOKS[_treatment(group)], _status(group) != "done"
     how: dict[str, Any] = {"color": lighter(look.color, 0.35), "linestyle": "none" if failed else DASHES, "linewidth": 1.1}
-    marker = _cross(_status(group)) if failed else look.marker
+    if failed:
+        group, how["clip_on"] = _within(ax, group), False
+    marker = cross(_status(group)) if failed else look.marker
     drawn.draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
+
+
+def _within(ax: Axes, group: pd.DataFrame) -> pd.DataFrame:
+    """The networks, those beyond the panel at its edge: a network that failed says nothing by how far it fell."""
+    return group.assign(value=group["value"].clip(*ax.get_ylim()))
+
+
+def _done(points: pd.DataFrame) -> pd.DataFrame:
+    return points[points["status"] == "done"]
 
 
 def _treatment(group: pd.DataFrame) -> str:
@@ -158,21 +168,9 @@ def _status(group: pd.DataFrame) -> str:
     return str(group["status"].iloc[0])
 
 
-def _cross(status: str) -> str:
-    return {"did not learn": "x", "no better than chance": "1"}.get(status, "+")
-
-
-def _base_levels(points: pd.DataFrame) -> dict[str, float]:
-    """The mean of the bases that are done: by target, or of random halves, which are alike, over both."""
-    bases = points[(points["treatment"] == "base") & (points["status"] == "done")]
-    if (bases["splits"] == "random").all():
-        return {"": bases["value"].mean()} if len(bases) else {}
-    return {target: bases[bases["target"] == target]["value"].mean() for target in sorted(set(bases["target"]))}
-
-
 def _accuracy_limits(ax: Axes, points: pd.DataFrame, others: pd.DataFrame) -> None:
     """Chance, dotted, where the networks come near it; else a word that it lies below the panel."""
-    values = [*points["value"], *others["value"]]
+    values = [*_done(points)["value"], *_done(others)["value"]] or [*points["value"], *others["value"]]
     low, high = min(values), max(values)
     levels = sorted((points if len(points) else others)["chance"].dropna().unique())
     name = "chance " + ", ".join(f"1/{1 / level:.0f}" for level in reversed(levels))
@@ -192,10 +190,9 @@ def _name_targets(ax: Axes, kind: str, levels: dict[str, float], color: str) -> 
     """The target's name at its base, above the higher point and below the lower, where there are two."""
     for target, level in levels.items():
         if len(levels) > 1:
-            name = f"to {TARGET_NAMES.get(target, target) if kind == 'man-made-natural' else target}"
             higher = level == max(levels.values())
             place = {"ha": "center", "va": "bottom" if higher else "top"}
-            note(ax, name, (0, level), (0, 5 if higher else -5), color=color, **place)
+            note(ax, f"to {half_name(kind, target)}", (0, level), (0, 5 if higher else -5), color=color, **place)
 
 
 def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], alone: bool) -> None:
@@ -204,7 +201,7 @@ def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], alone: bool) 
     both = pd.concat([points, others])
     handles = drawn.treatment_handles(set(both["treatment"]))
     for status in sorted(set(both["status"]) - {"done"}):
-        handles.append(handle(status, GREY, _cross(status), "none", markeredgewidth=1.6))
+        handles.append(handle(status, GREY, cross(status), "none", markeredgewidth=1.6))
     if drawn.has_intervals(axes):
         handles.append(drawn.interval_handle())
     if len(others):

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transfercli.analysis import TREATMENTS
-from transfercli.figures.style import GREY, INTERVAL, LOOKS, handle
+from transfercli.figures.style import GREY, INTERVAL, handle
 from transfercli.intervals import mean_interval
-
-SPREAD = 0.035  # in layers: how far a treatment's networks stand to the sides of their mean
+from transfercli.looks import LOOKS, SPREAD, side_by_side
 
 
 def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
@@ -21,8 +19,7 @@ def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
     how: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 5 if alone else 3.8, "alpha": 0.7}
     how |= {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.4 if alone else 0.2, "zorder": 3}
     for layer, values in _by_layer(group):
-        spread = np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1)
-        ax.plot(layer + look.dodge + spread, values, **(how | more))
+        ax.plot([layer + look.dodge + aside for aside in side_by_side(len(values))], values, **(how | more))
 
 
 def draw_means(ax: Axes, group: pd.DataFrame, **more: Any) -> None:

@@ -1,8 +1,8 @@
-"""How all figures look: the treatments' colours and markers, matplotlib's settings, panels, notes, legends."""
+"""How all figures look to matplotlib: its settings, panels, notes, legends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import matplotlib.style
@@ -18,32 +18,6 @@ class NothingToDraw(TransferError):
     """The table or the logs hold nothing for this figure yet."""
 
 
-class Look(NamedTuple):
-    """How a treatment is drawn in every figure."""
-
-    color: str
-    marker: str
-    label: str
-    dodge: float  # shift to the side, in layers, so that treatments do not hide each other
-
-
-# Okabe and Ito's colours, which colour-blind readers tell apart; fine-tuned is frozen's lighter neighbour.
-LOOKS = {
-    "base": Look("#000000", "o", "base  trained from scratch", 0.0),
-    "BnB": Look("#0072B2", "s", "BnB  selffer, frozen", -0.24),
-    "BnB+": Look("#56B4E9", "<", "BnB+  selffer, fine-tuned", -0.12),
-    "AnB": Look("#D55E00", "D", "AnB  transfer, frozen", 0.0),
-    "AnB+": Look("#E69F00", "^", "AnB+  transfer, fine-tuned", 0.12),
-    "RnB": Look("#009E73", "v", "RnB  random, frozen", 0.24),
-}
-PANEL_TITLES = {
-    "random": "random halves",
-    "man-made-natural": "man-made / natural halves",
-    "all-1000": "all 1000 classes",
-}
-TARGET_NAMES = {"A": "natural", "B": "man-made"}  # of the man-made/natural halves
-PAPER = "Yosinski et al. 2014"
-LAYER = "layer n at which the network is chopped and retrained"
 INTERVAL = "95% interval of the mean"
 WIDTH = 8.4  # inches
 GREY = "#666666"
@@ -82,11 +56,6 @@ def style() -> Iterator[None]:
     """The figures' settings of matplotlib; afterwards they are as they were."""
     with matplotlib.style.context(["default", STYLE]):
         yield
-
-
-def title(kind: str) -> str:
-    """What a kind of split is called above its panel."""
-    return PANEL_TITLES.get(kind, f"halves of {kind}")
 
 
 def lighter(color: str, share: float) -> str:

@@ -20,10 +20,10 @@ from transfercli.analysis import TREATMENTS, records
 from transfercli.benefits import benefits
 from transfercli.conclusions import conclude
 from transfercli.errors import TransferError, plain
-from transfercli.figures import LOOKS, PAPER
+from transfercli.looks import CROSSES, LOOKS, PAPER, half_name, panel_title
 from transfercli.recipe import Recipe
 from transfercli.report import cells, charts
-from transfercli.report.words import counted, half_name, listed, panel_title, sentence
+from transfercli.report.words import counted, listed, sentence
 from transfercli.study import Halves, Study
 
 PAPERS_RECIPE = "yosinski2014"
@@ -48,7 +48,8 @@ def page(study: Study) -> str:
     recipe, logs = study.recipe(), study.logs()
     published = published_beside(table)
     style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
-    drawn = charts.everything(table, logs, published)
+    found = analysis.bounded(table)
+    drawn = charts.everything(table, logs, published, found)
     return (
         _environment()
         .from_string(template)
@@ -57,16 +58,18 @@ def page(study: Study) -> str:
             recipe_text=recipes.dump(recipe),
             facts=facts(table),
             scale=scale(recipe, table),
+            is_smoke=is_smoke(recipe),
             conclusions=conclude(table),
-            charts=drawn["charts"],
+            charts=list(enumerate(drawn["charts"])),
+            learning=list(enumerate(drawn["learning"])),
             treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
             failures=failures(table),
             looks=LOOKS,
             markers=charts.MARKERS,
-            crosses=charts.CROSSES,
+            crosses=CROSSES,
             has_published=bool(len(published)),
             benefits=cells.benefits(benefits(table, logs)),
-            differences=cells.differences(table),
+            differences=cells.differences(found),
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
             kernels={plain(name): picture(pixels) for name, pixels in filters.first_layers(study).items()},
@@ -121,6 +124,12 @@ def scale(recipe: Recipe, table: pd.DataFrame) -> str:
         f"{counted(int(table['step'].max()), 'step')} of {recipe.training.batch} pictures. "
         "The paper trained Caffe's reference network on halves of ImageNet's 1000 classes, 450,000 steps of 256."
     )
+
+
+def is_smoke(recipe: Recipe) -> bool:
+    """Whether the recipe is a smoke variant. Of such a recipe a smoke variant differs in nothing but the network, if in that."""
+    again = recipe.smoke()
+    return (recipe.pictures, recipe.training, recipe.evaluation) == (again.pictures, again.training, again.evaluation)
 
 
 def failures(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The page's tables as rows of cells, each a text with a smaller one beneath."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -8,7 +8,8 @@ import pandas as pd
 from transfercli import analysis
 from transfercli.analysis import TREATMENTS, records
 from transfercli.errors import plain
-from transfercli.report.words import NONE, between, half_name, percent, points
+from transfercli.looks import half_name
+from transfercli.report.words import NONE, between, missing, percent, points
 
 
 class Cell(NamedTuple):
@@ -41,15 +42,16 @@ BENEFIT_NAMES = {
 }
 
 
-def differences(table: pd.DataFrame) -> dict[str, Table]:
-    """By kind of split, the paired differences: a row per quantity, a column per layer and range of layers, in points."""
-    found = analysis.bounded(table)
+def differences(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the paired differences: a row per quantity, a column per layer and range of layers, in points.
+
+    found: what `analysis.bounded` finds.
+    """
     made = {}
-    for kind in _once(found["splits"]):
-        of_kind = found[found["splits"] == kind]
-        labels = [label for label in _once(found["layer"]) if label in set(of_kind["layer"])]
+    for kind, of_kind in _by_kind(found):
+        labels = analysis.layer_labels(of_kind)
         rows = []
-        for quantity in _once(of_kind["quantity"]):
+        for quantity in of_kind["quantity"].unique():
             same = of_kind[of_kind["quantity"] == quantity]
             by_layer = {row["layer"]: row for row in records(same)}
             cells = [_difference(by_layer[label]) if label in by_layer else NOTHING for label in labels]
@@ -98,24 +100,24 @@ def _accuracy(networks: pd.DataFrame) -> Cell:
 
 
 def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
-    """By kind of split, what this study has and, beneath, what the published one has: accuracies in percent, gains in points."""
+    """By kind of split, what this study has, with its interval, and, beneath, what the published one has.
+
+    Accuracies are in percent, gains in points.
+    """
     found = analysis.compare(table, theirs)
     made = {}
-    for kind in _once(found["splits"]):
-        of_kind = found[found["splits"] == kind]
+    for kind, of_kind in _by_kind(found):
         layers = sorted({int(layer) for layer in of_kind["layer"]} - {0})
         bases = [f"base {percent(row['value'])}, published {percent(row['other'])}" for row in _of(of_kind, "base").values()]
-        groups = {"Top-1, percent; " + "".join(bases): "", "Gain over the base, points": "-base"}
         rows = []
-        for title, end in groups.items():
-            form: Callable[[Any], str] = points if end else percent
+        for title, end in (("; ".join(["Top-1, percent", *bases]), ""), ("Gain over the base, points", "-base")):
             body = []
             for treatment in TREATMENTS[1:]:
                 if by_layer := _of(of_kind, treatment + end):
-                    cells = [_beside(by_layer[layer], form) if layer in by_layer else NOTHING for layer in layers]
+                    cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
                     inside = sum(row["inside"] for row in by_layer.values())
                     body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
-            rows += [Row(title.removesuffix("; "), []), *body] if body else []
+            rows += [Row(title, []), *body] if body else []
         if rows:
             made[kind] = Table(["", *map(str, layers), "inside"], rows)
     return made
@@ -126,8 +128,11 @@ def _of(found: pd.DataFrame, quantity: str) -> dict[int, dict[str, Any]]:
     return {row["layer"]: row for row in records(found[found["quantity"] == quantity])}
 
 
-def _beside(row: dict[str, Any], form: Callable[[Any], str]) -> Cell:
-    return Cell(form(row["value"]), form(row["other"]), "inside" if row["inside"] else "")
+def _beside(row: dict[str, Any]) -> Cell:
+    form, digits = (points, 2) if row["quantity"].endswith("-base") else (percent, 1)
+    reach = 50 * (row["high"] - row["low"])  # half of it, in points
+    interval = "" if missing(reach) else f" ±{reach:.{digits}f}"
+    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if row["inside"] else "")
 
 
 def benefits(found: pd.DataFrame) -> dict[str, Table]:
@@ -136,14 +141,13 @@ def benefits(found: pd.DataFrame) -> dict[str, Table]:
     start and asymptote in points, slope in percent.
     """
     made = {}
-    for kind in _once(found["splits"]):
-        of_kind = found[found["splits"] == kind]
+    for kind, of_kind in _by_kind(found):
         layers = sorted({int(layer) for layer in of_kind["layer"]})
         rows = []
-        for benefit in _once(of_kind["benefit"]):
+        for benefit in of_kind["benefit"].unique():
             same = of_kind[of_kind["benefit"] == benefit]
             rows.append(Row(BENEFIT_NAMES[benefit], []))
-            for treatment in _once(same["treatment"]):
+            for treatment in same["treatment"].unique():
                 by_layer = {row["layer"]: row for row in records(same[same["treatment"] == treatment])}
                 cells = [_benefit(by_layer[layer], benefit) if layer in by_layer else NOTHING for layer in layers]
                 rows.append(Row(treatment, cells))
@@ -170,5 +174,6 @@ def _range(numbers: Sequence[int]) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}" if numbers else NONE
 
 
-def _once(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
+def _by_kind(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each kind of split, in the order in which kinds are shown."""
+    return [(kind, found[found["splits"] == kind]) for kind in analysis.kinds_of_split(found.rename(columns={"splits": "split"}))]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from transfercli import analysis
 from transfercli.analysis import SAME_TARGET, TREATMENTS, records
 from transfercli.benefits import curve
 from transfercli.errors import plain
-from transfercli.figures import LAYER, LOOKS
 from transfercli.intervals import binomial_interval
-from transfercli.report.words import NONE, counted, half_name, made_of, missing, panel_title, percent, points
+from transfercli.looks import LAYER, LOOKS, cross, half_name, panel_title, side_by_side
+from transfercli.means import base_levels, bases_of, means_by_layer, measured
+from transfercli.report.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study import log_name
 
 # Outlines of the figures' markers, about 10 pixels wide around (0, 0); the last three mark networks that failed.
@@ -28,32 +30,34 @@ MARKERS = {
     "1": "M0 0V5.5M0 0L-5-3.5M0 0L5-3.5",
     "+": "M-5.5 0H5.5M0-5.5V5.5",
 }
-CROSSES = {"did not learn": "x", "no better than chance": "1"}  # a network that diverged has a +
-SPREAD = 0.03  # layers: how far to each side the networks of one treatment and layer stand
 MOST_EVALUATIONS = 200  # of a curve; more are not seen at the size of the picture
 
 Chart = dict[str, Any]
 KEY = [*SAME_TARGET, "treatment", "layer"]
 
 
-def everything(table: pd.DataFrame, logs: dict[str, pd.DataFrame], published: pd.DataFrame) -> dict[str, Any]:
-    """All that the script needs, as plain values: `networks` in the table's order, `steps`, `charts`, and how they look."""
+def everything(
+    table: pd.DataFrame, logs: dict[str, pd.DataFrame], published: pd.DataFrame, found: pd.DataFrame
+) -> dict[str, Any]:
+    """All that the script needs, as plain values: `networks` in the table's order, `steps`, charts, and how they look."""
     networks, steps = _networks(table, logs)
     return {
         "networks": networks,
         "steps": steps,
-        "charts": charts(table, published),
+        "charts": charts(table, published, found),
+        "learning": learning(table, logs),
         "looks": {treatment: {"marker": LOOKS[treatment].marker} for treatment in TREATMENTS},
         "markers": MARKERS,
         "layer": LAYER,
     }
 
 
-def charts(table: pd.DataFrame, published: pd.DataFrame) -> list[Chart]:
+def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) -> list[Chart]:
     """A chart per kind of split, of the accuracies and then of the gains; accuracies in percent, gains in points.
 
     `points` are [network, x, y], the network by its place in the table; `lines` join the means of the networks that are done;
-    `bars` are [x, low, high, pairs] of a treatment's mean gain; `levels` are the bases'; `published` the 2014 study's lines.
+    `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `analysis.bounded`); `levels` are the bases';
+    `published` the 2014 study's lines.
     """
     places = {key: place for place, key in enumerate(table[KEY].itertuples(index=False, name=None))}
     accuracies = analysis.accuracies(table)
@@ -62,7 +66,7 @@ def charts(table: pd.DataFrame, published: pd.DataFrame) -> list[Chart]:
     theirs = theirs.assign(value=100 * theirs["value"])
     return [
         *_of_quantity("accuracy", accuracies, theirs, places, {}),
-        *_of_quantity("gain", analysis.drops(table), analysis.drops(published), places, _bars(table)),
+        *_of_quantity("gain", analysis.drops(table), analysis.drops(published), places, _bars(found)),
     ]
 
 
@@ -94,8 +98,8 @@ def _points(shown: pd.DataFrame, places: dict[tuple, int]) -> list[list[float]]:
     for treatment in TREATMENTS:
         same = shown[shown["treatment"] == treatment].sort_values([*SAME_TARGET, "layer"])
         for layer, group in same.groupby("layer"):
-            sides = np.linspace(-SPREAD, SPREAD, len(group)) if len(group) > 1 else np.zeros(1)
-            for side, (*key, value) in zip(sides, group[[*KEY, "value"]].itertuples(index=False, name=None), strict=True):
+            rows = group[[*KEY, "value"]].itertuples(index=False, name=None)
+            for side, (*key, value) in zip(side_by_side(len(group)), rows, strict=True):
                 found.append([places[tuple(key)], _beside(layer, treatment) + _short(side), _short(value)])
     return sorted(found)
 
@@ -114,26 +118,48 @@ def _lines(shown: pd.DataFrame, by_target: bool) -> list[dict[str, Any]]:
 
 
 def _levels(shown: pd.DataFrame, by_target: bool) -> list[list]:
-    """[mean of the bases, their name]: of random halves, which are alike, one; else one per target."""
-    bases = shown[(shown["treatment"] == "base") & (shown["status"] == "done")]
-    groups = bases.groupby("target") if by_target else bases.groupby("treatment")
-    named = by_target and bases["target"].nunique() > 1
-    levels = []
-    for name, group in groups:
-        words = half_name(str(group["split"].iloc[0]), str(name)) if named else "base"
-        levels.append([_short(group["value"].mean()), words if len(words) > 1 else f"base {words}"])
-    return levels
+    """[mean of the bases, their name], of one kind of split."""
+    levels = base_levels(shown, by_target)
+    names = [half_name(shown["splits"].iloc[0], target) if len(levels) > 1 else "base" for target in levels]
+    return [
+        [_short(level), name if len(name) > 1 else f"base {name}"] for level, name in zip(levels.values(), names, strict=True)
+    ]
 
 
-def _bars(table: pd.DataFrame) -> dict[str, dict[str, list]]:
+def _bars(found: pd.DataFrame) -> dict[str, dict[str, list]]:
     """By kind of split and treatment, [x, low, high, pairs] of each mean gain, in points; of one pair by its pictures alone."""
-    found: dict[str, dict[str, list]] = {}
-    for row in records(analysis.bounded(table)):
+    bars: dict[str, dict[str, list]] = {}
+    for row in records(found):
         treatment, other = row["quantity"].split("-")
         if other == "base" and row["layer"].isdigit() and not missing(row["low"]):
             bar = [_beside(row["layer"], treatment), _short(100 * row["low"]), _short(100 * row["high"]), row["n"]]
-            found.setdefault(row["splits"], {}).setdefault(treatment, []).append(bar)
+            bars.setdefault(row["splits"], {}).setdefault(treatment, []).append(bar)
+    return bars
+
+
+# -- learning curves
+
+
+def learning(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> list[Chart]:
+    """A chart per kind of split and treatment: by layer n, the mean curve of its networks, and at 0 that of their bases.
+
+    `lines` are {layer, points: [step, top-1 in percent]}.
+    """
+    curves = measured(logs, table)
+    found = []
+    for kind, treatment in product(analysis.kinds_of_split(table), TREATMENTS[1:]):
+        shown = [one for one in curves if one.trained and (one.kind, one.network.treatment) == (kind, treatment)]
+        means = means_by_layer(shown)
+        if means:
+            means = means_by_layer(bases_of(curves, shown)) | means
+            lines = [{"layer": layer, "points": _by_step(mean)} for layer, mean in means.items()]
+            found.append({"kind": kind, "treatment": treatment, "title": LOOKS[treatment].label, "lines": lines})
     return found
+
+
+def _by_step(mean: pd.Series) -> list[list[float]]:
+    thinned = _thinned(mean)
+    return [[int(step), round(100 * top1, 2)] for step, top1 in zip(thinned.index, thinned, strict=True)]
 
 
 # -- the networks
@@ -148,19 +174,19 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
     for row in rows:
         place = bases.get(_half(row)) if row["treatment"] != "base" else None
         base = rows[place] if place is not None and rows[place]["status"] == "done" else None
-        measured = _thinned(curve(logs[log_name(row)])) if log_name(row) in logs else pd.Series(dtype=float)
+        evaluations = _thinned(curve(logs[log_name(row)])) if log_name(row) in logs else pd.Series(dtype=float)
         networks.append(
             {
                 "name": plain(row["network"]),
                 "split": plain(row["split"]) + (f", seed {row['seed']}" if row["seed"] else ""),
                 "treatment": row["treatment"],
                 "layer": int(row["layer"]),
-                "cross": "" if row["status"] == "done" else CROSSES.get(row["status"], "+"),
+                "cross": "" if row["status"] == "done" else cross(row["status"]),
                 "about": made_of(row),
                 "facts": facts(row, base),
                 "base": place,
-                "steps": steps.setdefault(tuple(int(step) for step in measured.index), len(steps)),
-                "curve": [round(100 * share, 2) for share in measured],
+                "steps": steps.setdefault(tuple(int(step) for step in evaluations.index), len(steps)),
+                "curve": [round(100 * share, 2) for share in evaluations],
             }
         )
     return networks, [list(each) for each in steps]

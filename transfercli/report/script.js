@@ -23,6 +23,7 @@
   pen.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
   const widest = (texts) => Math.max(0, ...texts.map((text) => pen.measureText(text).width));
 
+  const within = (value, [low, high]) => Math.min(Math.max(value, low), high);
   const scale = ([low, high], [from, to]) => (value) => from + ((value - low) / (high - low)) * (to - from);
   const pathOf = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
   const number = (value) => (value + 0).toLocaleString("en-US", { maximumFractionDigits: 2 }).replace("-", "−");
@@ -87,13 +88,15 @@
     }
     for (const line of chart.lines) {
       const d = pathOf(line.points.map((point) => [x(point[0]), y(point[1])]));
-      add(svg, "path", { d, class: "line", "data-treatment": line.treatment });
+      add(svg, "path", { d, class: "line", "data-treatment": line.treatment, "stroke-opacity": line.strength ?? 1 });
     }
     drawEnds(svg, chart.ends, width - right + 12, y, [top, bottom]);
     for (const point of chart.points) drawPoint(svg, point, x(point.x), y(point.y));
     for (const bar of chart.bars) {
-      const [y1, y2] = [bar.low, bar.high].map((end) => Math.min(Math.max(y(end), top), bottom));
-      add(svg, "line", { x1: x(bar.x), x2: x(bar.x), y1, y2, class: bar.alone ? "bar alone" : "bar", "data-treatment": bar.treatment });
+      const ends = [y(bar.low), y(bar.high)];
+      const [y1, y2] = ends.map((end) => within(end, [top, bottom]));
+      const name = `bar${bar.alone ? " alone" : ""}${y1 !== ends[0] || y2 !== ends[1] ? " beyond" : ""}`;
+      add(svg, "line", { x1: x(bar.x), x2: x(bar.x), y1, y2, class: name, "data-treatment": bar.treatment });
     }
     const many = chart.points.length > 80;
     svg.classList.toggle("many", many);
@@ -140,15 +143,17 @@
   function specification(chart) {
     const isGain = chart.quantity === "gain";
     const points = chart.points
-      .map(([network, x, y]) => ({ network, x, y, treatment: data.networks[network].treatment }))
+      .map(([network, x, y]) => ({ network, x, y, treatment: data.networks[network].treatment, failed: data.networks[network].cross !== "" }))
       .filter((point) => visible(point.treatment));
+    // How far a network fell that failed says nothing: it may not flatten the others.
+    const measured = points.some((point) => !point.failed) ? points.filter((point) => !point.failed) : points;
     const lines = chart.lines.filter((line) => visible(line.treatment) && line.treatment !== "base");
     const beside = state.published ? chart.published.filter((line) => visible(line.treatment)) : [];
     const bars = Object.entries(chart.bars).flatMap(([treatment, found]) =>
       visible(treatment) ? found.map(([x, low, high, pairs]) => ({ treatment, x, low, high, alone: pairs === 1 })) : []);
     const levels = isGain ? [{ y: 0, words: "", name: "level" }]
       : visible("base") ? chart.levels.map(([y]) => ({ y, words: "", name: "level" })) : [];
-    const heights = [...points.map((point) => point.y), ...levels.map((level) => level.y),
+    const heights = [...measured.map((point) => point.y), ...levels.map((level) => level.y),
       ...beside.flatMap((line) => line.points.map((point) => point[1]))];
     if (!heights.length) heights.push(0, 100);
     let low = Math.min(...heights), high = Math.max(...heights);
@@ -163,6 +168,8 @@
       }
     }
     const margin = Math.max(0.06 * (high - low), 0.3);
+    const domain = [low - margin, high + margin];
+    for (const point of points) if (point.failed) point.y = within(point.y, domain);
     const once = new Set(lines.map((line) => line.treatment)).size === lines.length;
     const ends = once ? lines.map((line) => ({ y: line.points.at(-1)[1], words: line.treatment, treatment: line.treatment })) : [];
     if (visible("base")) ends.push(...chart.levels.map(([y, words]) => ({ y, words, treatment: "base" })));
@@ -176,7 +183,7 @@
         title: data.layer,
       },
       y: {
-        domain: [low - margin, high + margin],
+        domain,
         form: isGain ? signed : (value) => `${number(value)}%`,
         title: isGain ? "points above or below the base" : "top-1 accuracy",
       },
@@ -184,14 +191,18 @@
     };
   }
 
+  const pointOf = (box, network) => find(`.point[data-network="${network}"]`, box);
+
   function drawFigure(box) {
     const width = box.clientWidth;
     const height = Math.round(Math.min(Math.max(0.56 * width, 300), 420));
     const chart = specification(data.charts[box.dataset.chart]);
     chart.y.ticks = ticks(chart.y.domain, height / 60);
+    const focused = find(".point:focus", box)?.dataset.network;
     draw(box, chart, height);
-    const first = find(`.point[data-network="${state.shown}"]`, box) || find(".point", box);
-    if (first) first.setAttribute("tabindex", 0);
+    const again = focused === undefined ? null : pointOf(box, focused);
+    (again || pointOf(box, state.shown) || find(".point", box))?.setAttribute("tabindex", 0);
+    again?.focus({ preventScroll: true });
     mark(box);
   }
 
@@ -264,6 +275,23 @@
     }, 210);
   }
 
+  /** A treatment's mean curves, the deeper the cut the stronger, on the scale of all charts of its kind of split. */
+  function drawLearning(box) {
+    const chart = data.learning[box.dataset.learning];
+    const all = data.learning.filter((other) => other.kind === chart.kind).flatMap((other) => other.lines.flatMap((line) => line.points));
+    const [x, y] = [0, 1].map((axis) => [0, Math.max(...all.map((point) => point[axis])) || 1]);
+    const lines = chart.lines.map(({ layer, points }, i) => ({
+      points, treatment: layer ? chart.treatment : "base", strength: layer ? 0.3 + (0.7 * (i + 1)) / chart.lines.length : 1,
+      words: layer ? String(layer) : "base", y: points.at(-1)[1],
+    }));
+    draw(box, {
+      label: `Learning curves of ${chart.treatment}`,
+      x: { domain: x, ticks: ticks(x, 3), form: steps, title: "training step" },
+      y: { domain: y, ticks: ticks(y, 4), form: (value) => `${number(value)}%`, title: "" },
+      levels: [], bars: [], beside: [], points: [], lines, ends: lines,
+    }, 230);
+  }
+
   function pin(index) {
     state.pinned = index === state.pinned ? null : index;
     show(state.pinned);
@@ -316,7 +344,7 @@
 
   const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => {
     if (target.clientWidth && target.clientWidth !== Number(find("svg", target)?.getAttribute("width"))) {
-      target.dataset.chart ? drawFigure(target) : drawCurve();
+      target.dataset.chart ? drawFigure(target) : target.dataset.learning ? drawLearning(target) : drawCurve();
     }
   }));
 
@@ -338,7 +366,7 @@
     });
     watch.observe(box);
   }
-  watch.observe(find(".curve", panel));
+  for (const box of [find(".curve", panel), ...all("[data-learning]")]) watch.observe(box);
 
   for (const button of all(".legend button")) {
     const treatment = button.dataset.treatment;

@@ -4,9 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from transfercli.analysis import kind_of_split
 from transfercli.errors import plain
-from transfercli.figures import PANEL_TITLES, TARGET_NAMES
 
 NONE = "–"  # where there is no number
 
@@ -21,8 +19,11 @@ def percent(share: Any, digits: int = 1) -> str:
 
 
 def points(share: Any, digits: int = 2) -> str:
-    """A difference of fractions in points, with its sign; the minus is a real one."""
-    return NONE if missing(share) else f"{100 * share:+.{digits}f}".replace("-", "−")
+    """A difference of fractions in points, with its sign, which 0 has none of; the minus is a real one."""
+    if missing(share):
+        return NONE
+    rounded = round(100 * share, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
 def between(low: Any, high: Any, digits: int = 2) -> str:
@@ -40,19 +41,9 @@ def listed(words: list[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1] if words else "") if part)
 
 
-def panel_title(kind: str) -> str:
-    """The title of a kind of split: "random halves"."""
-    return PANEL_TITLES.get(kind, f"halves of {plain(kind)}")
-
-
 def sentence(text: str) -> str:
     """The text with a capital at its start, and else as it is."""
     return text[:1].upper() + text[1:]
-
-
-def half_name(split: str, half: str) -> str:
-    """What a half is called: natural and man-made where the split is made by them, else A and B."""
-    return TARGET_NAMES.get(half, half) if kind_of_split(split) == "man-made-natural" else plain(half)
 
 
 def made_of(row: Mapping[str, Any]) -> str:
