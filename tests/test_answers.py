@@ -138,6 +138,15 @@ def test_a_table_alone_has_no_report(transfer: Transfer, tmp_path: Path) -> None
     )
 
 
+def test_a_table_alone_can_be_drawn(transfer: Transfer, tmp_path: Path) -> None:
+    kept(tmp_path / "kept")
+    assert transfer("plot", "--study", "kept").out.splitlines() == [
+        "Figure: kept/figures/accuracy-vs-layer.png (and .svg)",
+        "Figure: kept/figures/drop-vs-layer.png (and .svg)",
+        "Next: transfer analyze --study kept",
+    ]
+
+
 def test_numbers_are_whole_on_a_terminal_of_80_columns(
     transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

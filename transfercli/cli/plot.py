@@ -7,7 +7,6 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import study_at, study_options
-from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
     from transfercli.study import Study
@@ -26,7 +25,7 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     """Draw the study's figures, as PNG and SVG.
 
     Accuracy against layer; what each network gains over its base; learning curves, and what transfer gives on the way (start,
-    slope, asymptote); the first layer's kernels of each base.
+    slope, asymptote); the first layer's kernels of each base. Of a folder with a results.csv alone, what its table gives.
 
     \b
         transfer plot
@@ -43,12 +42,8 @@ def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
     from transfercli.figures import draw
     from transfercli.filters import first_layers
 
-    table = study.table()
-    if table.empty and not paper:
-        raise TransferError(
-            f"no network in {study.root} is done, so there is nothing to draw; "
-            f"train some: transfer train-base{show.study_flag(study)}, or draw the published study: transfer plot --paper"
-        )
+    instead = "draw the published study: transfer plot --paper"
+    table = show.table_of(study) if paper else show.finished_table(study, "draw", instead)
     if table.empty:
         click.echo(f"No network in {study.root} is done: these are the published values alone.")
     folder = out or (study.root.with_name("paper-2014") if table.empty else study.root / "figures")

@@ -31,11 +31,16 @@ def next_step(command: str, study: "Study") -> None:
     click.echo(f"Next: {command}{study_flag(study)}")
 
 
-def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
-    """The study's table, or that of a folder with a results.csv alone. Raises TransferError where no network is done."""
+def table_of(study: "Study") -> "pandas.DataFrame":
+    """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
     from transfercli import tables
 
-    table = tables.load(study.root) if study.root.exists() else study.table()
+    return tables.load(study.root) if study.root.exists() else study.table()
+
+
+def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
+    """`table_of` the study. Raises TransferError where no network is done."""
+    table = table_of(study)
     if table.empty:
         raise TransferError(
             f"no network in {study.root} is done, so there is nothing to {what}; "
