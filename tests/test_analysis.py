@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from transfercli import analysis
-from transfercli.analysis import TABLE_COLUMNS, compare, differences, pairs, published_table, summary, unpaired
+from transfercli.analysis import TABLE_COLUMNS, compare, differences, pairs, published_table, unpaired
 from transfercli.intervals import noise
 
 
@@ -138,25 +138,6 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     assert differences(table)["layer"].tolist() == ["3"]
     none_trained = pd.DataFrame([network("base", None, status="diverged"), network("AnB", None, status="diverged")])
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
-    assert summary(none_trained)["left_out"].tolist() == [1, 1]
-
-
-def test_summary_counts_what_it_leaves_out():
-    table = pd.DataFrame(
-        [
-            network("RnB", 0.4),
-            network("RnB", 0.6, target="A"),
-            network("RnB", 0.1, seed=1, status="did not learn"),
-            network("RnB", 0.2, split="man-made-natural"),
-        ]
-    )
-    random = one(summary(table), splits="random")
-    assert (random["mean"], random["n"], random["left_out"]) == (0.5, 2, 1)
-    assert (random["min"], random["max"]) == (0.4, 0.6)
-    assert random["sd"] == pytest.approx(math.sqrt(0.02))
-    other = one(summary(table), splits="man-made-natural")
-    assert (other["mean"], other["n"]) == (0.2, 1)
-    assert math.isnan(other["sd"])
 
 
 def test_kinds_of_split_are_never_averaged_together():
@@ -232,7 +213,6 @@ def test_networks_copied_from_a_failed_base_say_nothing():
     shown = analysis.accuracies(pd.DataFrame(rows)).set_index("treatment")["status"].to_dict()
     failed = analysis.OF_FAILED_BASE
     assert shown == {"base": "done", "AnB": failed, "AnB+": failed, "BnB": "done"}
-    assert summary(pd.DataFrame(rows)).set_index("treatment")["left_out"].to_dict() == {"base": 1, "BnB": 0, "AnB": 1, "AnB+": 1}
     assert set(compare(pd.DataFrame(rows), pd.DataFrame(rows))["quantity"]) == {"base", "BnB", "BnB-base"}
 
 
@@ -309,7 +289,7 @@ def test_a_study_that_does_not_say_how_many_pictures_it_has_gets_no_interval_for
 
 @pytest.mark.parametrize("table", [pd.DataFrame(), pd.DataFrame(columns=list(TABLE_COLUMNS))])
 def test_a_table_without_rows_gives_tables_without_rows(table):
-    assert len(pairs(table)) == len(summary(table)) == len(differences(table)) == len(compare(table, table)) == 0
+    assert len(pairs(table)) == len(differences(table)) == len(compare(table, table)) == 0
     assert list(differences(table).columns) == ["splits", "quantity", "layer", "mean", "low", "high", "n"]
     assert "gain" in pairs(table)
 

@@ -48,12 +48,12 @@ def test_the_released_study() -> None:
         "Specificity (AnB − BnB) is below zero from layer 4 on, most at layer 7: −8.24 (−8.45 to −8.04) points.",
         "What fine-tuning recovers (AnB+ − AnB) is above zero at layers 3, 5†, 6†, 7†, most at layer 7: "
         "+9.39 (+8.53 to +10.24)† points.",
-        "AnB+ − base is +0.97 (+0.61 to +1.32) points in the mean of layers 1-7; it is above zero at layers 3, 4, 5†, 6†, 7†, "
+        "AnB+ − base is +0.97 points in the mean of layers 1-7; it is above zero at layers 3, 4, 5†, 6†, 7†, "
         "most at layer 3: +1.30 (+0.72 to +1.88) points.",
-        "BnB+ − base is +0.94 (+0.60 to +1.28) points in the mean of layers 1-7; it is above zero at layers 3, 4†, 6, 7†, "
+        "BnB+ − base is +0.94 points in the mean of layers 1-7; it is above zero at layers 3, 4†, 6, 7†, "
         "most at layer 4: +1.36 (+0.51 to +2.21)† points.",
         f"A point has 1 to 8 pairs; † has one, and its interval says only {ONE_PAIR}; with two an interval is wide "
-        "(Student's t is 12.7), and further seeds or splits would narrow it.",
+        "(Student's t is 12.7), and further splits or seeds would narrow it.",
     ]
     assert said["all-1000"][0] == f"Every point has one pair: its interval says {ONE_PAIR}."
     assert said["all-1000"][-1] == "Networks that failed and are in no mean, 1 of 8: all-1000 R3all (did not learn)."
@@ -81,7 +81,7 @@ def test_likeness_is_claimed_only_where_every_interval_is_narrow() -> None:
 
 def test_two_pairs_are_said_to_be_few() -> None:
     assert sentences({"AnB": [0.0]}, repeats=2)[-1] == (
-        "A point has 2 pairs; with two an interval is wide (Student's t is 12.7), and further seeds or splits would narrow it."
+        "A point has 2 pairs; with two an interval is wide (Student's t is 12.7), and further splits or seeds would narrow it."
     )
 
 
@@ -209,6 +209,13 @@ def test_failed_networks_are_named() -> None:
         "Networks that failed and are in no mean, 10 of 19: random-0 BnB0 (did not learn), random-0 seed 1 BnB1 "
     )
     assert said[-1].endswith("random-0 seed 7 BnB7 (did not learn) and 2 more.")
+
+
+def test_a_mean_over_the_few_that_did_not_fail_is_said_to_be_one() -> None:
+    table = study({"RnB": [-0.1, -0.1]})
+    failed = (table["layer"] == 2) & (table["split"] != "random-0")
+    table.loc[failed, "status"] = "did not learn"
+    assert conclude(table)["random"][-1] == "Of RnB at layer 2 most failed: its mean is of the few that did not."
 
 
 def test_kinds_of_split_are_told_apart_and_one_without_transfer_says_nothing() -> None:

@@ -46,6 +46,18 @@ def test_one_draw_and_values_that_agree_have_no_interval():
     assert all(map(math.isnan, mean_interval(pd.Series([0.1, 0.1]))[1:]))
 
 
+def test_that_layers_differ_is_no_disagreement_between_draws():
+    """Two draws that agree at each layer, of which one lacks the third: nothing is known of the spread."""
+    values, layers, draws = ([0.0, -0.1, -0.3, 0.0, -0.1], [1, 2, 3, 1, 2], [0, 0, 0, 1, 1])
+    mean, low, high = mean_interval(*map(pd.Series, (values, layers, draws)))
+    assert mean == pytest.approx(-0.4 / 3) and math.isnan(low) and math.isnan(high)
+    mean, low, high = mean_interval(*map(pd.Series, ([*values, 0.1, 0.0, -0.2], [*layers, 1, 2, 3], [*draws, 2, 2, 2])))
+    # The third draw lies 0.1 above the others, at layer 3 above the one there is.
+    parts = pd.Series([-(0.2 / 27 + 0.05 / 6), -0.2 / 27, 0.4 / 27 + 0.05 / 6])
+    reach = 4.302653 * math.sqrt(3 / 2 * (parts**2).sum())
+    assert (high - low) / 2 == pytest.approx(reach)
+
+
 @pytest.mark.parametrize(
     ("right", "pictures", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)],

@@ -155,25 +155,6 @@ def drops(table: pd.DataFrame) -> pd.DataFrame:
     return both.assign(value=100 * both["gain"])[_SHOWN]
 
 
-def summary(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """A row per kind of split, treatment, layer: splits, treatment, layer, mean, sd, n, min, max, left_out.
-
-    The numbers are over splits, seeds and targets of the n networks that are `sound`; left_out counts the
-    others. sd is the sample's, over n - 1 (NaN for one network).
-    """
-    rows = []
-    table = _with_kind(_with_columns(table))
-    table = table.assign(sound=_is_sound(table))
-    for kind in kinds_of_split(table):
-        of_kind = table[table["splits"] == kind]
-        for treatment in TREATMENTS:
-            for layer, group in of_kind[of_kind["treatment"] == treatment].groupby("layer"):
-                values = group.loc[group["sound"], metric]
-                numbers = (values.mean(), values.std(), len(values), values.min(), values.max())
-                rows.append((kind, treatment, layer, *numbers, len(group) - len(values)))
-    return pd.DataFrame(rows, columns=["splits", "treatment", "layer", "mean", "sd", "n", "min", "max", "left_out"])
-
-
 def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
 
@@ -182,7 +163,8 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     "5-7", those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer
     with more pairs does not count for more. n is the number of pairs. low and high bound the mean's 95% interval
     (Student's t; NaN for one pair): over pairs and, of a range, over the pairs' bases, as all layers' pairs with
-    one base stand or fall with it. Only `sound` networks count; a quantity or layer with no pair has no row.
+    one base stand or fall with it (NaN where a layer has one). The two targets of a split count as independent.
+    Only `sound` networks count; a quantity or layer with no pair has no row.
     """
     each = paired_values(table, metric)
     rows = []
@@ -254,8 +236,9 @@ def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[
     Only to be shown beside the paired gain: where not every target half has every network, it mixes the halves' difference
     in. Idle bases (`compared`) are left out.
     """
-    layers = summary(compared(table), metric)
-    means = layers.groupby(["splits", "treatment"])["mean"].mean().dropna().to_dict()
+    good = compared(sound(table)).astype({metric: float})
+    layers = good.groupby(["splits", "treatment", "layer"])[metric].mean()
+    means = layers.groupby(["splits", "treatment"]).mean().dropna().to_dict()
     return {
         kind: means[kind, treatment] - means[kind, "base"]
         for kind in kinds_of_split(table)

@@ -151,7 +151,8 @@ def _repeats(counts: list[int], kind: str, table: pd.DataFrame) -> list[str]:
     if fewest == 1:
         pairs += f"; † has one, and its interval says only {ONE_PAIR}"
     if 2 in counts:
-        pairs += "; with two an interval is wide (Student's t is 12.7), and further seeds or splits would narrow it"
+        more = "splits or seeds" if kind == "random" else "seeds"
+        pairs += f"; with two an interval is wide (Student's t is 12.7), and further {more} would narrow it"
     one_split = kind == "random" and table["split"].nunique() == 1
     return [f"{pairs}.", *["All pairs are of one random split: they say nothing of other halves."] * one_split]
 
@@ -163,7 +164,11 @@ def _failed(table: pd.DataFrame) -> list[str]:
     shown = failed[["split", "seed", "network", "status"]].head(8).to_numpy()
     names = ", ".join(f"{split}{f' seed {seed}' * bool(seed)} {name} ({status})" for split, seed, name, status in shown)
     more = f" and {len(failed) - 8} more" if len(failed) > 8 else ""
-    return [f"Networks that failed and are in no mean, {len(failed)} of {len(table)}: {names}{more}."]
+    sentences = [f"Networks that failed and are in no mean, {len(failed)} of {len(table)}: {names}{more}."]
+    shares = table.assign(failed=table["status"] != "done").groupby(["treatment", "layer"])["failed"].mean()
+    for treatment, layer in shares[(shares > 0.5) & (shares < 1)].index:
+        sentences.append(f"Of {treatment} at layer {layer} most failed: its mean is of the few that did not.")
+    return sentences
 
 
 def _stands(by_layer: ByLayer) -> str:

@@ -30,20 +30,19 @@ def mean_interval(
     """(mean, low, high): the mean of at least one value and its 95% Student t interval.
 
     With `layers`, one for each value, it is the mean of the layers' means. With `draws`, values with the same draw stand and
-    fall together: only draws are independent, and the interval is over them (the cluster-robust one of Liang and Zeger, 1986;
-    where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where there is one
+    fall together: only draws are independent, and the interval is over them (cluster-robust, after Liang and Zeger, 1986;
+    where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where a layer has one
     draw, and where all agree exactly, which says nothing of how far others may lie.
     """
-    weights = pd.Series(1 / len(values), index=values.index)
-    if layers is not None:
-        weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
+    layers = pd.Series(0, index=values.index) if layers is None else layers
+    draws = pd.Series(range(len(values)), index=values.index) if draws is None else draws
+    weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
     mean = float((weights * values).sum())
-    parts = weights * (values - mean)
-    if draws is not None:
-        parts = parts.groupby(draws).sum()
+    # From each layer's own mean: that layers differ is no disagreement between draws.
+    parts = (weights * (values - values.groupby(layers).transform("mean"))).groupby(draws).sum()
     count = len(parts)
     error = math.sqrt(count / (count - 1) * (parts**2).sum()) if count > 1 else 0.0
-    if error < 1e-12:
+    if error < 1e-12 or draws.groupby(layers).nunique().min() < 2:
         return mean, math.nan, math.nan
     reach = student_t(count - 1) * error
     return mean, mean - reach, mean + reach

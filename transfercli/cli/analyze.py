@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOTES = (
     "Every network is compared with the base of its own split, seed and target half; points of top-1 accuracy, {metric}.",
     "± is the mean's 95% interval (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance. "
-    "A mean over layers has its interval over bases: all pairs with one base are one draw.",
+    "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
 )
 SAID = {"last": "that of the last evaluation", "best10": "the mean of the ten best evaluations"}
 
@@ -62,20 +62,23 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         columns = ["quantity", "layer", "mean", "low", "high", "n", "splits"]
         write_text(file, found[columns].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Differences: {file}")
-    if smoke:
+    if smoke and not paper:
         click.echo(show.SMOKE)
     if not paper and study.recipe_file.exists() and study.row_files():
-        show.next_step("transfer report" if len(found) else "transfer sweep --layers 1-7", study)
+        swept = (table["treatment"] != "base").any()
+        show.next_step("transfer report" if swept else "transfer sweep --layers 1-7", study)
 
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
-    from transfercli.analysis import layer_labels, records, unpaired
+    from transfercli.analysis import kind_of_split, layer_labels, records, unpaired
 
     by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
     quantities = list(dict.fromkeys(found["quantity"]))
     if not quantities:
-        show.echo(f"{kind}: no transfer network has a base of its target half yet.")
+        trained = {kind_of_split(split) for split in table.loc[table["treatment"] != "base", "split"]}
+        why = "no transfer network is done that copied a base that is" if kind in trained else "no transfer network is done yet"
+        show.echo(f"{kind}: {why}, so there is nothing to compare.")
         return
     layers = [label for label in layer_labels(found) if label.isdigit()]
     ranges = [label for label in layer_labels(found) if not label.isdigit()]

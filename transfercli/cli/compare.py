@@ -42,27 +42,26 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
     name = "the published study" if other is None else str(other)
     found = analysis.compare(table, theirs, METRICS[metric or "last"])
     if found.empty:
-        kinds = f"{_kinds(table)} here, {_kinds(theirs)} there"
+        here, there = analysis.kinds_of_split(table), analysis.kinds_of_split(theirs)
+        if {*here} & {*there}:
+            raise TransferError(f"no network in {study.root} can be compared with {name}: none trained; see: transfer status")
+        kinds = f"{', '.join(here)} here, {', '.join(there)} there"
         raise TransferError(
             f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
         )
     are_gains = found["quantity"].str.endswith("-base")
     for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
         _print(f"{kind}: this study against {name}", points)
-    for label, inside in (("accuracies", found[~are_gains]["inside"]), ("gains over the base", found[are_gains]["inside"])):
-        if len(inside):
+    strictly = found["value"].between(found["other_low"], found["other_high"])
+    for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
+        yes, within = (strictly & of).sum(), (found["inside"] & ~strictly & of).sum()
+        if of.any():
             show.paragraph(
-                f"{inside.sum()} of {len(inside)} {label} are inside the other study's spread and this one's interval."
+                f"Of {of.sum()} {label} {yes} lie in the other study's spread, {within} more within this study's interval."
             )
     if file:
         write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Points: {file}")
-
-
-def _kinds(table: "pandas.DataFrame") -> str:
-    from transfercli.analysis import kinds_of_split
-
-    return ", ".join(kinds_of_split(table)) or "no networks"
 
 
 def _print(title: str, points: "pandas.DataFrame") -> None:

@@ -65,8 +65,7 @@ def _difference(row: dict[str, Any]) -> Cell:
     interval = between(row["low"], row["high"])
     if row["n"] == 1 and interval:
         interval += "†"
-    # Of a range of layers the interval is a guide, not a test.
-    return Cell(points(row["mean"]), interval, _clear(row) if row["layer"].isdigit() else "")
+    return Cell(points(row["mean"]), interval, _clear(row))
 
 
 def _clear(row: dict[str, Any]) -> str:
@@ -115,11 +114,11 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
             for treatment in TREATMENTS[1:]:
                 if by_layer := _of(of_kind, treatment + end):
                     cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
-                    inside = sum(row["inside"] for row in by_layer.values())
+                    inside = sum(map(_within, by_layer.values()))
                     body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
             rows += [Row(title, []), *body] if body else []
         if rows:
-            made[kind] = Table(["", *map(str, layers), "inside"], rows)
+            made[kind] = Table(["", *map(str, layers), "in range"], rows)
     return made
 
 
@@ -132,7 +131,12 @@ def _beside(row: dict[str, Any]) -> Cell:
     form, digits = (points, 2) if row["quantity"].endswith("-base") else (percent, 1)
     reach = 50 * (row["high"] - row["low"])  # half of it, in points
     interval = "" if missing(reach) else f" ±{reach:.{digits}f}"
-    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if row["inside"] else "")
+    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if _within(row) else "")
+
+
+def _within(row: dict[str, Any]) -> bool:
+    """Within the published networks' range, without this study's interval: that a wide interval reaches it says little."""
+    return row["other_low"] <= row["value"] <= row["other_high"]
 
 
 def benefits(found: pd.DataFrame) -> dict[str, Table]:
