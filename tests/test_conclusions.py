@@ -38,7 +38,7 @@ def sentences(*args, **kwargs) -> list[str]:
 
 def test_the_released_study() -> None:
     said = conclude(published_table(), "top1_best10")
-    assert list(said) == ["random", "man-made-natural", "all-1000"]
+    assert list(said) == ["random", "man-made-natural, target A", "man-made-natural, target B", "all-1000"]
     assert said["random"] == [
         "Features turn from general to specific at layer 4: from there on AnB is below BnB, its control.",
         "Layer 1: AnB is above its base, +0.31 (+0.06 to +0.56) points.",
@@ -216,6 +216,24 @@ def test_a_mean_over_the_few_that_did_not_fail_is_said_to_be_one() -> None:
     failed = (table["layer"] == 2) & (table["split"] != "random-0")
     table.loc[failed, "status"] = "did not learn"
     assert conclude(table)["random"][-1] == "Of RnB at layer 2 most failed: its mean is of the few that did not."
+
+
+def test_halves_that_are_different_tasks_are_concluded_each_for_itself() -> None:
+    """Man-made to natural loses much, natural to man-made little; their mean would be of neither."""
+    rows = []
+    for target, gain in (("A", -0.2), ("B", -0.1)):
+        for treatment, layer, top1 in (("base", 0, 0.5), ("BnB", 1, 0.5), ("AnB", 1, 0.5 + gain)):
+            rows.append(network("man-made-natural", treatment, layer, top1) | {"target": target})
+    table = pd.DataFrame(rows)
+    said = conclude(table)
+    assert list(said) == ["man-made-natural, target A", "man-made-natural, target B"]
+    assert said["man-made-natural, target A"][2].startswith("Layer 1: AnB is below its base, −20.00 (")
+    assert said["man-made-natural, target B"][2].startswith("Layer 1: AnB is below its base, −10.00 (")
+    assert list(conclude(table[table["target"] == "B"])) == ["man-made-natural"]
+    failed = table.assign(source=["", "A", "B", "", "B", "A"])
+    failed.loc[0, "status"] = "did not learn"  # A's base: what B copied from it says nothing either
+    assert list(conclude(failed)) == ["man-made-natural, target B"]
+    assert not any("AnB" in sentence for sentence in conclude(failed)["man-made-natural, target B"])
 
 
 def test_kinds_of_split_are_told_apart_and_one_without_transfer_says_nothing() -> None:

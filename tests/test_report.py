@@ -168,7 +168,8 @@ def test_a_smoke_variant_is_known_as_such(name: str) -> None:
 def test_every_conclusion_is_there_before_anything_else(several: Study, several_page: str) -> None:
     text = Page(several_page).text
     said = conclude(several.table())
-    assert set(said) == {"random", "man-made-natural"}
+    assert set(said) == {"random", "man-made-natural, target A", "man-made-natural, target B"}
+    assert "Man-made / natural halves, to natural" in text and "Man-made / natural halves, to man-made" in text
     for sentence in (sentence for sentences in said.values() for sentence in sentences):
         assert text.index(" ".join(sentence.split())) < text.index("Figure 1.")
 

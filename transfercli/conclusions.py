@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from transfercli.analysis import bounded, kind_of_split, kinds_of_split, records
+from transfercli.analysis import bounded, kind_of_split, kinds_of_split, records, sound
 
 ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other
 WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
@@ -42,23 +42,37 @@ ByLayer = dict[int, Gain]
 def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
     """By kind of split, sentences on what its networks show; points are points of accuracy, intervals 95%.
 
-    Each sentence is drawn from the intervals of `analysis.bounded`. A kind of split without a transfer network and its base has
-    no sentence.
+    In splits that are not random the two halves are different tasks, so each target has its own sentences, under a name such
+    as "man-made-natural, target A". Each sentence is drawn from the intervals of `analysis.bounded`. Where there is no transfer
+    network with its base there is no sentence.
     """
     said = {}
     for kind in kinds_of_split(table):
         of_kind = table[[kind_of_split(split) == kind for split in table["split"]]]
-        found = bounded(of_kind, metric)
-        if len(found):
-            counts = sorted(set(found.loc[found["layer"].str.isdigit(), "n"]))
-            gains = _gains(found, mixed=counts[-1] > 1)
-            sentences = [*_turn(gains), *_frozen(gains), *_causes(gains), *_fine_tuned(gains), *_random(gains)]
-            if counts == [1]:
-                sentences.insert(0, f"Every point has one pair: its interval says {ONE_PAIR}.")
-            else:
-                sentences += _repeats(counts, kind, of_kind)
-            said[kind] = sentences + _failed(of_kind)
+        good = sound(of_kind)
+        targets = sorted(set(good.loc[good["treatment"] != "base", "target"]))
+        if kind == "random" or len(targets) < 2:
+            parts = {kind: (good, of_kind)}
+        else:
+            parts = {f"{kind}, target {t}": (good[good["target"] == t], of_kind[of_kind["target"] == t]) for t in targets}
+        for name, (trained, whole) in parts.items():
+            if sentences := _sentences(kind, trained, whole, metric):
+                said[name] = sentences
     return said
+
+
+def _sentences(kind: str, trained: pd.DataFrame, whole: pd.DataFrame, metric: str) -> list[str]:
+    found = bounded(trained, metric)
+    if found.empty:
+        return []
+    counts = sorted(set(found.loc[found["layer"].str.isdigit(), "n"]))
+    gains = _gains(found, mixed=counts[-1] > 1)
+    sentences = [*_turn(gains), *_frozen(gains), *_causes(gains), *_fine_tuned(gains), *_random(gains)]
+    if counts == [1]:
+        sentences.insert(0, f"Every point has one pair: its interval says {ONE_PAIR}.")
+    else:
+        sentences += _repeats(counts, kind, whole)
+    return sentences + _failed(whole)
 
 
 def _gains(found: pd.DataFrame, mixed: bool) -> Gains:

@@ -48,11 +48,14 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     metric = metric or ("best10" if paper else "last")
     column = METRICS[metric]
     found = differences(table, column)
-    sentences = conclude(table, column)
+    conclusions = conclude(table, column)
     for kind in kinds_of_split(table):
         _print(kind, found[found["splits"] == kind], table, column)
-        for sentence in sentences.get(kind, []):
-            show.paragraph(sentence, "- ")
+        for name, sentences in conclusions.items():
+            if name.partition(", ")[0] == kind:  # in other than random splits there is one for each target
+                show.echo(f"{name}:")
+                for sentence in sentences:
+                    show.paragraph(sentence, "- ")
         click.echo()
     if networks:
         _print_networks(table, column)

@@ -23,7 +23,7 @@ from transfercli.errors import TransferError, plain
 from transfercli.looks import CROSSES, LOOKS, PAPER, half_name, panel_title
 from transfercli.recipe import Recipe
 from transfercli.report import cells, charts
-from transfercli.report.words import counted, listed, sentence
+from transfercli.report.words import conclusion_title, counted, listed, sentence
 from transfercli.study import Halves, Study
 
 PAPERS_RECIPE = "yosinski2014"
@@ -198,7 +198,7 @@ def _values(table: pd.DataFrame, column: str) -> list[str]:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(title_of=panel_title, sentence=sentence, plain=plain)
+    environment.filters.update(title_of=panel_title, conclusion_title=conclusion_title, sentence=sentence, plain=plain)
     return environment
 
 

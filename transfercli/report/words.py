@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfercli.errors import plain
+from transfercli.looks import half_name, panel_title
 
 NONE = "–"  # where there is no number
 
@@ -56,3 +57,9 @@ def made_of(row: Mapping[str, Any]) -> str:
     if row["treatment"].endswith("+"):
         return f"{first} {source}, the rest fresh; all of them trained on {target}."
     return f"{first} {source}{' and' if source == 'random' else ','} frozen; the rest fresh, trained on {target}."
+
+
+def conclusion_title(name: str) -> str:
+    """The title of what `conclusions.conclude` names "random", or "man-made-natural, target A"."""
+    kind, _, target = name.partition(", target ")
+    return panel_title(kind) + (f", to {half_name(kind, target)}" if target else "")
