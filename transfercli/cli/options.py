@@ -67,7 +67,7 @@ def skip_option(command: F) -> F:
         click.option(
             "--skip-unreadable",
             is_flag=True,
-            help="Leave out pictures that cannot be decoded; split.json names them.",
+            help="Leave out pictures that cannot be decoded; split.json (of a store, store.json) names them.",
         ),
     )
 

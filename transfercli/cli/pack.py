@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfercli.cli.options import set_option
+from transfercli.cli.options import set_option, skip_option
 
 if TYPE_CHECKING:
     from transfercli.pictures.folder import PictureFolder
@@ -34,7 +34,7 @@ QUALITY = 95  # of JPEGs where nothing else is said
     help="raw (the default): the very pixels that the folder gives; jpeg: a fifth of the disk, pixels slightly different.",
 )
 @click.option("--quality", metavar="N", type=click.IntRange(1, 100), help=f"Of JPEGs; by default {QUALITY}.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be decoded; store.json names them.")
+@skip_option
 def pack(
     directory: Path,
     out: Path,
