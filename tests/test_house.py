@@ -25,6 +25,7 @@ PACKAGE = ROOT / "transfercli"
 ORDER = [
     "transfercli",
     "errors",
+    "looks",
     "files",
     "interrupts",
     "threads",
@@ -60,7 +61,6 @@ ORDER = [
     "conclusions",
     "benefits",
     "filters",
-    "looks",
     "means",
     "figures.style",
     "figures.points",

@@ -95,10 +95,8 @@ def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     point). A network whose base is missing, or did not train, stays out.
     """
     table = _with_columns(table).astype({metric: float})  # a diverged network may have None
-    is_base = table["treatment"] == "base"
-    base = table.loc[is_base & (table["status"] == "done"), [*SAME_TARGET, metric]]
-    base = base.rename(columns={metric: "base"})
-    both = table[~is_base].merge(base, on=SAME_TARGET, how="inner", validate="many_to_one")
+    transfers = table[table["treatment"] != "base"]
+    both = transfers.merge(_bases(table, metric), on=SAME_TARGET, how="inner", validate="many_to_one")
     return both.assign(gain=both[metric] - both["base"])
 
 
@@ -115,9 +113,8 @@ def sound(table: pd.DataFrame) -> pd.DataFrame:
 
 def _is_sound(table: pd.DataFrame) -> np.ndarray:
     is_base, done = table["treatment"] == "base", table["status"] == "done"
-    failed = set(zip(*(table.loc[is_base & ~done, column] for column in SAME_TARGET), strict=True))
-    sources = zip(table["split"], table["seed"], table["source"], strict=True)
-    return done.to_numpy() & np.array([source not in failed for source in sources], dtype=bool)
+    failed = set(_keys(table[is_base & ~done]))
+    return done.to_numpy() & np.array([source not in failed for source in _keys(table, "source")], dtype=bool)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -127,9 +124,8 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = _with_kind(_with_columns(table))
     transfers = table[table["treatment"] != "base"]
-    swept, targets = set(transfers["splits"]), set(zip(*(transfers[column] for column in SAME_TARGET), strict=True))
-    keys = zip(*(table[column] for column in SAME_TARGET), strict=True)
-    idle = [kind in swept and key not in targets for kind, key in zip(table["splits"], keys, strict=True)]
+    swept, targets = set(transfers["splits"]), set(_keys(transfers))
+    idle = [kind in swept and key not in targets for kind, key in zip(table["splits"], _keys(table), strict=True)]
     return table[~np.array(idle, dtype=bool)]
 
 
@@ -166,7 +162,12 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     one base stand or fall with it (NaN where a layer has one). The two targets of a split count as independent.
     Only `sound` networks count; a quantity or layer with no pair has no row.
     """
-    each = paired_values(table, metric)
+    return _means(paired_values(table, metric))
+
+
+def _means(each: pd.DataFrame) -> pd.DataFrame:
+    """`differences`, of the pairs in `paired_values`."""
+    each = each.assign(base=each.groupby(SAME_TARGET).ngroup())
     rows = []
     for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
         quantity = f"{treatment}-{other}"
@@ -176,8 +177,8 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
         layers += [(f"{first}-{last}", first, last) for first, last in RANGES if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
             among = of_quantity[of_quantity["layer"].between(first, last)]
-            bases = among[SAME_TARGET].apply(tuple, axis=1)
-            rows.append((kind, quantity, label, *mean_interval(among["value"], among["layer"], bases), len(among)))
+            interval = mean_interval(among["value"], among["layer"], among["base"])
+            rows.append((kind, quantity, label, *interval, len(among)))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
 
 
@@ -194,11 +195,9 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     `noise` is how far the validation pictures alone may have moved the value (`intervals.noise`).
     """
     done = _with_kind(sound(table)).astype({metric: float})
-    is_base = done["treatment"] == "base"
-    base = done.loc[is_base, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
     keys = ["splits", *SAME_TARGET, "layer"]
-    wide = done[~is_base].pivot(index=keys, columns="treatment", values=metric).reset_index()
-    wide = wide.merge(base, on=SAME_TARGET, how="left", validate="many_to_one")
+    wide = done[done["treatment"] != "base"].pivot(index=keys, columns="treatment", values=metric).reset_index()
+    wide = wide.merge(_bases(done, metric), on=SAME_TARGET, how="left", validate="many_to_one")
     wide = wide.merge(_pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
     parts = [
         wide[keys].assign(
@@ -215,8 +214,8 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 
 def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
-    found = differences(table, metric)
     each = paired_values(table, metric)
+    found = _means(each)
     each = each.assign(layer=each["layer"].astype(str))[["splits", "quantity", "layer", "noise"]]
     alone = found[found["n"] == 1].reset_index().merge(each, on=["splits", "quantity", "layer"]).set_index("index")
     found.loc[alone.index, "low"] = alone["mean"] - alone["noise"]
@@ -271,6 +270,11 @@ def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> p
     )
 
 
+def in_spread(found: pd.DataFrame) -> pd.Series:
+    """Of `compare`: whether each value lies among the other study's without the help of this study's interval."""
+    return found["value"].between(found["other_low"], found["other_high"])
+
+
 def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Each accuracy and each gain over the base: columns splits, quantity, layer, value, low, high, n, least, most."""
     table = _with_columns(table)
@@ -298,6 +302,17 @@ def _of_one(value: float, noise: float, pictures: float) -> tuple[float, float]:
     if math.isnan(pictures):
         return value - noise, value + noise
     return binomial_interval(value, int(pictures))
+
+
+def _bases(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The bases that are done: columns SAME_TARGET and base, their metric."""
+    done = (table["treatment"] == "base") & (table["status"] == "done")
+    return table.loc[done, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
+
+
+def _keys(table: pd.DataFrame, half: str = "target") -> list[tuple[str, int, str]]:
+    """(split, seed, half) of each network, whose base is that of the half which the column `half` names."""
+    return list(zip(table["split"], table["seed"], table[half], strict=True))
 
 
 def _pictures(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from transfercli.analysis import bounded, kind_of_split, kinds_of_split, records, sound
+from transfercli.looks import signed
 
 ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other
 WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
@@ -31,8 +32,8 @@ class Gain(NamedTuple):
         return "alike" if max(-self.low, self.high) <= ALIKE else "unclear"
 
     def __str__(self) -> str:
-        interval = "" if math.isnan(self.low) else f" ({_signed(self.low)} to {_signed(self.high)})"
-        return f"{_signed(self.mean)}{interval}{'†' * self.alone}"
+        interval = "" if math.isnan(self.low) else f" ({signed(self.low)} to {signed(self.high)})"
+        return f"{signed(self.mean)}{interval}{'†' * self.alone}"
 
 
 Gains = dict[tuple[str, str], Gain]  # by quantity and layer: ("AnB-base", "3"), ("AnB+-base", "1-7")
@@ -120,8 +121,8 @@ def _frozen(gains: Gains) -> list[str]:
             stands = "these pairs cannot tell AnB from its base:" if verdict == "unclear" else f"AnB is {verdict} its base,"
             said = f"{stands} {anb[first]} points"
         elif verdict == "unclear":
-            said = f"these pairs cannot tell AnB from its base: {_signed(anb[first].mean)} points at layer {first}, "
-            said += f"{_signed(anb[last].mean)} at layer {last}, intervals from {_signed(min(ends))} to {_signed(max(ends))}"
+            said = f"these pairs cannot tell AnB from its base: {signed(anb[first].mean)} points at layer {first}, "
+            said += f"{signed(anb[last].mean)} at layer {last}, intervals from {signed(min(ends))} to {signed(max(ends))}"
         else:
             worst = (min if verdict == "below" else max)(layers, key=lambda layer: anb[layer].mean)
             shown = sorted({first, worst, last})
@@ -217,8 +218,3 @@ def _layers(layers: list[int], among: ByLayer) -> str:
     if layers == list(range(layers[0], layers[-1] + 1)) and not any(among[layer].alone for layer in layers):
         return f"layers {layers[0]}-{layers[-1]}"
     return "layers " + ", ".join(f"{layer}{'†' * among[layer].alone}" for layer in layers)
-
-
-def _signed(points: float) -> str:
-    """Points with their sign and two decimals; the minus is a real one, and nothing is minus zero."""
-    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")

@@ -21,14 +21,11 @@ def first_layers(study: Study) -> dict[str, np.ndarray]:
     (they are large, and a user may remove them), are damaged, or hold no first layer of finite kernels on three channels.
     Raises TransferError where there are weights but no readable recipe.
     """
-    pictures = {}
-    for row in study.rows():
-        if row["treatment"] == "base" and row["status"] == "done":
-            kernels = _read(study, log_name(row))
-            if kernels is not None:
-                bgr = study.recipe().pictures.channels == "bgr"
-                pictures[log_name(row)] = grid(kernels[:, ::-1] if bgr else kernels)
-    return pictures
+    names = [log_name(row) for row in study.rows() if row["treatment"] == "base" and row["status"] == "done"]
+    kernels = {name: read for name in names if (read := _read(study, name)) is not None}
+    if kernels and study.recipe().pictures.channels == "bgr":
+        kernels = {name: read[:, ::-1] for name, read in kernels.items()}
+    return {name: grid(read) for name, read in kernels.items()}
 
 
 def grid(kernels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How treatments, kinds of split and failures look and are called, in the figures and on the report's page."""
+"""How treatments, kinds of split, failures and differences look and are called, in figures, on the page, on a terminal."""
 
 from typing import NamedTuple
 
@@ -33,6 +33,11 @@ PAPER = "Yosinski et al. 2014"
 LAYER = "layer n at which the network is chopped and retrained"
 CROSSES = {"did not learn": "x", "no better than chance": "1", "diverged": "+"}
 SPREAD = 0.035  # layers: how far to each side the networks of one treatment and layer stand
+
+
+def signed(number: float, digits: int = 2) -> str:
+    """A number with its sign; the minus is a real one, and nothing is minus zero."""
+    return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def panel_title(kind: str) -> str:

@@ -9,6 +9,9 @@ from transfercli.errors import TransferError
 from transfercli.study import COLUMNS, Row, Study
 
 _TEXT = ("split", "network", "treatment", "source", "target", "status")
+_TYPES = {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
+# The columns in which an empty cell is a number that is missing, not a text.
+_EMPTY = {column: [""] for column in Row.model_fields if column not in (*_TEXT, "precision")}
 
 
 def load(path: Path) -> pd.DataFrame:
@@ -22,7 +25,7 @@ def load(path: Path) -> pd.DataFrame:
             return table
         path = path / "results.csv"
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in _numbers(path)}, dtype=_types())
+        table = pd.read_csv(path, keep_default_na=False, na_values=_EMPTY, dtype=_TYPES)
         if missing := [column for column in (*COLUMNS, "classes") if column not in table]:
             raise ValueError(f"lacks {', '.join(missing)}")
         for row in table.astype(object).where(table.notna(), None).to_dict("records"):
@@ -37,15 +40,6 @@ def load(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise _no_table(path, " ".join(str(error).split())) from None
     return table
-
-
-def _numbers(path: Path) -> list[str]:
-    """The columns in which an empty cell is a number that is missing, not a text."""
-    return [column for column in pd.read_csv(path, nrows=0) if column in Row.model_fields and column not in (*_TEXT, "precision")]
-
-
-def _types() -> dict[str, type]:
-    return {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
 
 
 def _no_table(path: Path, reason: str) -> TransferError:

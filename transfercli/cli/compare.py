@@ -52,7 +52,7 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
     are_gains = found["quantity"].str.endswith("-base")
     for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
         _print(f"{kind}: this study against {name}", points)
-    strictly = found["value"].between(found["other_low"], found["other_high"])
+    strictly = analysis.in_spread(found)
     for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
         yes, within = (strictly & of).sum(), (found["inside"] & ~strictly & of).sum()
         if of.any():
@@ -66,13 +66,12 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
 
 def _print(title: str, points: "pandas.DataFrame") -> None:
     """A line for each point: accuracies as fractions, gains and differences in points."""
-    from transfercli.analysis import records
+    from transfercli.analysis import in_spread, records
 
     rows = []
-    for point in records(points):
+    for point, within in zip(records(points), in_spread(points), strict=True):
         form = show.points if "-" in point["quantity"] else show.accuracy
         low, high = form(point["other_low"]), form(point["other_high"])
-        within = point["other_low"] <= point["value"] <= point["other_high"]
         rows.append(
             (
                 point["quantity"],

@@ -39,8 +39,8 @@ def make(study: "Study", out: Path | None = None) -> None:
     from transfercli.files import write_text
     from transfercli.report import page
 
-    show.finished_table(study, "report")
     if not study.row_files():
+        show.finished_table(study, "report")
         flag = show.study_flag(study)
         raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: transfer analyze{flag}")
     path = out or study.root / "report.html"

@@ -14,6 +14,7 @@ import click
 
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
 from transfercli.errors import TransferError, plain
+from transfercli.looks import signed
 from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _colour(cell: str) -> str:
 
 def points(fraction: float) -> str:
     """A difference of accuracies in points, with its sign."""
-    return f"{round(100 * fraction, 2) + 0.0:+.2f}".replace("-", "−")  # + 0.0: nothing is minus zero
+    return signed(100 * fraction)
 
 
 def accuracy(fraction: float | None) -> str:

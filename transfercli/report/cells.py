@@ -104,6 +104,7 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
     Accuracies are in percent, gains in points.
     """
     found = analysis.compare(table, theirs)
+    found = found.assign(within=analysis.in_spread(found))  # that a wide interval reaches them would say little
     made = {}
     for kind, of_kind in _by_kind(found):
         layers = sorted({int(layer) for layer in of_kind["layer"]} - {0})
@@ -114,7 +115,7 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
             for treatment in TREATMENTS[1:]:
                 if by_layer := _of(of_kind, treatment + end):
                     cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
-                    inside = sum(map(_within, by_layer.values()))
+                    inside = sum(row["within"] for row in by_layer.values())
                     body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
             rows += [Row(title, []), *body] if body else []
         if rows:
@@ -131,12 +132,7 @@ def _beside(row: dict[str, Any]) -> Cell:
     form, digits = (points, 2) if row["quantity"].endswith("-base") else (percent, 1)
     reach = 50 * (row["high"] - row["low"])  # half of it, in points
     interval = "" if missing(reach) else f" ±{reach:.{digits}f}"
-    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if _within(row) else "")
-
-
-def _within(row: dict[str, Any]) -> bool:
-    """Within the published networks' range, without this study's interval: that a wide interval reaches it says little."""
-    return row["other_low"] <= row["value"] <= row["other_high"]
+    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if row["within"] else "")
 
 
 def benefits(found: pd.DataFrame) -> dict[str, Table]:

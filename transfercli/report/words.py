@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfercli.errors import plain
-from transfercli.looks import half_name, panel_title
+from transfercli.looks import half_name, panel_title, signed
 
 NONE = "–"  # where there is no number
 
@@ -20,11 +20,11 @@ def percent(share: Any, digits: int = 1) -> str:
 
 
 def points(share: Any, digits: int = 2) -> str:
-    """A difference of fractions in points, with its sign, which 0 has none of; the minus is a real one."""
+    """A difference of fractions in points, with its sign, which 0 has none of."""
     if missing(share):
         return NONE
-    rounded = round(100 * share, digits)
-    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
+    text = signed(100 * share, digits)
+    return text if text.strip("+−0.") else text.lstrip("+")
 
 
 def between(low: Any, high: Any, digits: int = 2) -> str:
