@@ -44,6 +44,7 @@ ORDER = [
     "study",
     "indexing",
     "randomness",
+    "memory",
     "devices",
     "networks",
     "treatments",

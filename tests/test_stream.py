@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -208,7 +207,7 @@ def test_pictures_decoded_on_the_fly_give_the_same_batches(coded: Path, monkeypa
 def test_pictures_stay_in_memory_only_while_they_fit(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = COUNT * SIZE * SIZE * 3
     for free, kept in ((needed / 0.4 + 9, True), (needed / 0.4 - 9, False)):
-        monkeypatch.setattr(stream_module.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        monkeypatch.setattr(stream_module.memory, "free", lambda free=free: free)
         assert (source(coded).kept is not None) == kept
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import torch
 
+from transfercli import memory
 from transfercli.errors import TransferError
 from transfercli.threads import processors
 
@@ -53,9 +53,9 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device; what torch keeps of a GPU's memory for later use is free too."""
+    """Bytes that are free on the device, within the container's limit; what torch keeps of a GPU's for later use is free too."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        return memory.free()
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
 

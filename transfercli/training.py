@@ -93,7 +93,8 @@ class Bench:
         kept = self.study.folder(networks[0]).parent / "checkpoints"
         same = {"recipe": self.recipe.digest(), "split": self.halves.digest, "precision": str(self.precision)}
         for half in dict.fromkeys(network.target for network in networks):
-            self.source(half, "train")  # before the size: banks take a share of what they leave free
+            for part in ("train", "val"):
+                self.source(half, part)  # before the size: banks take a share of what they leave free
         size = bank_size or fitting(self.recipe, max(len(self.halves.split.A), len(self.halves.split.B)), self.device)
         for names, tensors, about in checkpoints.latest(kept, [n.name for n in networks], same, reporter.say):
             waiting = banks([n for n in networks if n.name in names], size)

@@ -94,6 +94,8 @@ def verify(study: Study, device: torch.device, bank_size: int | None, say: Calla
                 for half in "AB":
                     _mean(bench, half, report)
                 members = [n for n in sound if of_split[n]["precision"] == precision]
+                for half in dict.fromkeys(network.target for network in members):
+                    bench.source(half, "val")  # before the size, as in training
                 size = bank_size or fitting(recipe, max(len(halves.split.A), len(halves.split.B)), device)
                 for group in banks(members, size):
                     _measure(bench, group, of_split, report)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import torch
 from torch import Tensor
 
+from transfercli import memory
 from transfercli.errors import TransferError
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.pictures.packing import read_rows
@@ -69,7 +69,7 @@ class Source:
             part.store.check(pictures.size, pictures.fit)
             self.rows = part.store.rows(part.paths)
         size = len(part.paths) * pictures.size**2 * 3
-        if kept is None and size <= MEMORY_SHARE * psutil.virtual_memory().available:
+        if kept is None and size <= MEMORY_SHARE * memory.free():
             if part.store is not None:
                 self.kept = read_rows(part.store, self.rows, self.pool)
             else:
