@@ -53,13 +53,15 @@ class Sweep:
 
 def product(study: Study, recipe: Recipe, networks: list[Network], device: torch.device, size: int | None) -> Sweep:
     """What `transfer sweep` does, in a study whose bases are there."""
-    silent = Reporter(lambda total: None, lambda count: None, lambda text: None)
+    silent = Reporter(lambda total: None, lambda count: None, lambda text: None, lambda count: None)
     study.write_recipe(samples.with_steps(recipe, BASE_STEPS))
     train(study, bases([samples.SPLIT], [samples.SEED]), device, size, silent)
     study.write_recipe(recipe)
     marks = Marks()
     began = time.perf_counter()
-    rows = train(study, networks, device, size, Reporter(lambda total: None, marks.advance, lambda text: None))
+    rows = train(
+        study, networks, device, size, Reporter(lambda total: None, marks.advance, lambda text: None, lambda count: None)
+    )
     whole = time.perf_counter() - began
     steps = recipe.training.steps
     if steps is None or len(rows) != len(networks) or any(row["step"] != steps for row in rows):

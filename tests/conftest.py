@@ -111,7 +111,7 @@ def numbers(bank: Bank) -> dict[str, dict[str, str]]:
 
 
 def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:
-    return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text))
+    return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text), advance)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pandas
@@ -393,15 +394,79 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with progress.counting("sweep", 10_000) as advance:
-        for second, count in ((1, 500), (20, 500), (30, 4), (50, 6), (70, 0), (7270, 72)):
+        for second, count in ((1, 500), (20, 475), (21, 25), (31, 250), (41, 250), (61, 0), (3661, 0), (3681, 500)):
             clock[0] = second
             advance(count)
     assert capsys.readouterr().err.splitlines() == [
-        "sweep: 1000 of 10000, 50/s, 3:00 left",
-        "sweep: 1010 of 10000, 0.33/s, 7:29:30 left",
-        "sweep: 1010 of 10000, waiting",
-        "sweep: 1082 of 10000, 0.01/s, 247:43:20 left",
+        "sweep: 975 of 10000, 25/s, 6:01 left",
+        "sweep: 1500 of 10000, 25/s, 5:40 left",
+        "sweep: 1500 of 10000, waiting",
+        "sweep: 1500 of 10000, waiting",
+        "sweep: 2000 of 10000, 0.18/s, 12:37:42 left",
     ]
+
+
+def uneven_sweep(banks: int, steps: int, pause: float) -> Iterator[tuple[float, int, float]]:
+    """(second, network-steps, share done) of a sweep of two targets in banks of 14 networks, of which a frozen one costs half
+    of a fine-tuned one; ten times in a bank all are measured, which takes the `pause`; no two steps take as long.
+    """
+    second, total = 0.0, banks * steps * 14
+    costs = (1.5, 1.5, 1.0, 1.5, 1.5)  # BnB and BnB+, AnB and AnB+, RnB and the next target's BnB, ...
+    for bank in range(banks):
+        for step in range(1, steps + 1):
+            second += costs[bank % 5] * (0.7 + 0.6 * (37 * step % 11) / 10)
+            second += pause * (step % (steps // 10) == 1)
+            yield second, 14, (bank * steps + step) * 14 / total
+
+
+@pytest.mark.parametrize(("banks", "pause"), [(1, 0.0), (1, 8.0), (5, 8.0), (15, 8.0)])
+def test_the_time_left_is_steady(banks: int, pause: float) -> None:
+    """Through pauses, and banks that cost more than others, the time that a run is said to take in all is near the true one."""
+    sweep = list(uneven_sweep(banks, 400, pause))
+    pace, true = progress.Pace(), sweep[-1][0]
+    said = []
+    for second, count, share in sweep:
+        pace = pace.after(count, second)
+        if second > 60:
+            said.append((second + (1 - share) * len(sweep) * 14 / pace.rate) / true)
+    assert min(said) > 0.85 and max(said) < 1.15
+    moves = [abs(after / before - 1) for before, after in pairwise(said)]
+    assert max(moves) < 0.15
+
+
+def test_what_a_checkpoint_held_is_no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    said: list[str] = []
+    tally = progress.Tally(1000, lambda tally: said.append(str(tally)))
+    for second, done, held in ((0, 0, 500), (30, 10, 0), (31, 10, 0), (32, 10, 0), (90, 0, -30), (99, 10, 0), (100, 10, 0)):
+        clock[0] = second
+        tally.held(held) if held else tally.advance(done)
+    assert said == ["", "", "10/s, 0:48 left", "10/s, 0:47 left", "10/s, 0:50 left", "10/s, 0:49 left", "10/s, 0:48 left"]
+
+
+def test_a_machine_that_slows_down_is_found_out() -> None:
+    pace = progress.Pace()
+    for second in (*range(10_000), *range(10_000, 16_000, 3)):
+        pace = pace.after(30, second)
+    assert pace.rate == pytest.approx(10, rel=0.1)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_bar_is_one_line(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with progress.counting("checking pictures", 1_281_167) as advance:
+        for second, count in ((1, 100), (2, 100), (3, 100_000)):
+            clock[0] = second
+            advance(count)
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", said) if line.strip()]
+    assert all(line.startswith("checking pictures ") for line in lines)
+    assert re.search(r"━ +100200/1281167 \S+/s, \d+:\d\d left$", lines[-1]) and len(lines[-1]) <= min(columns, 100)
 
 
 def test_progress_on_a_terminal_is_a_bar_with_lines_above(

@@ -12,7 +12,7 @@ from transfercli.study import Study
 from transfercli.training import Reporter, train
 
 SEEDS = (0, 1, 2)
-QUIET = Reporter(total=lambda count: None, advance=lambda count: None, say=lambda text: None)
+QUIET = Reporter(total=lambda count: None, advance=lambda count: None, say=lambda text: None, held=lambda count: None)
 
 
 @pytest.mark.slow

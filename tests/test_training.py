@@ -228,7 +228,7 @@ def test_progress_adds_up_even_where_a_run_goes_on(study: Study) -> None:
         train(study, FOUR, CPU, None, reporter(killed_at(4)))
     totals: list[int] = []
     steps: list[int] = []
-    train(study, FOUR, CPU, 3, training.Reporter(totals.append, steps.append, lambda text: None))
+    train(study, FOUR, CPU, 3, training.Reporter(totals.append, steps.append, lambda text: None, steps.append))
     assert totals == [4 * 5]
     assert sum(steps) == 4 * 5
 

@@ -75,7 +75,7 @@ def test_a_bank_that_does_not_fit_is_halved(study: Study, swept: Study, monkeypa
     memory = Memory(1, step, monkeypatch)
     said: list[str] = []
     steps: list[int] = []
-    train(study, FOUR[:3], CPU, None, training.Reporter(lambda total: None, steps.append, said.append))
+    train(study, FOUR[:3], CPU, None, training.Reporter(lambda total: None, steps.append, said.append, steps.append))
     assert memory.sizes == [3, 2, 1, 1, 1]
     assert said[1:] == [
         f"{SPLIT}: 3 networks do not fit in memory; going on with 2 (see --bank-size)",

@@ -35,6 +35,7 @@ class Reporter:
     total: Callable[[int], None]
     advance: Callable[[int], None]
     say: Callable[[str], None]
+    held: Callable[[int], None]  # network-steps that a checkpoint holds; below 0, that are to be taken again
 
 
 def train(
@@ -124,7 +125,7 @@ class Bench:
         try:
             self.run(bank, kept, same, reporter)
         except torch.OutOfMemoryError:
-            reporter.advance(-len(members) * bank.step_number)  # some networks have taken the step and some not: all begin anew
+            reporter.held(-len(members) * bank.step_number)  # some networks have taken the step and some not: all begin anew
             raise
         finally:
             bank.close()
@@ -145,7 +146,7 @@ class Bench:
     def run(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter) -> None:
         """Train a bank to its last step, measuring and saving on the way, and write its networks' rows."""
         first, began = bank.step_number, time.monotonic()
-        reporter.advance(len(bank.members) * first)
+        reporter.held(len(bank.members) * first)
         with deferred() as wish:
             self.go(bank, kept, same, reporter, wish)
             seconds, steps = time.monotonic() - began, bank.step_number - first

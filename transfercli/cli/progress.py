@@ -1,10 +1,11 @@
 """How far a command is: a bar on a terminal, a line of text now and then elsewhere; both on standard error."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from transfercli.errors import plain
 
@@ -15,55 +16,108 @@ if TYPE_CHECKING:
     from transfercli.training import Reporter
 
 QUIET_SECONDS = 20.0  # between two lines of progress where there is no terminal
+MEMORY_SECONDS = 1800.0  # in which the memory of how fast it went fades to a third
+
+
+class Pace(NamedTuple):
+    """How fast the work goes: a mean over the last half hour or so, in which a pause to measure or to save is one among many.
+
+    A mean over less would jump with every pause; a mean over all would never find out that the machine has become slower.
+    """
+
+    last: float | None = None  # when work was last heard of; None: what comes next says nothing, as nobody knows how long it took
+    seconds: float = 0.0  # of work, and what was done in them; both fade
+    work: float = 0.0
+
+    def after(self, count: int, now: float) -> "Pace":
+        """The pace once `count` more are done, at the time `now` in seconds."""
+        if self.last is None:
+            return self._replace(last=now)
+        passed = now - self.last
+        kept = math.exp(-passed / MEMORY_SECONDS)
+        return Pace(now, kept * self.seconds + passed, kept * self.work + count)
+
+    @property
+    def rate(self) -> float:
+        """What is done in a second; 0 while it is not known."""
+        return self.work / self.seconds if self.seconds else 0.0
+
+
+class Tally:
+    """How much of a total is done, and at what pace; `show` is called whenever that changes."""
+
+    def __init__(self, total: int, show: "Callable[[Tally], None]"):
+        self.total, self.done, self.pace, self.show = total, 0, Pace(), show
+
+    def advance(self, count: int) -> None:
+        """So many more are done, in the time since the last call."""
+        self.done, self.pace = self.done + count, self.pace.after(count, time.monotonic())
+        self.show(self)
+
+    def held(self, count: int) -> None:
+        """So many more need not be done, as a checkpoint holds them (or, below 0, must be done again); work begins from here."""
+        self.done, self.pace = self.done + count, self.pace._replace(last=None)
+        self.show(self)
+
+    def __str__(self) -> str:
+        """How fast, and how long still; empty while nobody knows."""
+        rate = self.pace.rate
+        return f"{rate:{',.0f' if rate >= 10 else '.2g'}}/s, {_span((self.total - self.done) / rate)} left" if rate else ""
 
 
 @contextmanager
 def counting(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes how many more are done. On a terminal a bar with rate and remaining time, elsewhere lines."""
+    with tallying(label, total) as tally:
+        yield tally.advance
+
+
+@contextmanager
+def tallying(label: str, total: int) -> Iterator[Tally]:
+    """A Tally that shows itself: on a terminal as a bar of one line, however narrow, elsewhere as lines of text."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Speed(ProgressColumn):
         def render(self, task: "Task") -> "Text":
-            if task.finished:
-                return Text(f"in {_span(task.finished_time or 0)}")
-            return Text(_speed(task.speed, task.time_remaining) if task.speed and task.time_remaining is not None else "")
+            return Text(f"in {_span(task.finished_time or 0)}" if task.finished else str(tally))
 
     console = Console(stderr=True)
     if not console.is_interactive:
-        yield Lines(label, total).advance
+        yield Tally(total, _lines(label))
         return
-    with Progress(TextColumn(label), BarColumn(), MofNCompleteColumn(), Speed(), console=console) as bars:
+    columns = [
+        TextColumn(label, table_column=Column(no_wrap=True)),
+        BarColumn(None, table_column=Column(max_width=40)),  # gives way where the terminal is narrow
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Speed(table_column=Column(no_wrap=True)),
+    ]
+    tally = Tally(total, lambda now: bars.update(task, completed=now.done))
+    with Progress(*columns, console=console) as bars:
         task = bars.add_task(label, total=total)
-        yield lambda count: bars.advance(task, count)
+        yield tally
 
 
-class Lines:
-    """Progress as lines of text, one in QUIET_SECONDS at the most."""
+def _lines(label: str) -> Callable[[Tally], None]:
+    """Says how far a tally is, once in QUIET_SECONDS at the most."""
+    said, done_then = time.monotonic(), 0
 
-    def __init__(self, label: str, total: int):
-        self.label, self.total, self.done = label, total, 0
-        self.said, self.done_then = time.monotonic(), 0
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        now = time.monotonic()
-        if now - self.said < QUIET_SECONDS:
+    def show(tally: Tally) -> None:
+        nonlocal said, done_then
+        if time.monotonic() - said < QUIET_SECONDS:
             return
-        # The rate since the last line: steps that a checkpoint held already do not make it look fast for long.
-        rate = (self.done - self.done_then) / (now - self.said)
-        say(f"{self.label}: {self.done} of {self.total}, {_speed(rate, (self.total - self.done) / rate) if rate else 'waiting'}")
-        self.said, self.done_then = now, self.done
+        waiting = tally.done == done_then
+        say(f"{label}: {tally.done} of {tally.total}, {'waiting' if waiting else tally}")
+        said, done_then = time.monotonic(), tally.done
+
+    return show
 
 
 def say(text: str) -> None:
     """A line on standard error; above the bar where there is one, which takes over sys.stderr (click.echo goes around that)."""
     print(plain(text), file=sys.stderr, flush=True)
-
-
-def _speed(rate: float, left: float) -> str:
-    return f"{rate:,.0f}/s, {_span(left)} left" if rate >= 10 else f"{rate:.2g}/s, {_span(left)} left"
 
 
 def _span(seconds: float) -> str:
@@ -79,10 +133,18 @@ def reporting(label: str) -> Iterator["Reporter"]:
     from transfercli.training import Reporter
 
     with ExitStack() as stack:
-        advance: list[Callable[[int], None]] = [lambda count: None]
+        tally: list[Tally] = []  # none where there is nothing to do
 
         def total(count: int) -> None:
             if count:
-                advance[0] = stack.enter_context(counting(label, count))
+                tally.append(stack.enter_context(tallying(label, count)))
 
-        yield Reporter(total, lambda count: advance[0](count), say)
+        def advance(count: int) -> None:
+            for one in tally:
+                one.advance(count)
+
+        def held(count: int) -> None:
+            for one in tally:
+                one.held(count)
+
+        yield Reporter(total, advance, say, held)
