@@ -210,10 +210,12 @@ def pictures(whole: Path, draw: random.Random) -> None:
     image = Image.frombytes("RGB", size, draw.randbytes(3 * size[0] * size[1]))
     if kind in ("JPEG", "PNG", "GIF") and draw.random() < 0.4:
         image = image.convert(draw.choice(["L", "1"] + ["CMYK"] * (kind == "JPEG")))
-    image.save("picture", kind)
+    exif = Image.Exif()
+    exif[0x0112] = draw.randrange(1, 9)
+    image.save("picture", kind, **({"exif": exif} if draw.random() < 0.5 else {}))
     spoil(Path("picture"), draw)
     try:
-        assert decode("picture", 14, draw.choice(["warp", "crop"])).shape == (3, 14, 14)
+        assert decode("picture", 14, draw.choice(["warp", "crop"]), draw.choice(["exif", "ignore"])).shape == (3, 14, 14)
     except TransferError as error:
         assert str(error).startswith("cannot decode picture: ")
 

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tempfile
 import threading
 import zlib
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from transfercli.errors import TransferError
 from transfercli.pictures import decode as decode_module
-from transfercli.pictures.decode import Fit, decode, decode_many, unreadable
+from transfercli.pictures import exif
+from transfercli.pictures.decode import Fit, Orientation, decode, decode_many, unreadable
 
 HEIGHT, WIDTH = 48, 64
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
@@ -161,14 +165,106 @@ def test_sixteen_bits_keep_the_upper_byte(tmp_path: Path) -> None:
         assert np.array_equal(untouched(path), expected)
 
 
-def test_exif_orientation_is_ignored(tmp_path: Path) -> None:
+def told(orientation: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn
+    exif[0x0112] = orientation
+    exif[0x010F] = "a camera's maker"  # an entry before it, with its text elsewhere
+    return exif
+
+
+def test_exif_orientation_is_ignored_where_the_recipe_says_so(tmp_path: Path) -> None:
     plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
     plain.write_bytes(encoded(SCENE, "JPEG"))
-    turned.write_bytes(encoded(SCENE, "JPEG", exif=exif))
+    turned.write_bytes(encoded(SCENE, "JPEG", exif=told(6)))  # a quarter turn
     assert plain.read_bytes() != turned.read_bytes()
     assert torch.equal(decode(plain, 32, "crop"), decode(turned, 32, "crop"))
+    assert torch.equal(decode(plain, 32, "crop"), decode(turned, 32, "crop", "ignore"))
+
+
+@pytest.mark.parametrize("path", ["torchvision", "Pillow"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured_as_pillow_does(
+    tmp_path: Path, kind: str, orientation: int, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "Pillow":
+        monkeypatch.setattr(decode_module, "_with_torchvision", lambda data: None)
+    turned, expected = tmp_path / "turned", tmp_path / "expected.png"
+    turned.write_bytes(encoded(SCENE, kind, exif=told(orientation)))
+    with Image.open(turned) as image:
+        ImageOps.exif_transpose(image.convert("RGB")).save(expected)
+    for size, fit in ((HEIGHT, "warp"), (31, "crop")):
+        picture = decode(turned, size, fit, "exif")  # type: ignore[arg-type]
+        assert torch.equal(picture, decode(expected, size, fit))  # type: ignore[arg-type]
+        assert picture.stride(0) == 1  # channels lie together
+    assert torch.equal(decode(turned, 31, "crop"), decode(expected, 31, "crop")) == (orientation == 1)
+
+
+def test_a_tiff_is_turned_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(encoded(SCENE, "TIFF", exif=told(6)))
+    for orientation in ("exif", "ignore"):  # Pillow turns it as it loads, and always did
+        picture = decode(tmp_path / "a", WIDTH, "warp", orientation)  # type: ignore[arg-type]
+        (tmp_path / "b").write_bytes(encoded(np.rot90(SCENE, -1), "PNG"))
+        assert torch.equal(picture, decode(tmp_path / "b", WIDTH, "warp"))
+
+
+def jpeg_with(*segments: tuple[bytes, bytes]) -> bytes:
+    """A JPEG with further segments, (marker, content) each, before its own."""
+    plain = encoded(SCENE, "JPEG")
+    made = b"".join(b"\xff" + marker + struct.pack(">H", len(inside) + 2) + inside for marker, inside in segments)
+    return plain[:2] + made + plain[2:]
+
+
+def exif_of(order: str, tag: int = 0x0112, kind: int = 3, value: int = 6, count: int = 1, entries: int = 1) -> bytes:
+    """An Exif segment's content with one entry, by hand."""
+    number = {1: "Bxxx", 3: "Hxx", 4: "I"}.get(kind, "I")
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    return b"Exif\0\0" + head + struct.pack(f"{order}HHHI{number}", entries, tag, kind, count, value)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (jpeg_with((b"\xe1", exif_of("<"))), 6),
+        (jpeg_with((b"\xe1", exif_of(">"))), 6),
+        (jpeg_with((b"\xe1", exif_of(">", kind=4))), 6),
+        (jpeg_with((b"\xe1", exif_of("<", kind=1))), 6),
+        (jpeg_with((b"\xe0", b"JFIF\0"), (b"\xfe", b"a comment"), (b"\xe1", b"http://ns.adobe"), (b"\xe1", exif_of("<"))), 6),
+        (jpeg_with((b"\xe1", exif_of("<", value=0))), 1),
+        (jpeg_with((b"\xe1", exif_of("<", value=9))), 1),
+        (jpeg_with((b"\xe1", exif_of("<", kind=5))), 1),
+        (jpeg_with((b"\xe1", exif_of("<", tag=0x0100))), 1),
+        (jpeg_with((b"\xe1", exif_of("<", tag=0x0100, entries=65535))), 1),
+        (jpeg_with((b"\xe1", exif_of("<")[:-5])), 1),
+        (jpeg_with((b"\xe1", b"Exif\0\0")), 1),
+        (jpeg_with((b"\xe1", exif_of("<").replace(b"\x08\0\0\0", b"\xff\xff\xff\xff"))), 1),
+        (jpeg_with(), 1),
+        (b"\xff\xd8\xff", 1),
+        (b"", 1),
+    ],
+)
+def test_orientations_and_what_tells_none(data: bytes, expected: int) -> None:
+    assert exif.orientation(data) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_exif_never_refuses_a_picture(data: st.DataObject) -> None:
+    whole = bytearray(jpeg_with((b"\xe1", exif_of(data.draw(st.sampled_from("<>"))))))
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(12, 33))] = data.draw(st.integers(0, 255))  # within the segment: its length stays
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        path.write_bytes(whole)
+        assert decode(path, 16, "warp", "exif").shape == (3, 16, 16)
+        assert exif.orientation(bytes(whole)) in range(1, 9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_have_an_orientation(data: bytes) -> None:
+    for jpeg in (data, b"\xff\xd8" + data, jpeg_with((b"\xe1", b"Exif\0\0" + data))):
+        assert exif.orientation(jpeg) in range(1, 9)
 
 
 def test_a_picture_of_the_size_is_untouched(tmp_path: Path) -> None:
@@ -289,9 +385,9 @@ def test_decode_many_names_the_first_bad_file_and_stops(tmp_path: Path, many: li
     read: list[object] = []
     real = decode_module._read
 
-    def counted(path: str) -> torch.Tensor:
+    def counted(path: str, orientation: Orientation) -> torch.Tensor:
         read.append(path)
-        return real(path)
+        return real(path, orientation)
 
     monkeypatch.setattr(decode_module, "_read", counted)
     with pytest.raises(TransferError) as caught:
@@ -308,11 +404,11 @@ def test_threads_work_side_by_side_and_are_gone_afterwards(
     real = decode_module._read
     seen: set[int] = set()
 
-    def read(path: str) -> torch.Tensor:
+    def read(path: str, orientation: Orientation) -> torch.Tensor:
         if threading.get_ident() not in seen:
             seen.add(threading.get_ident())
             met.wait()
-        return real(path)
+        return real(path, orientation)
 
     monkeypatch.setattr(decode_module, "_read", read)
     assert unreadable(tmp_path, many, 3, lambda _: None) == {}
@@ -331,6 +427,6 @@ def test_real_pictures(tmp_path: Path) -> None:
     for path in paths:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
-        assert np.array_equal(decode_module._read(path).permute(1, 2, 0).numpy(), np.asarray(rgb)), path
+        assert np.array_equal(decode_module._read(path, "ignore").permute(1, 2, 0).numpy(), np.asarray(rgb)), path
         small = np.asarray(rgb.resize((64, 64), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(decode(path, 64, "warp").permute(1, 2, 0).numpy() - small).max() <= 1, path

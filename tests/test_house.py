@@ -39,6 +39,7 @@ ORDER = [
     "pictures.store",
     "pictures.folder",
     "pictures.formula",
+    "pictures.exif",
     "pictures.decode",
     "pictures.packing",
     "study",

@@ -113,7 +113,7 @@ def test_the_papers_recipe() -> None:
     recipe = recipes.find("yosinski2014")
     pictures, network, training = recipe.pictures, recipe.network, recipe.training
     assert (pictures.size, pictures.crop, pictures.fit, pictures.mirror) == (256, 227, "warp", True)
-    assert (pictures.channels, pictures.mean, pictures.divide) == ("bgr", "image", 1)
+    assert (pictures.channels, pictures.mean, pictures.divide, pictures.orientation) == ("bgr", "image", 1, "ignore")
     assert (network.name, network.widths) == ("caffenet", (96, 256, 384, 384, 256, 4096, 4096))
     assert (network.outputs, network.dropout, network.normalisation, network.init) == (1000, 0.5, "lrn", "caffe")
     assert (training.steps, training.batch, training.momentum, training.velocity) == (450_000, 256, 0.9, "caffe")
@@ -447,7 +447,7 @@ def variants() -> list[tuple[str, Any]]:
     return [
         *(("pictures.size", 64), ("pictures.crop", 24), ("pictures.fit", "crop"), ("pictures.mirror", False)),
         *(("pictures.channels", "bgr"), ("pictures.mean", "none"), ("pictures.divide", 2), ("pictures.classes", 4)),
-        *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5)),
+        *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5), ("pictures.orientation", "exif")),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 1}),
         *(("network.widths", [8, 8, 8, 8, 8, 16, 8]), ("network.outputs", 10), ("network.dropout", 0.1)),
@@ -490,6 +490,12 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
     }
     kept = {"training.checkpoint_minutes", "training.checkpoint_steps"}
     assert keys - told == {*kept, "training.steps", "evaluation.every", "network.name"}
+
+
+def test_a_key_that_is_new_and_says_what_was_done_before_leaves_the_digest_as_it_was() -> None:
+    before = "5a525cc69f222a4594624c161d053da36cc5202aef53f340c7b16ab6b173a4f8"  # of this text, when there were no such keys
+    assert loaded().digest() == before
+    assert loaded("pictures.orientation=ignore").digest() == before
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,35 @@ def test_another_form_is_refused(folder: PictureFolder, tmp_path: Path) -> None:
     assert refusal(Source, Part.of(out, made.train, NAMES, made.store), wanted, CPU, 1) == expected
 
 
+def test_a_store_holds_photographs_as_the_recipe_takes_them(folder: PictureFolder, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph = folder.root / folder.train["ant"][1]
+    with Image.open(photograph) as image:
+        image.save(photograph, exif=exif, quality=95)
+    folder = scan(folder.root)
+    upright = PICTURES.model_copy(update={"orientation": "exif"})
+    as_stored, turned = (
+        packed(folder, tmp_path / "a"),
+        packed(folder, tmp_path / "b", RAW.model_copy(update={"orientation": "exif"})),
+    )
+    rows = torch.arange(10)
+    seen = {}
+    for made, taken in ((as_stored, PICTURES), (turned, upright)):
+        seen[taken.orientation] = source(made, pictures=taken).fetch(rows)[0]
+        assert torch.equal(seen[taken.orientation], source(folder, pictures=taken).fetch(rows)[0])
+    assert (seen["exif"] != seen["ignore"]).flatten(1).any(1).tolist() == [i == 1 for i in range(10)]
+    assert refusal(select, as_stored, upright) == (
+        f"the pictures in {tmp_path / 'a'} are 12×12 (warp), but the recipe wants 12×12 (warp, turned as EXIF tells); "
+        f"pack them again: transfer pack {folder.root} --out NEW --size 12 --fit warp --set pictures.orientation=exif, "
+        "or change the recipe: --set pictures.orientation=ignore"
+    )
+    about = json.loads((tmp_path / "a" / ABOUT).read_text())
+    assert about["form"].pop("orientation") == "ignore"
+    (tmp_path / "a" / ABOUT).write_text(json.dumps(about))  # as stores were, before there was a choice
+    assert opened(scan(tmp_path / "a")).about.form == RAW
+
+
 def test_shards_of_other_versions_are_not_mixed(folder: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "store"
     packed(folder, out)
@@ -500,7 +529,8 @@ def test_a_study_of_the_folder_does_not_go_on_with_jpegs(
 ) -> None:
     first = min(tiny_pictures.rglob("train/*/*.png"))
     first.write_bytes(b"")
-    said = transfer("pack", "pictures", "--out", "store", "--size", SIZE, "--quality", "90")
+    stored = ("--set", "pictures.orientation=ignore")
+    said = transfer("pack", "pictures", "--out", "store", "--size", SIZE, "--quality", "90", *stored)
     assert (said.code, said.out) == (1, "")
     assert said.err == (
         f"Error: cannot decode pictures/{first.relative_to(tiny_pictures)} (the file is empty); "
@@ -512,7 +542,7 @@ def test_a_study_of_the_folder_does_not_go_on_with_jpegs(
         f"Store: store ({CLASSES * (TRAIN + VAL) - 1} pictures, {SIZE}×{SIZE} (warp), jpeg of quality 90, {disk / 1000:.1f} kB; "
         "store.json names the 1 unreadable picture left out)",
         "Its pixels are not quite the folder's: a study is of the store or of the folder, from the split on.",
-        f"Next: transfer split store --set pictures.size={SIZE}",
+        f"Next: transfer split store --set pictures.size={SIZE} --set pictures.orientation=ignore",
     ]
     study = ("--recipe", "tiny.yaml", "--study", "study")
     assert transfer("split", "pictures", *study, "--skip-unreadable").code == 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -44,6 +44,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Since(NamedTuple):
+    """Marks a key that recipes did not always have: where it says what was done before, it changes no recipe's digest."""
+
+    before: Any
+
+
 class BuiltIn(Section):
     """The pictures made by formula, for a study that needs no download."""
 
@@ -54,11 +60,15 @@ class BuiltIn(Section):
 
 
 class Pictures(Section):
-    """How a picture becomes the network's input, and how much of the folder a study takes."""
+    """How a picture becomes the network's input, and how much of the folder a study takes.
+
+    `orientation: exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored.
+    """
 
     size: Positive
     crop: Positive
     fit: Literal["warp", "crop"] = "warp"
+    orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
     mirror: bool = True
     channels: Literal["rgb", "bgr"] = "rgb"
     mean: Literal["image", "channel", "none"] = "channel"
@@ -277,7 +287,7 @@ class Recipe(Section):
 
     def decisive(self) -> dict[str, Any]:
         """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
-        parts = self.model_dump(mode="json", include={"pictures", "network", "training", "evaluation"})
+        parts = {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
         del parts["training"]["checkpoint_minutes"], parts["training"]["checkpoint_steps"]
         return parts
 
@@ -303,6 +313,18 @@ class Recipe(Section):
         if self.pictures.builtin:
             changes["pictures"]["builtin"] = {**self.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
         return validate(yamltext.merge(self.model_dump(mode="json"), changes), f"the smoke variant of {self.name}")
+
+
+def _decisive(section: Section) -> dict[str, Any]:
+    """A section's keys that decide numbers, as plain values; without those that say what was done before there was the key."""
+    values = section.model_dump(mode="json")
+    for key, about in type(section).model_fields.items():
+        since = next((mark for mark in about.metadata if isinstance(mark, Since)), None)
+        if since and values[key] == since.before:
+            del values[key]
+        elif isinstance(inner := getattr(section, key), Section):
+            values[key] = _decisive(inner)
+    return values
 
 
 def validate(values: Any, where: str) -> Recipe:

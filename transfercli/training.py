@@ -245,7 +245,9 @@ class Bench:
 
     @property
     def _mean_key(self) -> str:
-        return f"{self.halves.digest[:16]}-{self.recipe.pictures.size}-{self.recipe.pictures.fit}"
+        pictures = self.recipe.pictures
+        turned = "-exif" * (pictures.orientation == "exif")  # of means from before there was a choice the name is as it was
+        return f"{self.halves.digest[:16]}-{pictures.size}-{pictures.fit}{turned}"
 
 
 def load_weights(study: Study, network: Network) -> dict[str, Tensor]:

@@ -86,15 +86,16 @@ def _form(
     own = read_about(out).form if (out / ABOUT).exists() else None
     if own is None or recipe is not None or overrides:
         pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
-        size, fit = size or pictures.size, fit or pictures.fit
+        size, fit, orientation = size or pictures.size, fit or pictures.fit, pictures.orientation
     else:
-        size, fit = size or own.size, fit or own.fit
+        size, fit, orientation = size or own.size, fit or own.fit, own.orientation
     encoding = encoding or (own.encoding if own else "jpeg" if quality else "raw")
     if encoding == "raw" and quality is not None:
         raise click.UsageError("--quality is for JPEGs; leave it out with --encoding raw")
     if encoding == "jpeg":
         quality = quality or (own.quality if own else None) or QUALITY
-    return Form.model_validate({"size": size, "fit": fit, "encoding": encoding, "quality": quality})
+    shape = {"size": size, "fit": fit, "orientation": orientation}
+    return Form.model_validate({**shape, "encoding": encoding, "quality": quality})
 
 
 def _say(store: "Store") -> None:
@@ -110,12 +111,11 @@ def _say(store: "Store") -> None:
 
 
 def _next(found: "PictureFolder", store: "Store", recipe: str | None) -> str:
-    """The command that makes a split of the store, by a recipe that wants its size and fit."""
+    """The command that makes a split of the store, by a recipe that wants what it holds."""
     from transfercli import recipe as recipes
     from transfercli.cli import split
 
-    pictures, form = recipes.find(recipe or split.default_recipe(found)).pictures, store.about.form
-    words = ["transfer", "split", str(store.root)] + (["--recipe", recipe] if recipe else [])
-    for key, ours, wanted in (("size", form.size, pictures.size), ("fit", form.fit, pictures.fit)):
-        words += ["--set", f"pictures.{key}={ours}"] if ours != wanted else []
-    return shlex.join(words)
+    pictures = recipes.find(recipe or split.default_recipe(found)).pictures
+    changes = store.about.form.changes(pictures.model_dump(include={"size", "fit", "orientation"}))
+    command = shlex.join(["transfer", "split", str(store.root)] + (["--recipe", recipe] if recipe else []))
+    return " ".join([command, *changes])

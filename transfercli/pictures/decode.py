@@ -5,9 +5,9 @@ torchvision refuses, by Pillow. For JPEG the two agree bit for bit, CMYK and YCC
 included. torchvision is not given PNG, GIF or WebP: a damaged PNG can crash the whole process in it, 16-bit
 PNG comes as uint16 and an animation as four dimensions.
 
-Colours are taken as they are stored, as Caffe took them: transparency is dropped, not blended; the EXIF
-orientation and colour profiles are ignored; of an animation the first picture counts; grey becomes three
-equal channels and 16-bit samples keep their upper byte.
+Colours are taken as they are stored, as Caffe took them: transparency is dropped, not blended; colour profiles
+are ignored; of an animation the first picture counts; grey becomes three equal channels and 16-bit samples keep
+their upper byte. Whether EXIF's orientation is honoured, the recipe says (a TIFF's always is, by Pillow itself).
 
 Threads: decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) run on the calling thread alone.
 """
@@ -26,9 +26,11 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
 from transfercli.errors import TransferError
+from transfercli.pictures import exif
 from transfercli.threads import pool
 
 Fit = Literal["warp", "crop"]
+Orientation = Literal["exif", "ignore"]
 Result = TypeVar("Result")
 
 # The formats behind folder.ENDINGS; not all of Pillow's, some of which start other programs (EPS).
@@ -40,21 +42,23 @@ CHUNK = 64  # pictures per future: few enough to stop soon after Ctrl-C, enough 
 
 # Said once per picture; what it asks for (TorchCodec) is no dependency, and Pillow gives the same bits.
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlugin")  # what it thinks of damaged EXIF
 
 
 class _Unreadable(Exception):
     """Why a file gave no picture, in a few words."""
 
 
-def decode(path: str | os.PathLike[str], size: int, fit: Fit) -> torch.Tensor:
+def decode(path: str | os.PathLike[str], size: int, fit: Fit, orientation: Orientation = "ignore") -> torch.Tensor:
     """A picture file as uint8 (3, size, size), RGB, 0-255; in memory its channels lie together.
 
     ``fit`` "warp" makes both sides ``size`` whatever the shape was, as the paper did; "crop" makes the
     shorter side ``size`` and takes the centre. Bilinear with antialiasing. A picture that has the size
-    already comes through untouched. Raises TransferError when nothing can read the file.
+    already comes through untouched. ``orientation`` "exif" turns it first as its EXIF tells; damaged EXIF
+    tells nothing. Raises TransferError when nothing can read the file.
     """
     try:
-        picture = _read(path)
+        picture = _read(path, orientation)
     except _Unreadable as reason:
         raise TransferError(f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file") from reason
     sides = [size, size] if fit == "warp" else [size]
@@ -62,7 +66,9 @@ def decode(path: str | os.PathLike[str], size: int, fit: Fit) -> torch.Tensor:
     return resized if fit == "warp" else functional.center_crop(resized, [size, size])
 
 
-def decode_many(root: Path, paths: Sequence[str], size: int, fit: Fit, threads: int) -> torch.Tensor:
+def decode_many(
+    root: Path, paths: Sequence[str], size: int, fit: Fit, threads: int, orientation: Orientation = "ignore"
+) -> torch.Tensor:
     """Pictures to keep in memory: uint8 (N, 3, size, size), RGB, in the order of ``paths``.
 
     ``paths`` are relative to ``root``. The memory is (N, size, size, 3) - the order in which decoders give
@@ -73,7 +79,7 @@ def decode_many(root: Path, paths: Sequence[str], size: int, fit: Fit, threads: 
 
     def fill(index: int) -> None:
         # numpy copies on this thread; torch would spread the copy over threads of its own
-        store[index] = decode(os.path.join(root, paths[index]), size, fit).permute(1, 2, 0).numpy()
+        store[index] = decode(os.path.join(root, paths[index]), size, fit, orientation).permute(1, 2, 0).numpy()
 
     for _ in _in_threads(fill, len(paths), threads):
         pass
@@ -89,7 +95,7 @@ def unreadable(root: Path, paths: Sequence[str], threads: int, progress: Callabl
 
     def reason(index: int) -> str | None:
         try:
-            _read(os.path.join(root, paths[index]))
+            _read(os.path.join(root, paths[index]), "ignore")
         except _Unreadable as error:
             return str(error)
         return None
@@ -113,7 +119,7 @@ def _in_threads(work: Callable[[int], Result], count: int, threads: int) -> Iter
         yield from workers.map(chunk, range(0, count, CHUNK))  # after an error, map() drops the chunks that wait
 
 
-def _read(path: str | os.PathLike[str]) -> torch.Tensor:
+def _read(path: str | os.PathLike[str], orientation: Orientation) -> torch.Tensor:
     """The whole picture: uint8 (3, height, width), RGB. Raises _Unreadable."""
     try:
         data = Path(path).read_bytes()
@@ -121,18 +127,24 @@ def _read(path: str | os.PathLike[str]) -> torch.Tensor:
         raise _Unreadable((error.strerror or "cannot be read").lower()) from error
     if not data:
         raise _Unreadable("the file is empty")
-    if data.startswith(JPEG_START):
-        try:
-            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            picture: torch.Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-            return picture
-        except RuntimeError:
-            pass  # Pillow may know better, and says more clearly what is wrong
-    return torch.from_numpy(_with_pillow(data)).permute(2, 0, 1)
+    picture, told = _with_torchvision(data) or _with_pillow(data)
+    return exif.upright(picture, told if orientation == "exif" else 1).permute(2, 0, 1)
 
 
-def _with_pillow(data: bytes) -> np.ndarray:
-    """uint8 (height, width, 3), RGB. Raises _Unreadable."""
+def _with_torchvision(data: bytes) -> tuple[torch.Tensor, int] | None:
+    """uint8 (height, width, 3), RGB, and its orientation; None where the file is no JPEG, or none that torchvision reads."""
+    if not data.startswith(JPEG_START):
+        return None
+    try:
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        picture: torch.Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        return picture.permute(1, 2, 0), exif.orientation(data)
+    except RuntimeError:
+        return None  # Pillow may know better, and says more clearly what is wrong
+
+
+def _with_pillow(data: bytes) -> tuple[torch.Tensor, int]:
+    """uint8 (height, width, 3), RGB, and its orientation. Raises _Unreadable."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.mode == "F":
@@ -141,15 +153,25 @@ def _with_pillow(data: bytes) -> np.ndarray:
                 samples = np.asarray(image)
                 if samples.min() < 0 or samples.max() > 0xFFFF:
                     raise _Unreadable("32-bit samples")
-                return np.repeat((samples >> 8).astype(np.uint8)[..., None], 3, axis=2)
-            image.info.pop("transparency", None)  # of a palette: convert() would warn that it drops it
-            return np.array(image.convert("RGB"))
+                pixels = np.repeat((samples >> 8).astype(np.uint8)[..., None], 3, axis=2)
+            else:
+                image.info.pop("transparency", None)  # of a palette: convert() would warn that it drops it
+                pixels = np.array(image.convert("RGB"))
+            return torch.from_numpy(pixels), exif.orientation(data) if data.startswith(JPEG_START) else _told(image)
     except _Unreadable:
         raise
     except UnidentifiedImageError as error:
         raise _Unreadable("not a picture, or of an unknown format") from error
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         raise _Unreadable(_why(error)) from error
+
+
+def _told(image: Image.Image) -> int:
+    """The orientation that a loaded picture has left: of a TIFF none, which Pillow turns as it loads."""
+    try:
+        return int(image.getexif().get(exif.ORIENTATION, 1))
+    except Exception:  # whatever a damaged EXIF leads to; the picture itself is there
+        return 1
 
 
 def _why(error: Exception) -> str:

@@ -14,7 +14,7 @@ mapped file, a shard must not be cut short while a process reads it; `pack` repl
 import hashlib
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -41,10 +41,11 @@ class _Model(BaseModel):
 
 
 class Form(_Model):
-    """What was made of every picture. `quality` is JPEG's, None for raw pixels."""
+    """What was made of every picture. `quality` is JPEG's, None for raw pixels. `orientation`: whether EXIF's was honoured."""
 
     size: Annotated[int, Field(gt=0, le=16384)]
     fit: Literal["warp", "crop"]
+    orientation: Literal["exif", "ignore"] = "ignore"  # as in stores from before there was a choice
     encoding: Literal["raw", "jpeg"] = "raw"
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
 
@@ -56,7 +57,12 @@ class Form(_Model):
 
     def __str__(self) -> str:
         quality = "" if self.quality is None else f" of quality {self.quality}"
-        return f"{self.size}×{self.size} ({self.fit}), {self.encoding}{quality}"
+        return f"{_shape(self.size, self.fit, self.orientation)}, {self.encoding}{quality}"
+
+    def changes(self, wanted: Mapping[str, object]) -> list[str]:
+        """What to add to a command so that a recipe which wants something else takes these pictures."""
+        ours = self.model_dump()
+        return [f"--set pictures.{key}={ours[key]}" for key, value in wanted.items() if ours[key] != value]
 
     @property
     def raw_bytes(self) -> int:
@@ -155,19 +161,16 @@ class Store:
         """The pictures without pixels: path -> why they could not be decoded."""
         return {path: self.about.unreadable[row] for path, row in self.number.items() if row in self.about.unreadable}
 
-    def check(self, size: int, fit: str) -> None:
-        """Raise TransferError unless the pictures have this size and fit."""
+    def check(self, size: int, fit: str, orientation: str) -> None:
+        """Raise TransferError unless the pictures have this size, fit and orientation."""
         form = self.about.form
-        changes = [
-            f"--set pictures.{key}={ours}"
-            for key, ours, wanted in (("size", form.size, size), ("fit", form.fit, fit))
-            if ours != wanted
-        ]
-        if changes:
+        wanted = {"size": size, "fit": fit, "orientation": orientation}
+        if changes := form.changes(wanted):
+            turned = f" --set pictures.orientation={orientation}" * (form.orientation != orientation)
             raise TransferError(
-                f"the pictures in {self.root} are {form.size}×{form.size} ({form.fit}), "
-                f"but the recipe wants {size}×{size} ({fit}); pack them again: "
-                f"transfer pack {_source(self.about)} --out NEW --size {size} --fit {fit}, "
+                f"the pictures in {self.root} are {_shape(form.size, form.fit, form.orientation)}, "
+                f"but the recipe wants {_shape(size, fit, orientation)}; pack them again: "
+                f"transfer pack {_source(self.about)} --out NEW --size {size} --fit {fit}{turned}, "
                 f"or change the recipe: {' '.join(changes)}"
             )
 
@@ -202,6 +205,10 @@ class Store:
             progress(1)
         if not sound(self.root / INDEX, self.about.index):
             raise _damaged(self.root, self.about, INDEX, "its digest does not fit")
+
+
+def _shape(size: int, fit: str, orientation: str) -> str:
+    return f"{size}×{size} ({fit}{', turned as EXIF tells' * (orientation == 'exif')})"
 
 
 def is_store(root: Path) -> bool:

@@ -66,14 +66,15 @@ class Source:
         self.pool = pool(threads)
         self.rows: list[int] = []  # of the store
         if part.store is not None:
-            part.store.check(pictures.size, pictures.fit)
+            part.store.check(pictures.size, pictures.fit, pictures.orientation)
             self.rows = part.store.rows(part.paths)
         size = len(part.paths) * pictures.size**2 * 3
         if kept is None and size <= MEMORY_SHARE * memory.free():
             if part.store is not None:
                 self.kept = read_rows(part.store, self.rows, self.pool)
             else:
-                self.kept = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads).permute(0, 2, 3, 1)
+                kept_rows = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads, pictures.orientation)
+                self.kept = kept_rows.permute(0, 2, 3, 1)
         if self.kept is not None and device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.kept = self.kept.to(device)
 
@@ -99,7 +100,8 @@ class Source:
         def fill(place: int, i: int) -> None:
             path = os.path.join(self.part.root, self.part.paths[i])
             try:
-                store[place] = decode(path, self.pictures.size, self.pictures.fit).permute(1, 2, 0).numpy()
+                picture = decode(path, self.pictures.size, self.pictures.fit, self.pictures.orientation)
+                store[place] = picture.permute(1, 2, 0).numpy()
             except TransferError as error:
                 raise TransferError(
                     f"cannot decode {path} ({error.__cause__}), which could be decoded when the split was made; "
