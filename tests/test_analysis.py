@@ -10,6 +10,7 @@ import pytest
 from transfercli import analysis
 from transfercli.analysis import TABLE_COLUMNS, compare, differences, pairs, published_table, unpaired
 from transfercli.intervals import noise
+from transfercli.looks import OF_RANDOM_FEATURES
 
 
 def network(treatment, top1, *, split="random-0", seed=0, target="B", layer=3, status="done"):
@@ -99,7 +100,8 @@ def test_released_rnb_is_paired_with_the_base_on_all_classes(released):
     assert set(found.loc[found["quantity"] == "RnB-base", "splits"]) == {"all-1000"}
     first = one(found, quantity="RnB-base", layer="1")
     assert first["mean"] == pytest.approx(0.490781 - 0.575179)
-    assert not ((found["quantity"] == "RnB-base") & (found["layer"] == "3")).any()  # it did not learn
+    third = one(found, quantity="RnB-base", layer="3")  # it learned nothing, which is what its features are worth
+    assert third["mean"] == pytest.approx(0.000920 - 0.575179)
 
 
 def test_pairs_take_the_base_of_the_same_split_seed_and_target():
@@ -126,7 +128,7 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     table = pd.DataFrame(
         [
             network("base", 0.6),
-            network("RnB", 0.1, layer=1, status="did not learn"),
+            network("AnB", 0.1, layer=1, status="did not learn"),
             network("RnB", math.nan, layer=2, status="diverged"),
             network("RnB", 0.4, layer=3),
             network("base", 0.1, target="A", status="did not learn"),
@@ -138,6 +140,54 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     assert differences(table)["layer"].tolist() == ["3"]
     none_trained = pd.DataFrame([network("base", None, status="diverged"), network("AnB", None, status="diverged")])
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
+
+
+def test_random_features_that_learned_nothing_count_at_their_accuracy():
+    """One that diverged has no accuracy to count."""
+    rows = [network("base", 0.6, split=f"random-{n}") for n in range(3)]
+    rows += [network("RnB", 0.5), network("RnB", 0.1, split="random-1", status="did not learn")]
+    rows += [network("RnB", None, split="random-2", status="diverged at step 7")]
+    table = pd.DataFrame(rows)
+    row = one(differences(table), quantity="RnB-base", layer="3")
+    assert (row["mean"], row["n"]) == (pytest.approx((-0.1 - 0.5) / 2), 2)
+    assert one(compare(table, table), quantity="RnB")["value"] == pytest.approx(0.3)
+    shown = analysis.accuracies(table)
+    shown = shown[shown["treatment"] == "RnB"]
+    assert shown["status"].tolist() == ["done", OF_RANDOM_FEATURES, "diverged at step 7"]
+    assert shown["value"].tolist() == [0.5, 0.1, 0.1]  # the last at chance
+    assert analysis.counts(shown).tolist() == [True, True, False]
+
+
+def test_chance_is_the_share_of_the_largest_class_where_the_table_has_it():
+    table = pd.DataFrame([network("base", 0.6), network("AnB", 0.5)])
+    assert analysis.accuracies(table)["chance"].tolist() == [0.1, 0.1]
+    assert analysis.accuracies(table.assign(chance=[0.4, None]))["chance"].tolist() == [0.4, 0.1]
+
+
+def test_seeds_of_a_split_and_target_are_averaged_however_many_each_has():
+    """The pair of split and target is the unit: three seeds of random-0 weigh as much as one of random-1."""
+    gains = {("random-0", "A"): [0.1, 0.2, 0.3], ("random-0", "B"): [0.1], ("random-1", "B"): [0.4, 0.2]}
+    rows = []
+    for (split, target), by_seed in gains.items():
+        for seed, gain in enumerate(by_seed):
+            rows.append(network("base", 0.5 + 0.01 * seed, split=split, seed=seed, target=target))
+            rows.append(network("AnB", 0.5 + 0.01 * seed + gain, split=split, seed=seed, target=target))
+    found = one(differences(pd.DataFrame(rows)), layer="3")
+    means = pd.Series([0.2, 0.1, 0.3])
+    reach = 4.302653 * means.std() / math.sqrt(3)
+    assert found[["mean", "low", "high", "n"]].tolist() == pytest.approx([0.2, 0.2 - reach, 0.2 + reach, 3])
+    value = one(compare(pd.DataFrame(rows), pd.DataFrame(rows)), quantity="AnB-base")
+    assert value[["value", "low", "high", "n", "other_low", "other_high"]].tolist() == pytest.approx(
+        [0.2, 0.2 - reach, 0.2 + reach, 3, 0.1, 0.3]
+    )
+
+
+def test_many_seeds_of_one_pair_give_no_interval_about_other_halves():
+    table = of_layers([[0.1], [0.2], [0.3]], layers=(5,))
+    seeds = table.assign(seed=[int(split[-1]) for split in table["split"]], split="random-0")
+    row = one(differences(seeds), layer="5")
+    assert (row["mean"], row["n"]) == (pytest.approx(0.2), 1)
+    assert math.isnan(row["low"])
 
 
 def test_kinds_of_split_are_never_averaged_together():
@@ -161,9 +211,9 @@ def test_differences_between_treatments_need_no_base():
 def test_the_interval_is_students_from_two_pairs_up():
     gains = [0.01, 0.02, 0.06]
     table = pd.DataFrame(
-        [network("base", 0.5, seed=seed) for seed in range(3)]
-        + [network("AnB", 0.5 + gain, seed=seed, layer=2) for seed, gain in enumerate(gains)]
-        + [network("AnB", 0.5, seed=0, layer=7)]
+        [network("base", 0.5, split=f"random-{n}") for n in range(3)]
+        + [network("AnB", 0.5 + gain, split=f"random-{n}", layer=2) for n, gain in enumerate(gains)]
+        + [network("AnB", 0.5, layer=7)]
     )
     row = one(differences(table), layer="2")
     reach = 4.302653 * pd.Series(gains).std() / math.sqrt(3)
@@ -174,11 +224,11 @@ def test_the_interval_is_students_from_two_pairs_up():
 
 
 def of_layers(gains, layers=(5, 6, 7)):
-    """Bases at 0.5 with one seed each, and AnB above them by these gains, a list by layer for each seed (None: not there)."""
-    rows = [network("base", 0.5, seed=seed) for seed in range(len(gains))]
-    for seed, by_layer in enumerate(gains):
+    """Bases at 0.5 with one split each, and AnB above them by these gains, a list by layer for each split (None: not there)."""
+    rows = [network("base", 0.5, split=f"random-{split}") for split in range(len(gains))]
+    for split, by_layer in enumerate(gains):
         there = [(layer, gain) for layer, gain in zip(layers, by_layer, strict=True) if gain is not None]
-        rows += [network("AnB", 0.5 + gain, layer=layer, seed=seed) for layer, gain in there]
+        rows += [network("AnB", 0.5 + gain, layer=layer, split=f"random-{split}") for layer, gain in there]
     return pd.DataFrame(rows)
 
 

@@ -12,9 +12,11 @@ import pytest
 from conftest import Said, tiny_recipe
 
 from transfercli.analysis import compare, differences, published_table
-from transfercli.conclusions import conclude
+from transfercli.conclusions import brief, conclude
+from transfercli.contrasts import contrasts
 from transfercli.recipe import dump, validate
 from transfercli.study import COLUMNS, Study, table_text
+from transfercli.tables import load
 
 Transfer = Callable[..., Said]
 TOP1 = {"base": 0.5, "BnB": 0.49, "BnB+": 0.52, "AnB": 0.45, "AnB+": 0.53, "RnB": 0.2}
@@ -61,8 +63,9 @@ def test_analyze_the_published_study(transfer: Transfer, tmp_path: Path) -> None
     with (tmp_path / "paper.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["quantity", "layer", "mean", "low", "high", "n", "splits"]
-    found = differences(published_table(), "top1_best10")
-    assert len(rows) == len(found)
+    found = pd.concat([differences(published_table(), "top1_best10"), contrasts(published_table(), "top1_best10")])
+    assert [row["quantity"] for row in rows].count("dip") == 1 and len(rows) == len(found)
+    assert "dip −2.51* ±0.33 4 ½(BnB4 + BnB5) − ½(½(BnB1 + BnB2) + BnB7)" in text
     for row, expected in zip(rows, found.to_dict("records"), strict=True):
         assert (row["quantity"], row["layer"], row["splits"]) == (expected["quantity"], expected["layer"], expected["splits"])
         assert int(row["n"]) == expected["n"] and float(row["mean"]) == pytest.approx(expected["mean"], abs=6e-7)
@@ -84,7 +87,8 @@ def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> 
     kept(tmp_path / "kept")
     said = transfer("analyze", "--study", "kept", "--networks")
     text = lines(said.out)
-    assert text[0] == "random: paired differences by layer n (points)"
+    assert text[:6:2] == brief(load(tmp_path / "kept"))
+    assert text[6] == "random: paired differences by layer n (points)"
     # Pairs 1, 2 and 3 points apart: with two of them, Student's t is 12.7 and the interval 6.35 times that on each side.
     assert text[text.index("BnB-base −0.50 +0.00 +0.50 2") + 1] == "±6.35 ±12.71 ±19.06"
     assert "random-0 0 B1B+ 0.520 0.471-0.569 +2.00 ±6.93 noise" in text
@@ -205,7 +209,7 @@ def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) 
 
 
 def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two splits, two targets and two seeds: one command trains them all, in one table, and each gain has eight pairs."""
+    """Two splits, two targets, two seeds: one command trains them all; seeds are averaged, so each gain has four pairs."""
     monkeypatch.setattr("transfercli.rows.status", lambda *args: "done")  # two steps teach nobody anything
     repeats = {"splits": ("0", "1"), "targets": ("A", "B"), "seeds": (0, 1), "layers": (5, 6, 7), "treatments": ("BnB", "AnB")}
     recipe = tiny_recipe({"pictures": {"builtin": {"classes": 8, "train": 8, "val": 5}}, "training": {"steps": 2}})
@@ -216,6 +220,6 @@ def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Pa
     assert len(table) == 2 * 2 * (2 + 2 * 2 * 3)
     assert table.groupby(["split", "seed"]).size().to_dict() == {(f"random-{n}", seed): 14 for n in (0, 1) for seed in (0, 1)}
     found = differences(table).set_index(["quantity", "layer"])
-    assert set(found["n"].xs("5", level="layer")) == {8} and set(found["n"].xs("5-7", level="layer")) == {24}
+    assert set(found["n"].xs("5", level="layer")) == {4} and set(found["n"].xs("5-7", level="layer")) == {12}
     assert found["low"].notna().all()
     assert "AnB-base" in transfer("analyze", "--study", "all").out

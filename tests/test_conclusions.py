@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis import published_table
-from transfercli.conclusions import ONE_PAIR, conclude
+from transfercli.conclusions import ONE_PAIR, OTHER_HALVES, brief, conclude
 
 
 def network(split: str, treatment: str, layer: int, top1: float, status: str = "done", pictures: float = 1000) -> dict:
@@ -46,17 +46,36 @@ def test_the_released_study() -> None:
         "Layers 3-7: AnB is below its base: −0.62 (−0.91 to −0.33) points at layer 3, −8.26 (−8.49 to −8.03) points at layer 7.",
         "Co-adaptation (BnB − base) is below zero at layers 4-6, most at layer 5: −2.97 (−3.27 to −2.68) points.",
         "Specificity (AnB − BnB) is below zero from layer 4 on, most at layer 7: −8.24 (−8.45 to −8.04) points.",
+        "Fixed in advance: the dip, ½(BnB4 + BnB5) − ½(½(BnB1 + BnB2) + BnB7), in which the base cancels, is "
+        "−2.51 (−2.83 to −2.18) points: layers in the middle are co-adapted.",
         "What fine-tuning recovers (AnB+ − AnB) is above zero at layers 3, 5†, 6†, 7†, most at layer 7: "
         "+9.39 (+8.53 to +10.24)† points.",
         "AnB+ − base is +0.97 points in the mean of layers 1-7; it is above zero at layers 3, 4, 5†, 6†, 7†, "
         "most at layer 3: +1.30 (+0.72 to +1.88) points.",
         "BnB+ − base is +0.94 points in the mean of layers 1-7; it is above zero at layers 3, 4†, 6, 7†, "
         "most at layer 4: +1.36 (+0.51 to +2.21)† points.",
-        f"A point has 1 to 8 pairs; † has one, and its interval says only {ONE_PAIR}; with two an interval is wide "
-        "(Student's t is 12.7), and further splits or seeds would narrow it.",
+        "Fixed in advance: the boost, the mean over n = 3-7 of AnB+ − BnB+, is not to be told: no pair of split and target has "
+        "AnB+ and BnB+ at all of them.",
+        f"A point has 1 to 8 pairs of split and target; † has one, and its interval says only {ONE_PAIR}; with two an interval "
+        "is wide (Student's t is 12.7), and further splits would narrow it.",
+        f"The pairs are of 4 random splits, seeds averaged: an interval is about {OTHER_HALVES}.",
     ]
     assert said["all-1000"][0] == f"Every point has one pair: its interval says {ONE_PAIR}."
-    assert said["all-1000"][-1] == "Networks that failed and are in no mean, 1 of 8: all-1000 R3all (did not learn)."
+    assert said["all-1000"][-1] == (
+        "Random features that learned nothing, 1 of 7, a result that counts in RnB's means: all-1000 R3all."
+    )
+
+
+def test_the_released_study_in_three_sentences() -> None:
+    assert brief(published_table(), "top1_best10") == [
+        "Features turn from general to specific at layer 4; frozen features of the other half serve at least as well as the "
+        "half's own at layers 1-2, and cost 8.26 (8.03 to 8.49) points at layer 7, the deepest.",
+        "BnB shows co-adaptation: its dip, BnB at layers 4 and 5 against 1, 2 and 7, is −2.51 (−2.83 to −2.18) points.",
+        "Against the base in the mean of layers 1-7: transferred and fine-tuned (AnB+) +0.97 points (no interval); its control "
+        "(BnB+) +0.94 points (no interval); what the other half adds (AnB+ − BnB+) is not to be told, as no pair has both at "
+        "layers 3-7. (Random halves: 4 random splits, 1 to 8 pairs of split and target a point; intervals are about "
+        f"{OTHER_HALVES}.)",
+    ]
 
 
 def test_runs_of_layers_with_one_verdict_share_a_sentence() -> None:
@@ -69,7 +88,10 @@ def test_runs_of_layers_with_one_verdict_share_a_sentence() -> None:
         "Layers 4-6: AnB is below its base: −5.00 (−5.99 to −4.01) points at layer 4, −10.00 (−10.99 to −9.01) points at "
         "layer 5, −8.00 (−8.99 to −7.01) points at layer 6.",
     ]
-    assert said[-1] == "A point has 3 pairs."
+    assert said[-2:] == [
+        "A point has 3 pairs of split and target.",
+        f"The pairs are of 3 random splits, seeds averaged: an interval is about {OTHER_HALVES}.",
+    ]
 
 
 def test_likeness_is_claimed_only_where_every_interval_is_narrow() -> None:
@@ -80,8 +102,9 @@ def test_likeness_is_claimed_only_where_every_interval_is_narrow() -> None:
 
 
 def test_two_pairs_are_said_to_be_few() -> None:
-    assert sentences({"AnB": [0.0]}, repeats=2)[-1] == (
-        "A point has 2 pairs; with two an interval is wide (Student's t is 12.7), and further splits or seeds would narrow it."
+    assert sentences({"AnB": [0.0]}, repeats=2)[-2] == (
+        "A point has 2 pairs of split and target; with two an interval is wide (Student's t is 12.7), and further splits would "
+        "narrow it."
     )
 
 
@@ -185,7 +208,7 @@ def test_one_pair_among_layers_with_more_is_marked() -> None:
     table = study({"AnB": [-0.10, -0.10, -0.10]})
     said = conclude(table[(table["split"] == "random-0") | (table["layer"] != 2)])["random"]
     assert said[0].startswith("Layers 1, 2†, 3: AnB is below its base: ")
-    assert said[-1] == f"A point has 1 to 3 pairs; † has one, and its interval says only {ONE_PAIR}."
+    assert said[-2] == f"A point has 1 to 3 pairs of split and target; † has one, and its interval says only {ONE_PAIR}."
 
 
 def test_one_pair_on_pictures_that_nobody_counted_shows_nothing() -> None:
@@ -197,8 +220,12 @@ def test_one_pair_on_pictures_that_nobody_counted_shows_nothing() -> None:
 def test_repeats_of_one_split_say_nothing_of_other_halves() -> None:
     table = study({"AnB": [-0.1]})
     seeds = table.assign(seed=table["split"].str[-1].astype(int), split="random-0")
-    assert conclude(seeds)["random"][-1] == "All pairs are of one random split: they say nothing of other halves."
-    assert conclude(table)["random"][-1] == "A point has 3 pairs."
+    assert conclude(seeds)["random"][:2] == [
+        f"Every point has one pair: its interval says {ONE_PAIR}.",
+        "Its 3 seeds are averaged: how they differ is the noise of training alone, and says nothing of other halves.",
+    ]
+    both = pd.concat([seeds, seeds.assign(target="A")])
+    assert conclude(both)["random"][-1] == "All pairs are of one random split: they say nothing of other halves."
 
 
 def test_failed_networks_are_named() -> None:
@@ -214,8 +241,18 @@ def test_failed_networks_are_named() -> None:
 def test_a_mean_over_the_few_that_did_not_fail_is_said_to_be_one() -> None:
     table = study({"RnB": [-0.1, -0.1]})
     failed = (table["layer"] == 2) & (table["split"] != "random-0")
-    table.loc[failed, "status"] = "did not learn"
+    table.loc[failed, "status"] = "diverged at step 3"
     assert conclude(table)["random"][-1] == "Of RnB at layer 2 most failed: its mean is of the few that did not."
+
+
+def test_random_features_that_learned_nothing_are_a_result() -> None:
+    table = study({"RnB": [-0.1, -0.1]})
+    table.loc[(table["layer"] == 2) & (table["split"] != "random-0"), ["status", "top1"]] = "did not learn", 0.1
+    said = conclude(table)["random"]
+    assert said[0].startswith("What random features give (RnB − base) is below zero at layer 1: −10.00 ")
+    assert said[-1] == (
+        "Random features that learned nothing, 2 of 6, a result that counts in RnB's means: random-1 RnB2, random-2 RnB2."
+    )
 
 
 def test_halves_that_are_different_tasks_are_concluded_each_for_itself() -> None:

@@ -129,15 +129,23 @@ def test_chance_is_dotted_where_networks_come_near_it_and_else_a_word():
     assert texts(ax) == ["↓ chance 1/10"]
 
 
-def test_a_network_that_did_not_learn_is_a_cross_and_in_no_mean():
+@pytest.mark.parametrize("treatment", ["RnB", "AnB"])
+def test_random_features_that_learned_nothing_are_a_cross_in_the_mean_as_no_other_network_is(treatment):
     table = study()
-    failed = (table["treatment"] == "RnB") & (table["layer"] == 6) & (table["target"] == "A")
+    failed = (table["treatment"] == treatment) & (table["layer"] == 6) & (table["target"] == "A")
     table.loc[failed, ["top1", "status"]] = [0.11, "did not learn"]
     figure = accuracy_vs_layer(table)
     [(x, y)] = markers(figure.axes[0], "x")
-    assert (round(x), y) == (6, figure.axes[0].get_ylim()[0])
-    [(_, means)] = lines(figure.axes[0], "RnB")
-    assert means[5] == pytest.approx(0.51)  # target B's alone
+    [(_, means)] = lines(figure.axes[0], treatment)
+    other = table.loc[~failed & (table["treatment"] == treatment) & (table["layer"] == 6), "top1"].item()
+    assert round(x) == 6
+    if treatment == "RnB":
+        assert y == 0.11 and means[5] == pytest.approx((0.11 + other) / 2)
+        assert legend(figure)[-2:] == ["random features that learned nothing", "95% interval of the mean"]
+        [(_, y)] = markers(drop_vs_layer(table).axes[0], "x")
+        assert y == pytest.approx(100 * (0.11 - 0.87))
+        return
+    assert y == figure.axes[0].get_ylim()[0] and means[5] == pytest.approx(other)
     assert legend(figure)[-2:] == ["did not learn", "95% interval of the mean"]
     [(x, y)] = markers(drop_vs_layer(table).axes[0], "x")
     assert round(x) == 6 and -50 < y < -38  # at the panel's edge, not 76 points down
@@ -256,7 +264,7 @@ def test_the_published_study_alone():
     all_classes = panels(figure)["all 1000 classes"]
     assert [round(x) for x, _ in markers(all_classes, "x")] == [3]
     [(x, _)] = lines(all_classes, "RnB")
-    assert np.rint(x).tolist() == [1, 2, 4, 5, 6, 7]
+    assert np.rint(x).tolist() == [1, 2, 3, 4, 5, 6, 7]  # the third learned nothing, which is what its features are worth
     drops = panels(drop_vs_layer(EMPTY, published_table()))
     [(_, y)] = lines(drops["random halves"], "AnB")
     assert len(y) == 7

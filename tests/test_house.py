@@ -59,6 +59,7 @@ ORDER = [
     "verify",
     "intervals",
     "analysis",
+    "contrasts",
     "tables",
     "conclusions",
     "benefits",

@@ -3,7 +3,8 @@
 Everything is subtracted in pairs. Two halves of one dataset differ by as much as fine-tuning gains, so a
 network is compared only with networks of the same split, training seed and target half. Random splits,
 man-made/natural and a user's own split are different questions and are never averaged together: see
-`kind_of_split`.
+`kind_of_split`. What repeats a measurement is another halving of the classes: seeds of one split and target half are
+averaged first, and that mean is the unit over which an interval is taken (UNIT).
 """
 
 import math
@@ -16,6 +17,7 @@ import pandas as pd
 
 from transfercli import paper, plan, study
 from transfercli.intervals import binomial_interval, mean_interval, noise
+from transfercli.looks import OF_RANDOM_FEATURES
 
 TABLE_COLUMNS = (*study.COLUMNS, "classes", "val_pictures")
 TREATMENTS = ("base", *plan.TREATMENTS)
@@ -25,6 +27,7 @@ QUANTITIES = (
 )
 RANGES = ((1, 7), (3, 7), (5, 7))
 SAME_TARGET = ["split", "seed", "target"]
+UNIT = ["split", "target"]  # a pair, as the tables count them: its seeds are repeats of the training, not of the halves
 OF_FAILED_BASE = "copied from a failed base"  # what a figure calls a network that learned from one that did not
 
 _SHOWN = ["splits", *SAME_TARGET, "treatment", "layer", "value", "status", "chance"]
@@ -106,15 +109,28 @@ def pairs(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 
 
 def sound(table: pd.DataFrame) -> pd.DataFrame:
-    """The networks that are done and were not copied from a base that failed."""
+    """The networks that count: done, or `learned_nothing`, and not copied from a base that failed."""
     table = _with_columns(table)
     return table[_is_sound(table)]
 
 
+def learned_nothing(table: pd.DataFrame) -> pd.Series:
+    """Which networks on random features learned nothing, which is what these features are worth: a result, not a failure.
+
+    To leave them out would flatter RnB. One that diverged, and has no accuracy, is a failure as any other.
+    """
+    return (table["treatment"] == "RnB") & (table["status"] == "did not learn") & table["top1"].notna()
+
+
+def result(table: pd.DataFrame) -> pd.Series:
+    """Which networks did not fail: done, or `learned_nothing`."""
+    return (table["status"] == "done") | learned_nothing(table)
+
+
 def _is_sound(table: pd.DataFrame) -> np.ndarray:
-    is_base, done = table["treatment"] == "base", table["status"] == "done"
-    failed = set(_keys(table[is_base & ~done]))
-    return done.to_numpy() & np.array([source not in failed for source in _keys(table, "source")], dtype=bool)
+    is_base, good = table["treatment"] == "base", result(table)
+    failed = set(_keys(table[is_base & ~good]))
+    return good.to_numpy() & np.array([source not in failed for source in _keys(table, "source")], dtype=bool)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,17 +148,26 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """What a figure shows of each network: columns _SHOWN.
 
-    `splits` is the kind of split; value is the top-1 and chance 1/classes, both fractions. A network that
-    diverged and has no top-1 is shown at chance; one that is done but not `sound` has the status OF_FAILED_BASE. Idle
-    bases (`compared`) are left out.
+    `splits` is the kind of split; value is the top-1 and chance what guessing gives, both fractions: the column `chance`
+    where there is one (classes may be unequal), else 1/classes. A network that diverged and has no top-1 is shown at
+    chance; one that is done but not `sound` has the status OF_FAILED_BASE, one that `learned_nothing` OF_RANDOM_FEATURES.
+    Idle bases (`compared`) are left out.
     """
     table = _with_columns(table)
     unsound = (table["status"] == "done") & ~_is_sound(table)
-    table = compared(table.assign(status=table["status"].where(~unsound, OF_FAILED_BASE)))
+    status = table["status"].where(~unsound, OF_FAILED_BASE).where(~learned_nothing(table), OF_RANDOM_FEATURES)
+    table = compared(table.assign(status=status))
     chance = 1 / table["classes"].astype(float)
+    if "chance" in table:
+        chance = table["chance"].astype(float).fillna(chance)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
     return table.assign(value=value, chance=chance)[_SHOWN].dropna(subset=["value"])
+
+
+def counts(shown: pd.DataFrame) -> pd.Series:
+    """Which networks in `accuracies` or `drops` are in the means; the others are only shown to have failed."""
+    return shown["status"].isin(["done", OF_RANDOM_FEATURES])
 
 
 def drops(table: pd.DataFrame) -> pd.DataFrame:
@@ -157,9 +182,10 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     `splits` is the kind of split. `quantity` is "AnB-base" and so on (QUANTITIES), always of the same split,
     seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then, of "1-7", "3-7" and
     "5-7", those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer
-    with more pairs does not count for more. n is the number of pairs. low and high bound the mean's 95% interval
-    (Student's t; NaN for one pair): over pairs and, of a range, over the pairs' bases, as all layers' pairs with
-    one base stand or fall with it (NaN where a layer has one). The two targets of a split count as independent.
+    with more pairs does not count for more. n is the number of pairs (UNIT: of a split and a target, seeds averaged).
+    low and high bound the mean's 95% interval over other halvings of the classes (Student's t; NaN for one pair, however
+    many its seeds): over pairs and, of a range, over the bases, as all layers' pairs with one base stand or fall with it
+    (NaN where a layer has one). The two targets of a split count as independent.
     Only `sound` networks count; a quantity or layer with no pair has no row.
     """
     return _means(paired_values(table, metric))
@@ -167,7 +193,7 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 
 def _means(each: pd.DataFrame) -> pd.DataFrame:
     """`differences`, of the pairs in `paired_values`."""
-    each = each.assign(base=each.groupby(SAME_TARGET).ngroup())
+    each = each.assign(base=each.groupby(UNIT).ngroup())
     rows = []
     for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
         quantity = f"{treatment}-{other}"
@@ -190,15 +216,16 @@ def layer_labels(found: pd.DataFrame) -> list[str]:
 
 
 def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """What `differences` takes the means of: a row per pair; columns splits, split, seed, target, layer, quantity, value, noise.
+    """What `differences` takes the means of: a row per pair; columns splits, split, target, layer, quantity, value, noise, seeds.
 
-    `noise` is how far the validation pictures alone may have moved the value (`intervals.noise`).
+    Networks are paired within a seed; value is the mean over as many `seeds`. `noise` is how far the validation pictures
+    alone may have moved it (`intervals.noise`): all seeds saw the same pictures, so it is no smaller for many.
     """
     done = _with_kind(sound(table)).astype({metric: float})
     keys = ["splits", *SAME_TARGET, "layer"]
     wide = done[done["treatment"] != "base"].pivot(index=keys, columns="treatment", values=metric).reset_index()
     wide = wide.merge(_bases(done, metric), on=SAME_TARGET, how="left", validate="many_to_one")
-    wide = wide.merge(_pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
+    wide = wide.merge(pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
     parts = [
         wide[keys].assign(
             quantity=f"{treatment}-{other}",
@@ -209,15 +236,26 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
         if treatment in wide and other in wide
     ]
     each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, noise=math.nan)
-    return each.dropna(subset=["value"]).astype({"layer": int}).reset_index(drop=True)
+    return over_seeds(each.dropna(subset=["value"]).astype({"layer": int}))
+
+
+def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each UNIT, layer and quantity as one, their seeds averaged; adds `seeds`, how many there were."""
+    same = each.groupby(["quantity", "splits", *UNIT, "layer"], sort=False)
+    return same.agg(value=("value", "mean"), noise=("noise", "mean"), seeds=("value", "size")).reset_index()
 
 
 def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
     each = paired_values(table, metric)
-    found = _means(each)
-    each = each.assign(layer=each["layer"].astype(str))[["splits", "quantity", "layer", "noise"]]
-    alone = found[found["n"] == 1].reset_index().merge(each, on=["splits", "quantity", "layer"]).set_index("index")
+    return with_noise(_means(each), each.astype({"layer": str}))
+
+
+def with_noise(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
+    """What was `found` of pairs: where there is one, its interval is what the validation pictures alone can do."""
+    same = ["splits", "quantity", "layer"]
+    alone = found[found["n"] == 1].reset_index().merge(each[[*same, "noise"]], on=same).set_index("index")
+    found = found.copy()
     found.loc[alone.index, "low"] = alone["mean"] - alone["noise"]
     found.loc[alone.index, "high"] = alone["mean"] + alone["noise"]
     return found
@@ -250,8 +288,9 @@ def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> p
 
     Columns splits, quantity, layer (int), value, low, high, n, other, other_low, other_high, other_n, difference, inside;
     all but n fractions. `quantity` "AnB" is the mean top-1, "AnB-base" the mean paired gain. low and high bound the 95%
-    interval of `value` (Student's t; of one network or pair what the validation pictures alone can do, NaN where their
-    number is not known). other_low and other_high are the least and the largest of the other study's networks or pairs.
+    interval of `value` over n pairs of split and target, seeds averaged (Student's t; of one pair what the validation
+    pictures alone can do, NaN where their number is not known). other_low and other_high are the least and the largest of
+    the other study's.
     `inside`: value lies within these two, widened on each side by this study's interval.
     """
     both = _points(table, metric).merge(_points(other, metric), on=["splits", "quantity", "layer"], suffixes=("", "_theirs"))
@@ -280,8 +319,9 @@ def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = _with_columns(table)
     gains = paired_values(table, metric)
     gains = gains[gains["quantity"].str.endswith("-base")]
-    good = compared(sound(table)).astype({metric: float}).merge(_pictures(table), on=SAME_TARGET, how="left")
-    alone = good.assign(quantity=good["treatment"], value=good[metric])
+    good = compared(sound(table)).astype({metric: float}).merge(pictures(table), on=SAME_TARGET, how="left")
+    over = good.rename(columns={"treatment": "quantity"}).groupby(["splits", *UNIT, "quantity", "layer"], sort=False)
+    alone = over.agg(value=(metric, "mean"), pictures=("pictures", "max")).reset_index()
     columns = ["splits", "quantity", "layer", "value", "noise", "pictures"]
     each = pd.concat([alone.assign(noise=math.nan)[columns], gains.assign(pictures=math.nan)[columns]])
     rows = []
@@ -315,7 +355,7 @@ def _keys(table: pd.DataFrame, half: str = "target") -> list[tuple[str, int, str
     return list(zip(table["split"], table["seed"], table[half], strict=True))
 
 
-def _pictures(table: pd.DataFrame) -> pd.DataFrame:
+def pictures(table: pd.DataFrame) -> pd.DataFrame:
     """How many validation pictures each target half has: columns SAME_TARGET and pictures (NaN where not recorded)."""
     if "val_pictures" not in table:
         table = table.assign(val_pictures=math.nan)

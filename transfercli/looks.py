@@ -32,6 +32,7 @@ TARGET_NAMES = {"A": "natural", "B": "man-made"}  # of the man-made/natural halv
 PAPER = "Yosinski et al. 2014"
 LAYER = "layer n at which the network is chopped and retrained"
 CROSSES = {"did not learn": "x", "no better than chance": "1", "diverged": "+"}
+OF_RANDOM_FEATURES = "random features that learned nothing"  # which is a result and no failure
 SPREAD = 0.035  # layers: how far to each side the networks of one treatment and layer stand
 
 
@@ -52,7 +53,13 @@ def half_name(split: str, half: str) -> str:
 
 def cross(status: str) -> str:
     """The marker of a network that is not done; one that diverged says at which step."""
-    return CROSSES.get(status, CROSSES["diverged"])
+    return (CROSSES | {OF_RANDOM_FEATURES: CROSSES["did not learn"]}).get(status, CROSSES["diverged"])
+
+
+def chance_name(level: float) -> str:
+    """What guessing gives: 1/20 where classes are equal, else the largest class's share, as 0.37."""
+    equal = round(1 / level)
+    return f"1/{equal}" if abs(level * equal - 1) < 1e-3 else f"{level:.2f}"
 
 
 def side_by_side(networks: int) -> list[float]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 NOTES = (
     "Every network is compared with the base of its own split, seed and target half; points of top-1 accuracy, {metric}.",
     "± is the mean's 95% interval (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance. "
+    "A pair is of a split and a target half, seeds averaged; an interval is about {halves}. "
     "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
 )
 SAID = {"last": "that of the last evaluation", "best10": "the mean of the ten best evaluations"}
@@ -31,15 +32,19 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     """Say how transferable each layer is: co-adaptation, specificity and what fine-tuning gains, each with its uncertainty.
 
     The study may also be a folder that holds a results.csv alone, as the reference studies do. --csv has the columns
-    quantity, layer, mean, low, high, n and splits (the kind of split); mean, low and high are fractions.
+    quantity, layer, mean, low, high, n and splits (the kind of split); mean, low and high are fractions. Two contrasts fixed
+    in advance, dip and boost, are among the quantities.
 
     \b
         transfer analyze
         transfer analyze --csv differences.csv
         transfer analyze --paper
     """
+    import pandas as pd
+
     from transfercli.analysis import differences, kinds_of_split, published_table
-    from transfercli.conclusions import conclude
+    from transfercli.conclusions import OTHER_HALVES, brief, conclude
+    from transfercli.contrasts import contrasts
     from transfercli.files import write_text
 
     study = study_at(folder, smoke)
@@ -47,8 +52,11 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     table = published_table() if paper else show.finished_table(study, "analyse", instead)
     metric = metric or ("best10" if paper else "last")
     column = METRICS[metric]
-    found = differences(table, column)
+    found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
     conclusions = conclude(table, column)
+    for sentence in brief(table, column):
+        show.paragraph(sentence)
+        click.echo()
     for kind in kinds_of_split(table):
         _print(kind, found[found["splits"] == kind], table, column)
         for name, sentences in conclusions.items():
@@ -60,7 +68,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     if networks:
         _print_networks(table, column)
     for note in NOTES if len(found) else ():
-        show.paragraph(note.format(metric=SAID[metric]))
+        show.paragraph(note.format(metric=SAID[metric], halves=OTHER_HALVES))
     if file:
         columns = ["quantity", "layer", "mean", "low", "high", "n", "splits"]
         write_text(file, found[columns].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
@@ -75,7 +83,10 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
     from transfercli.analysis import kind_of_split, layer_labels, records, unpaired
+    from transfercli.contrasts import FORMULAS
 
+    fixed = found[found["quantity"].isin(list(FORMULAS))]
+    found = found.drop(fixed.index)
     by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
     quantities = list(dict.fromkeys(found["quantity"]))
     if not quantities:
@@ -98,6 +109,12 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
         ("", *(f"n={layer}" for layer in layers), "pairs"),
         [(quantity, *(cell(quantity, layer, "\n") for layer in layers), pairs(quantity)) for quantity in quantities],
     )
+    if len(fixed):
+        show.rich_table(
+            f"{kind}: two contrasts fixed in advance (points)",
+            ("", "", "pairs", ""),
+            [(row["quantity"], show.gain(row), str(row["n"]), FORMULAS[row["quantity"]]) for row in records(fixed)],
+        )
     if not ranges:
         return
     beside = {quantity: unpaired(table, quantity.removesuffix("-base"), metric).get(kind) for quantity in quantities}
@@ -113,23 +130,24 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
 
 def _print_networks(table: "pandas.DataFrame", metric: str) -> None:
     """Each network, the binomial 95% interval of its accuracy, and whether its gain is more than the pictures' noise."""
-    from transfercli.analysis import against_base, records
+    from transfercli.analysis import against_base, records, result
     from transfercli.intervals import binomial_interval, noise
 
     keys = ["split", "seed", "network"]
     base = against_base(table, metric).set_index(keys)["base"].to_dict()
+    counted = set(table.loc[result(table), keys].itertuples(index=False, name=None))
     rows = []
     for row in records(table):
         name, top1, pictures = tuple(row[key] for key in keys), row[metric], row.get("val_pictures")
         cells = ["", "", ""]
         if row["status"] != "done":
             cells[2] = row["status"]
-        elif pictures:
+        if name in counted and pictures:
             cells[0] = "{:.3f}-{:.3f}".format(*binomial_interval(top1, pictures))
             if name in base:
                 gain, reach = top1 - base[name], noise(top1, base[name], pictures)
                 cells[1] = f"{show.points(gain)} ±{100 * reach:.2f}"
-                cells[2] = "noise" if abs(gain) <= reach else ""
+                cells[2] = cells[2] or "noise" * (abs(gain) <= reach)
         rows.append((row["split"], str(row["seed"]), row["network"], show.accuracy(top1), *cells))
     show.rich_table(
         "Networks: top-1, its binomial 95% interval; gain over the base ± what the validation pictures can do (noise: less)",

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transfercli.analysis import TREATMENTS, accuracies, drops, kind_of_split, kinds_of_split
+from transfercli.analysis import TREATMENTS, accuracies, counts, drops, kind_of_split, kinds_of_split
 from transfercli.figures import points as drawn
 from transfercli.figures.style import (
     DASHES,
@@ -21,7 +21,7 @@ from transfercli.figures.style import (
     note,
     style,
 )
-from transfercli.looks import LAYER, LOOKS, PAPER, cross, half_name, panel_title
+from transfercli.looks import LAYER, LOOKS, OF_RANDOM_FEATURES, PAPER, chance_name, cross, half_name, panel_title
 from transfercli.means import base_levels
 
 Panel = tuple[str, pd.DataFrame, pd.DataFrame]
@@ -32,7 +32,8 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
 
     A point is a network, a line joins a treatment's means, a bar is the 95% interval (Student's t) of the mean of two
     networks or more, cut off where the panel ends: the points alone set its height. Networks that did not train are crosses,
-    in no mean, and at the panel's edge where they lie beyond it. In splits that are not random the two halves are different
+    in no mean, and at the panel's edge where they lie beyond it. Random features that learned nothing are crosses too, but
+    a result, in the mean. In splits that are not random the two halves are different
     tasks, so there each target has its own lines.
     `published` (analysis.published_table) adds the means of 2014, dashed, where the study has the same kind of split; with an
     empty table it is drawn alone. Raises NothingToDraw where there is no network.
@@ -68,7 +69,7 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
-            drawn.limits(ax, [*_done(points)["value"], *_done(others)["value"]])
+            drawn.limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
             _draw_panel(ax, kind, points, others, by_target=False)
         label_rows(figure, axes, "top-1 minus its base (points)")
         _legend(figure, axes, panels, alone=not len(table))
@@ -122,7 +123,7 @@ def _groups(points: pd.DataFrame, by_target: bool) -> Iterable[pd.DataFrame]:
     """Networks that share a line, in the order of the legend; those that did not train apart, by status."""
     for treatment in TREATMENTS:
         of_treatment = points[points["treatment"] == treatment]
-        failed = of_treatment["status"] != "done"
+        failed = ~counts(of_treatment)
         keys = ["target"] if by_target else ["treatment"]
         yield from (group for _, group in of_treatment[~failed].groupby(keys))
         yield from (group for _, group in of_treatment[failed].groupby("status"))
@@ -130,25 +131,30 @@ def _groups(points: pd.DataFrame, by_target: bool) -> Iterable[pd.DataFrame]:
 
 def _draw_group(ax: Axes, group: pd.DataFrame) -> None:
     """A group's networks as points, with the line through their means and its intervals; crosses where they did not train."""
-    treatment, status = _treatment(group), _status(group)
-    if status != "done":
-        crosses: dict[str, Any] = {"markersize": 6, "markeredgewidth": 1.6, "markeredgecolor": None, "alpha": None, "zorder": 4}
-        drawn.draw_points(ax, _within(ax, group), marker=cross(status), clip_on=False, **crosses)
+    crosses: dict[str, Any] = {"markersize": 6, "markeredgewidth": 1.6, "markeredgecolor": None, "alpha": None, "zorder": 4}
+    if not counts(group).all():
+        drawn.draw_points(ax, _within(ax, group), marker=cross(_status(group)), clip_on=False, **crosses)
         return
     drawn.draw_intervals(ax, group)
-    drawn.draw_points(ax, group)
-    if treatment != "base":
+    nothing = _learned_nothing(group)
+    for points, how in ((group[~nothing], {}), (group[nothing], {"marker": cross(OF_RANDOM_FEATURES), **crosses})):
+        if len(points):
+            drawn.draw_points(ax, points, **how)
+    if _treatment(group) != "base":
         drawn.draw_means(ax, group)
 
 
 def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
     """The published means of a group: dashed, lighter, open markers."""
-    look, failed = LOOKS[_treatment(group)], _status(group) != "done"
+    look, failed = LOOKS[_treatment(group)], not counts(group).all()
     how: dict[str, Any] = {"color": lighter(look.color, 0.35), "linestyle": "none" if failed else DASHES, "linewidth": 1.1}
     if failed:
         group, how["clip_on"] = _within(ax, group), False
     marker = cross(_status(group)) if failed else look.marker
     drawn.draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
+    if len(nothing := group[_learned_nothing(group)]):
+        how |= {"linestyle": "none", "marker": cross(OF_RANDOM_FEATURES), "markersize": 6, "zorder": 4}
+        drawn.draw_means(ax, nothing, **how)
 
 
 def _within(ax: Axes, group: pd.DataFrame) -> pd.DataFrame:
@@ -156,8 +162,12 @@ def _within(ax: Axes, group: pd.DataFrame) -> pd.DataFrame:
     return group.assign(value=group["value"].clip(*ax.get_ylim()))
 
 
-def _done(points: pd.DataFrame) -> pd.DataFrame:
-    return points[points["status"] == "done"]
+def _counted(points: pd.DataFrame) -> pd.DataFrame:
+    return points[counts(points)]
+
+
+def _learned_nothing(points: pd.DataFrame) -> pd.Series:
+    return points["status"] == OF_RANDOM_FEATURES
 
 
 def _treatment(group: pd.DataFrame) -> str:
@@ -170,10 +180,10 @@ def _status(group: pd.DataFrame) -> str:
 
 def _accuracy_limits(ax: Axes, points: pd.DataFrame, others: pd.DataFrame) -> None:
     """Chance, dotted, where the networks come near it; else a word that it lies below the panel."""
-    values = [*_done(points)["value"], *_done(others)["value"]] or [*points["value"], *others["value"]]
+    values = [*_counted(points)["value"], *_counted(others)["value"]] or [*points["value"], *others["value"]]
     low, high = min(values), max(values)
     levels = sorted((points if len(points) else others)["chance"].dropna().unique())
-    name = "chance " + ", ".join(f"1/{1 / level:.0f}" for level in reversed(levels))
+    name = "chance " + ", ".join(chance_name(level) for level in reversed(levels))
     for level in levels:
         ax.axhline(level, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
     if levels and low - levels[-1] < 0.6 * (high - low):

@@ -90,11 +90,12 @@ def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
 
 
 def _accuracy(networks: pd.DataFrame) -> Cell:
-    done = networks[networks["status"] == "done"]
+    nothing, done = analysis.learned_nothing(networks), networks[analysis.result(networks)]
     failed = len(networks) - len(done)
     if not len(done):
         return Cell("failed" if failed else NONE)
     beneath = [f"{len(done)} seeds"] * (len(done) > 1) + [f"{failed} failed"] * bool(failed)
+    beneath += [f"{nothing.sum()} learned nothing" if len(done) > 1 else "learned nothing"] * bool(nothing.any())
     return Cell(f"{100 * done['top1'].astype(float).mean():.1f}", ", ".join(beneath))
 
 

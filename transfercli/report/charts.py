@@ -13,7 +13,7 @@ from transfercli.analysis import SAME_TARGET, TREATMENTS, records
 from transfercli.benefits import curve
 from transfercli.errors import plain
 from transfercli.intervals import binomial_interval
-from transfercli.looks import LAYER, LOOKS, cross, half_name, panel_title, side_by_side
+from transfercli.looks import LAYER, LOOKS, chance_name, cross, half_name, panel_title, side_by_side
 from transfercli.means import base_levels, bases_of, means_by_layer, measured
 from transfercli.report.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study import log_name
@@ -55,7 +55,7 @@ def everything(
 def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) -> list[Chart]:
     """A chart per kind of split, of the accuracies and then of the gains; accuracies in percent, gains in points.
 
-    `points` are [network, x, y], the network by its place in the table; `lines` join the means of the networks that are done;
+    `points` are [network, x, y], the network by its place in the table; `lines` join the means of the networks that count;
     `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `analysis.bounded`); `levels` are the bases';
     `published` the 2014 study's lines.
     """
@@ -88,7 +88,7 @@ def _of_quantity(
             "levels": [] if is_gain else _levels(of_kind, by_target),
             "chance": []
             if is_gain
-            else [[_short(level), f"chance 1/{100 / level:.0f}"] for level in sorted({*of_kind["chance"]})],
+            else [[_short(level), f"chance {chance_name(level / 100)}"] for level in sorted({*of_kind["chance"]})],
             "published": _lines(beside[beside["splits"] == kind], by_target),
         }
 
@@ -105,8 +105,8 @@ def _points(shown: pd.DataFrame, places: dict[tuple, int]) -> list[list[float]]:
 
 
 def _lines(shown: pd.DataFrame, by_target: bool) -> list[dict[str, Any]]:
-    """The means of the networks that are done, by layer; a base is a line of one point."""
-    done = shown[shown["status"] == "done"]
+    """The means of the networks that count, by layer; a base is a line of one point."""
+    done = shown[analysis.counts(shown)]
     found = []
     for treatment in TREATMENTS:
         same = done[done["treatment"] == treatment]
