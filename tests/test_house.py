@@ -77,6 +77,8 @@ ORDER = [
     "report.charts",
     "report.cells",
     "report",
+    "cli.signs",
+    "cli.columns",
     "cli.options",
     "cli.progress",
     "cli.show",

@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from transfercli import __version__
+from transfercli.cli.signs import fall_back
 from transfercli.errors import TransferError, plain
 from transfercli.interrupts import Stopped, at_once
 
@@ -70,6 +71,7 @@ def main(args: list[str] | None = None) -> None:
 
     Ctrl-C and SIGTERM exit with 130 and 143, and say how to go on.
     """
+    fall_back(sys.stdout, sys.stderr)
     try:
         with at_once():
             cli.main(args, prog_name="transfer", standalone_mode=False)

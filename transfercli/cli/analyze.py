@@ -153,4 +153,5 @@ def _print_networks(table: "pandas.DataFrame", metric: str) -> None:
         "Networks: top-1, its binomial 95% interval; gain over the base ± what the validation pictures can do (noise: less)",
         ("split", "seed", "network", "top-1", "interval", "gain (points)", ""),
         rows,
+        keys=3,
     )

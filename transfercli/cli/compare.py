@@ -83,4 +83,4 @@ def _print(title: str, points: "pandas.DataFrame") -> None:
                 "yes" if within else "within ±" if point["inside"] else "no",
             )
         )
-    show.rich_table(title, ("", "n", "value", "other", "its spread", "difference", "inside"), rows)
+    show.rich_table(title, ("", "n", "value", "other", "its spread", "difference", "inside"), rows, keys=2)

@@ -36,5 +36,6 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...]) -> None:
     half = classes or (taken // 2 if taken else 500)
     with torch.device("meta"):
         network = build(recipe, half)
-    click.echo(f"{recipe.name}: {recipe.network.name}, pictures of {pictures.crop}×{pictures.crop}, {half} classes in a half\n")
+    show.paragraph(f"{recipe.name}: {recipe.network.name}, pictures of {pictures.crop}×{pictures.crop}, {half} classes in a half")
+    click.echo()
     show.layers(describe(network, pictures.crop))

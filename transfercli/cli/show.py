@@ -7,12 +7,15 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from transfercli.cli import columns
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
+from transfercli.cli.signs import written
 from transfercli.errors import TransferError, plain
 from transfercli.looks import signed
 from transfercli.plan import TREATMENTS
@@ -63,40 +66,58 @@ def echo(line: str) -> None:
     click.echo(plain(line))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> None:
-    """Plain text in columns; `align` has a letter for each, l (left) or r (right), the last one for all that follow."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    sides = align.ljust(len(widths), align[-1])
-    for line in lines:
-        cells = [f"{cell:{'<' if side == 'l' else '>'}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
-        echo("  ".join(cells).rstrip())
+def width() -> int | None:
+    """How wide lines may be: as the terminal; None where they go to a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def rich_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str, keys: int = 1) -> None:
+    """Plain text in columns; `align` has a letter for each, l (left) or r (right), the last one for all that follow.
+
+    Where the terminal is too narrow, words go on below and columns in further tables, each with the first `keys` columns.
+    """
+    sides = align.ljust(len(header), align[-1])
+    for part, block in enumerate(columns.fold(_written([header, *rows]), width(), keys=keys)):
+        if part:
+            click.echo()
+        for cells in block.lines:
+            for line in zip_longest(*(cell.split("\n") for cell in cells), fillvalue=""):
+                padded = [
+                    f"{cell:{'<' if sides[column] == 'l' else '>'}{size}}"
+                    for cell, column, size in zip(line, block.columns, block.widths, strict=True)
+                ]
+                click.echo((" " * block.gap).join(padded).rstrip())
+
+
+def rich_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], keys: int = 1) -> None:
     """A table with a title, in colour where a gain is clear; the first column is text, the others numbers.
 
-    A last column without a name is a remark, which may break its lines where the terminal is narrow; numbers never do.
+    A last column without a name is a remark. Narrow terminals get it as they get a `table`.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    for index, name in enumerate(header):
-        made.add_column(Text(plain(name)), justify="right" if index and name else "left", no_wrap=bool(name) or not index)
-    for row in rows:
-        made.add_row(*(Text("\n".join(map(plain, cell.split("\n"))), _colour(cell)) for cell in row))
     paragraph(title)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(made)
+    for block in columns.fold(_written([header, *rows]), width(), gaps=(1,), keys=keys, edges=2):
+        made = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+        for column, name in zip(block.columns, block.lines[0], strict=True):
+            made.add_column(Text(name), justify="right" if column and name else "left", overflow="fold")
+        for cells in block.lines[1:]:
+            made.add_row(*(Text(cell, _colour(cell)) for cell in cells))
+        Console(highlight=False, width=2 + sum(block.widths) + len(block.widths)).print(made)
+
+
+def _written(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The cells as they will stand there, so that columns do not shift where a sign becomes several."""
+    return [["\n".join(written(plain(part), sys.stdout) for part in cell.split("\n")) for cell in line] for line in lines]
 
 
 def paragraph(text: str, first: str = "") -> None:
     """A text of some length, whose lines end between words on a terminal; `first` opens it."""
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        text = click.wrap_text(plain(text), width, initial_indent=first, subsequent_indent=" " * len(first))
+    if limit := width():
+        text = click.wrap_text(plain(text), limit, initial_indent=first, subsequent_indent=" " * len(first))
         click.echo(text)
     else:
         echo(first + text)
@@ -142,7 +163,7 @@ def networks(rows: Sequence[dict[str, Any]]) -> None:
         (row["split"], str(row["seed"]), row["network"], *(_number(row[key]) for key in ("top1", "top5", "loss")), row["status"])
         for row in rows
     ]
-    table(header, body, "lrlrrrl")
+    table(header, body, "lrlrrrl", keys=3)
 
 
 def results(rows: "pandas.DataFrame") -> None:
@@ -150,7 +171,8 @@ def results(rows: "pandas.DataFrame") -> None:
     for key, part in rows.groupby(["split", "target"], sort=True):
         split, target = map(str, key)
         chance, seeds = 1 / int(part["classes"].iloc[0]), part["seed"].nunique()
-        click.echo(f"\n{split}, target {target}: top-1 accuracy (chance {chance:.3f})" + f", mean of {seeds} seeds" * (seeds > 1))
+        click.echo()
+        paragraph(f"{split}, target {target}: top-1 accuracy (chance {chance:.3f})" + f", mean of {seeds} seeds" * (seeds > 1))
         layers = sorted({0, *part["layer"]})
         body = []
         for treatment in ("base", *TREATMENTS):
@@ -163,7 +185,7 @@ def results(rows: "pandas.DataFrame") -> None:
         split, status = map(str, key)
         names = list(part["network"])
         more = f" and {len(names) - 8} more (results.csv names them)" if len(names) > 8 else ""
-        click.echo(f"* {split}, {status}: {' '.join(names[:8])}{more}")
+        paragraph(f"{split}, {status}: {' '.join(names[:8])}{more}", "* ")
     click.echo()
 
 
@@ -199,7 +221,7 @@ def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
         group = (network.split, str(network.seed), network.target, network.treatment)
         cells.setdefault(group, {})[network.layer] = state
     body = [(*group, *(by_layer.get(layer, "") for layer in layers)) for group, by_layer in cells.items()]
-    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr")
+    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr", keys=4)
     failed = f" ({counts['failed']} failed: they learned nothing, or diverged)" if counts["failed"] else ""
     finished = counts["done"] + counts["failed"]
     click.echo(
@@ -230,7 +252,7 @@ def layers(rows: list[dict[str, Any]]) -> None:
 def facts(*pairs: tuple[str, str]) -> None:
     """Lines of a name and what is to be said of it."""
     for name, text in pairs:
-        click.echo(f"{name:13} {text}")
+        paragraph(text, f"{name:13} ")
 
 
 def duration(seconds: float) -> str:
