@@ -118,7 +118,108 @@ def test_no_such_folder(tmp_path: Path) -> None:
 def test_a_part_is_missing(root: Path, part: str) -> None:
     shutil.rmtree(root / part)
     remedy = "Give the folder that holds train/ and val/, each with a folder per class"
-    assert refusal(root) == f"no {part}/ in {root}. {remedy}"
+    if part == "train":
+        assert refusal(root) == f"no train/ in {root}. {remedy}"
+    else:
+        assert refusal(root) == (
+            f"no val/ in {root}, nor validation/, valid/ or test/. {remedy}; "
+            f"or {root / 'train'}, and a share of each class is held out"
+        )
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "test"])
+def test_other_names_for_the_validation_pictures(root: Path, name: str) -> None:
+    expected = scan(root)
+    (root / "val").rename(root / name)
+    folder = scan(root)
+    assert folder.validation == name
+    assert folder.val["bee"] == (f"{name}/bee/0.jpg", f"{name}/bee/1.jpg")
+    assert (folder.train, folder.counts(NAMES)) == (expected.train, (12, 8))
+    (root / name / "cat" / "0.jpg").unlink()
+    (root / name / "cat" / "1.jpg").unlink()
+    assert refusal(root) == (
+        f"{root}: 1 class has no picture in {name}/: cat. Give each class pictures in both, or remove it from train/ and {name}/"
+    )
+
+
+def test_of_several_the_first_is_taken(root: Path) -> None:
+    assert (scan(root).validation, scan(root).passed_over) == ("val", ())
+    (root / "val").rename(root / "valid")
+    touch(root / "test" / "loose.jpg")  # without labels, as ImageNet's and Tiny-ImageNet's
+    assert (scan(root).validation, scan(root).passed_over) == ("valid", ("test",))
+    shutil.copytree(root / "valid", root / "validation")
+    assert (scan(root).validation, scan(root).passed_over) == ("validation", ("valid", "test"))
+
+
+def test_a_folder_above_the_one_that_is_wanted(root: Path) -> None:
+    (root.parent / "other").mkdir()
+    assert refusal(root.parent) == f"no train/ in {root.parent}, but there is one in {root}. Give that folder"
+
+
+# -- class folders alone
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> PictureFolder:
+    """Class folders with 2, 3, 10 and 100 pictures."""
+    for name, count in zip(NAMES, (2, 3, 10, 100), strict=True):
+        for i in range(count):
+            touch(tmp_path / "alone" / name / f"{'deep/' * (i % 2)}{i:02d}.jpg")
+    return scan(tmp_path / "alone")
+
+
+def test_class_folders_alone_have_a_share_held_out(alone: PictureFolder) -> None:
+    assert (alone.validation, alone.passed_over, alone.classes) == (None, (), NAMES)
+    assert alone.counts(NAMES) == (115, 0)
+    parted = alone.held_out(0.2, 0)
+    assert {name: len(parted.val[name]) for name in NAMES} == {"ant": 1, "bee": 1, "cat": 2, "dog": 20}
+    for name in NAMES:
+        assert sorted(parted.train[name] + parted.val[name]) == list(alone.train[name])
+        assert list(parted.val[name]) == sorted(parted.val[name])
+    assert {name: len(files) for name, files in alone.held_out(0.99, 0).train.items()} == {name: 1 for name in NAMES}
+    assert parted.digest(NAMES) != alone.held_out(0.3, 0).digest(NAMES) != alone.held_out(0.3, 1).digest(NAMES)
+
+
+def test_what_is_held_out_follows_from_seed_and_names_alone(alone: PictureFolder, tmp_path: Path) -> None:
+    parted = alone.held_out(0.2, 0)
+    assert parted.val["cat"] == ("cat/08.jpg", "cat/deep/07.jpg")  # on any machine
+    assert alone.held_out(0.2, 1).val != parted.val
+    moved = scan(shutil.copytree(alone.root, tmp_path / "moved"))
+    assert moved.held_out(0.2, 0).val == parted.val
+    touch(alone.root / "dog" / "one more.jpg")
+    before, after = {*parted.val["dog"]}, {*scan(alone.root).held_out(0.2, 0).val["dog"]}
+    assert len(before - after) <= 1  # it may take the place of one
+
+
+def test_a_folder_with_validation_pictures_holds_nothing_out(root: Path) -> None:
+    assert scan(root).held_out(0.5, 0) == scan(root)
+
+
+def test_class_folders_alone_that_cannot_be_parted(alone: PictureFolder, tmp_path: Path) -> None:
+    (alone.root / "ant" / "00.jpg").unlink()
+    remedy = "Give each class one to train on and one to hold out, or remove it"
+    assert refusal(alone.root) == f"{alone.root}: 1 class has fewer than two pictures: ant. {remedy}"
+    (alone.root / "notes").mkdir()
+    assert refusal(alone.root) == f"{alone.root}: 2 classes have fewer than two pictures: ant, notes. {remedy}"
+    for name in ("ant", "notes"):
+        shutil.rmtree(alone.root / name)
+    assert refusal(alone.root) == f"3 classes in {alone.root}, but two halves need at least 4. Add classes"
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    assert refusal(tmp_path / "empty") == (
+        f"no train/ in {tmp_path / 'empty'}, and no pictures in {tmp_path / 'empty'}/<class>/. Give the folder that holds "
+        "train/ and val/, or one with a folder per class that holds its pictures "
+        "(.jpg .jpeg .png .bmp .webp .gif .tif .tiff .ppm .pgm)"
+    )
+
+
+def test_held_out_pictures_that_are_left_out(alone: PictureFolder) -> None:
+    parted = alone.held_out(0.2, 0)
+    with pytest.raises(TransferError) as caught:
+        parted.without(parted.val["ant"])
+    assert str(caught.value) == (
+        f"{alone.root}: with the unusable pictures left out, 1 class has no picture held out: ant. "
+        f"Replace those pictures, or remove the class from {alone.root}"
+    )
 
 
 @pytest.mark.parametrize("part", ["train", "val"])

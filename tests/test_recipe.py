@@ -448,6 +448,7 @@ def variants() -> list[tuple[str, Any]]:
         *(("pictures.size", 64), ("pictures.crop", 24), ("pictures.fit", "crop"), ("pictures.mirror", False)),
         *(("pictures.channels", "bgr"), ("pictures.mean", "none"), ("pictures.divide", 2), ("pictures.classes", 4)),
         *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5), ("pictures.orientation", "exif")),
+        *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1)),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 1}),
         *(("network.widths", [8, 8, 8, 8, 8, 16, 8]), ("network.outputs", 10), ("network.dropout", 0.1)),
@@ -495,7 +496,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
 def test_a_key_that_is_new_and_says_what_was_done_before_leaves_the_digest_as_it_was() -> None:
     before = "5a525cc69f222a4594624c161d053da36cc5202aef53f340c7b16ab6b173a4f8"  # of this text, when there were no such keys
     assert loaded().digest() == before
-    assert loaded("pictures.orientation=ignore").digest() == before
+    assert loaded("pictures.orientation=ignore", "pictures.held_out=0.2", "pictures.held_out_seed=0").digest() == before
 
 
 @pytest.mark.parametrize(

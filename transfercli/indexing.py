@@ -33,7 +33,8 @@ def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = 
 def _take(folder: PictureFolder, pictures: Pictures, classes: Iterable[str], left_out: Iterable[str]) -> PictureFolder:
     if folder.store is not None:
         folder.store.check(pictures.size, pictures.fit, pictures.orientation)
-    return folder.only(classes, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
+    parted = folder.held_out(pictures.held_out, pictures.held_out_seed)
+    return parted.only(classes, pictures.train_per_class, pictures.val_per_class).without(tuple(left_out))
 
 
 def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ class Pictures(Section):
     """How a picture becomes the network's input, and how much of the folder a study takes.
 
     `orientation: exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored.
+    `held_out`: where a folder has class folders alone, the share of each class that is measured on, drawn by `held_out_seed`.
     """
 
     size: Positive
@@ -76,6 +77,8 @@ class Pictures(Section):
     classes: ClassCount | None = None
     train_per_class: Positive | None = None
     val_per_class: Positive | None = None
+    held_out: Annotated[float, Number, Field(gt=0, lt=1), Since(0.2)] = 0.2
+    held_out_seed: Annotated[Seed, Since(0)] = 0
     builtin: BuiltIn | None = None
 
     @model_validator(mode="after")

@@ -51,9 +51,10 @@ def split(
     """Split the classes of the pictures in DIR into two halves, A and B.
 
     DIR holds train/ and val/ with one folder per class (as ImageNet usually does), or is Tiny-ImageNet-200 as it is
-    distributed. Every picture is decoded once, so that a broken one is found now. Without DIR the recipe's
-    built-in pictures are made. In the man-made-natural split half A is natural and B man-made, as in the authors' released
-    files (the paper's text says it the other way round).
+    distributed. In val/'s place there may be validation/, valid/ or test/; where there are class folders alone, a share of
+    each class is held out to be measured on (pictures.held_out in the recipe). Every picture is decoded once, so that a
+    broken one is found now. Without DIR the recipe's built-in pictures are made. In the man-made-natural split half A is
+    natural and B man-made, as in the authors' released files (the paper's text says it the other way round).
 
     \b
         transfer split /data/imagenet
@@ -91,6 +92,11 @@ def make(
     refuse_changes(study, recipe, remade=tuple(split_name(*method_and_seed(word)) for word in words))
     if found is None:
         found = scan(directory or _known_folder(study, recipe, words))
+    if found.validation is None and study.root.resolve().is_relative_to(found.root.resolve()):
+        raise TransferError(
+            f"the study {study.root} would lie among the class folders of {found.root}, and its figures be taken for pictures; "
+            "choose another folder: --study DIR"
+        )
 
     chosen = {word: indexing.select(found, recipe.pictures, split=word) for word in words}
     # A store's pictures were decoded when it was packed, and what could not be was left out then.
@@ -106,6 +112,7 @@ def make(
             study.write_halves(halves)
             show.halves(halves)
         study.write_recipe(recipe)
+    _say_validation(found, recipe)
     for halves in made:
         click.echo(f"Split: {study.root / halves.name / 'split.json'}" + _left_out(halves))
     click.echo(f"Recipe: {study.recipe_file} ({recipe.name})")
@@ -128,6 +135,21 @@ def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> d
             f"cannot decode {root / path} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable"
         )
     return broken
+
+
+def _say_validation(found: "PictureFolder", recipe: "Recipe") -> None:
+    """Which pictures networks are measured on, where the folder leaves a choice."""
+    from transfercli.pictures.folder import VALIDATION
+
+    if found.validation is None:
+        show.echo(
+            f"Validation pictures: {recipe.pictures.held_out:.0%} of each class are held out (pictures.held_out), "
+            f"since {found.root} has class folders alone"
+        )
+    elif found.passed_over or found.validation != VALIDATION[0]:
+        order = ", ".join(VALIDATION)
+        others = "".join(f"; {name}/ is not used" for name in found.passed_over)
+        show.echo(f"Validation pictures: {found.validation}/{others} (the first that is there of {order})")
 
 
 def _left_out(halves: "Halves") -> str:

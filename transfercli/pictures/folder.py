@@ -1,14 +1,17 @@
 """Picture folders: which pictures there are and which class each belongs to. Nothing is decoded here.
 
-Two layouts are read:
+Three layouts are read:
 
-- ImageFolder, as torchvision has it: ``train/<class>/**`` and ``val/<class>/**``; pictures may lie deeper.
+- ImageFolder, as torchvision has it: ``train/<class>/**`` and ``val/<class>/**``; pictures may lie deeper. In place of
+  ``val/`` there may be ``validation/``, ``valid/`` or ``test/``: the first of these that is there is taken.
+- Class folders alone, ``<class>/**``: a share of each class is held out to be measured on.
 - Tiny-ImageNet-200 as Stanford released it: ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` and
   ``val/val_annotations.txt``, which names the class of each validation picture.
 
 A store that was packed from such a folder (store.py) stands for it.
 """
 
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +22,7 @@ from transfercli.pictures.store import Row, Store, is_store, listing_digest
 
 # What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+VALIDATION = ("val", "validation", "valid", "test")  # what the folder of validation pictures may be called; the first wins
 ANNOTATIONS = "val_annotations.txt"
 LEAST_CLASSES = 4  # two in each half
 
@@ -30,21 +34,56 @@ class PictureFolder:
     ``train`` and ``val`` have the same keys, the names of the class folders, sorted. A value holds the
     class's files, at least one, sorted, as posix paths relative to ``root``. Where ``root`` is a store, the
     paths are those in the folder that it was packed from, and only ``store`` knows the pixels.
+
+    ``validation`` is the name of the folder that ``val`` is read from; None where there are class folders alone: then all
+    pictures are in ``train``, and ``val`` has none for any class, until ``held_out`` parts them.
     """
 
     root: Path
     train: dict[str, tuple[str, ...]]
     val: dict[str, tuple[str, ...]]
     store: Store | None = field(default=None, compare=False, repr=False)
+    validation: str | None = "val"
 
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.train)
 
+    @property
+    def _parts(self) -> str:
+        """Where the class folders are, for the reader."""
+        return f"train/ and {self.validation}/" if self.validation else str(self.root)
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Folders that could be those of the validation pictures, were it not for the one that is."""
+        others = (name for name in VALIDATION if name != self.validation)
+        return tuple(name for name in others if self.validation and (self.root / name).is_dir())
+
+    def held_out(self, share: float, seed: int) -> "PictureFolder":
+        """Of class folders alone: this share of each class's pictures, at least one and never all, as validation pictures.
+
+        Which ones are taken depends on the seed and on each picture's path below ``root`` alone, so that a picture more or
+        less changes little. A folder that has validation pictures of its own stays as it is.
+        """
+        if self.validation:
+            return self
+
+        def drawn(path: str) -> bytes:
+            return hashlib.sha256(f"{seed}\0{path}".encode("utf-8", "surrogateescape")).digest()
+
+        train, val = {}, {}
+        for name, files in self.train.items():
+            count = min(max(1, round(share * len(files))), len(files) - 1)
+            held = frozenset(sorted(files, key=drawn)[:count])
+            train[name] = tuple(path for path in files if path not in held)
+            val[name] = tuple(path for path in files if path in held)
+        return replace(self, train=train, val=val)
+
     def without(self, paths: Collection[str]) -> "PictureFolder":
         """The same folder, these pictures left out; paths that it does not have are passed over.
 
-        Raises TransferError when a class would have no picture left in train/ or in val/.
+        Raises TransferError when a class would have no picture left to train on, or none to be measured on.
         """
         gone = frozenset(paths)
 
@@ -52,13 +91,13 @@ class PictureFolder:
             return {name: tuple(path for path in files if path not in gone) for name, files in part.items()}
 
         left = replace(self, train=rest(self.train), val=rest(self.val))
-        for part, pictures in (("train", left.train), ("val", left.val)):
+        places = ("in train/", f"in {self.validation}/") if self.validation else ("to train on", "held out")
+        for place, pictures in zip(places, (left.train, left.val), strict=True):
             empty = [name for name, files in pictures.items() if not files]
             if empty:
                 raise TransferError(
                     f"{self.root}: with the unusable pictures left out, {_classes(empty)} no picture "
-                    f"in {part}/: {_some(empty)}. Replace those pictures, "
-                    "or remove the class from train/ and val/"
+                    f"{place}: {_some(empty)}. Replace those pictures, or remove the class from {self._parts}"
                 )
         return left
 
@@ -120,16 +159,16 @@ class PictureFolder:
         if unknown:
             raise TransferError(
                 f"{self.root}: {len(unknown)} unknown {_plural(unknown)}: {_some(unknown)}. "
-                "Name folders that are in train/ and val/"
+                f"Name folders that are in {self._parts}"
             )
         return names
 
 
 def scan(root: Path) -> PictureFolder:
-    """List the pictures below ``root``, in either layout, or those of the store that ``root`` is.
+    """List the pictures below ``root``, in any of the layouts, or those of the store that ``root`` is.
 
     Hidden files and folders are passed over, and so is what has no picture's ending. Linked folders and
-    files are followed. Raises TransferError when the folder cannot be used: no train/ or val/, a class
+    files are followed. Raises TransferError when the folder cannot be used: train/ or val/ without the other, a class
     without pictures or in one of them only, fewer than four classes, a bad annotation, no permission.
     """
     root = Path(root)
@@ -140,27 +179,67 @@ def scan(root: Path) -> PictureFolder:
             raise TransferError(f"not a folder: {root}. Give the folder that holds train/ and val/")
         if is_store(root):
             store = Store.open(root)
-            _check(root, store.train, store.val)
-            return PictureFolder(root, store.train, store.val, store)
-        for part in ("train", "val"):
-            if not (root / part).is_dir():
-                raise TransferError(
-                    f"no {part}/ in {root}. Give the folder that holds train/ and val/, each with a folder per class"
-                )
-        train = _by_class(root, "train")
-        if (root / "val" / ANNOTATIONS).exists() and _folders(root / "val") == ["images"]:
-            val = _annotated(root, train)
+            train, val = store.train, store.val
+            first = next((path for files in val.values() for path in files), None)
+            validation = first and first.partition("/")[0]
         else:
-            val = _by_class(root, "val")
+            store, validation = None, _validation(root)
+            train = _by_class(root, "train/" if validation else "")
+            if validation == "val" and (root / "val" / ANNOTATIONS).exists() and _folders(root / "val") == ["images"]:
+                val = _annotated(root, train)
+            else:
+                val = _by_class(root, f"{validation}/") if validation else {}
     except OSError as error:
         raise _unreachable(error) from error
-    _check(root, train, val)
-    return PictureFolder(root, train, val)
+    if validation is None:
+        _check_classes(root, train)
+        val = {name: () for name in train}
+    else:
+        _check_parts(root, train, val, validation)
+    if len(train) < LEAST_CLASSES:
+        raise TransferError(f"{len(train)} {_plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes")
+    return PictureFolder(root, train, val, store, validation)
 
 
-def _check(root: Path, train: dict[str, tuple[str, ...]], val: dict[str, tuple[str, ...]]) -> None:
+def _validation(root: Path) -> str | None:
+    """The folder of the validation pictures beside train/; None where there are class folders alone. Raises TransferError."""
+    trained = (root / "train").is_dir()
+    found = next((name for name in VALIDATION if (root / name).is_dir()), None)
+    wanted = "Give the folder that holds train/ and val/, each with a folder per class"
+    if trained and found is None:
+        others = ", ".join(f"{name}/" for name in VALIDATION[1:-1])
+        raise TransferError(
+            f"no val/ in {root}, nor {others} or {VALIDATION[-1]}/. {wanted}; "
+            f"or {root / 'train'}, and a share of each class is held out"
+        )
+    if trained:
+        return found
+    folders = _folders(root)
+    if deeper := next((name for name in folders if (root / name / "train").is_dir()), None):
+        raise TransferError(f"no train/ in {root}, but there is one in {root / deeper}. Give that folder")
+    if found or not folders:
+        raise TransferError(f"no train/ in {root}. {wanted}")
+    return None
+
+
+def _check_classes(root: Path, train: dict[str, tuple[str, ...]]) -> None:
+    """Refuse class folders of which none, or not a share, can be held out."""
+    if not any(train.values()):
+        raise TransferError(
+            f"no train/ in {root}, and no pictures in {root}/<class>/. Give the folder that holds train/ and val/, "
+            f"or one with a folder per class that holds its pictures ({' '.join(ENDINGS)})"
+        )
+    few = [name for name, files in train.items() if len(files) < 2]
+    if few:
+        raise TransferError(
+            f"{root}: {_classes(few)} fewer than two pictures: {_some(few)}. "
+            "Give each class one to train on and one to hold out, or remove it"
+        )
+
+
+def _check_parts(root: Path, train: dict[str, tuple[str, ...]], val: dict[str, tuple[str, ...]], validation: str) -> None:
     """Refuse what cannot be trained on, the most telling complaint first."""
-    parts = (("train", train), ("val", val))
+    parts = (("train", train), (validation, val))
     for part, pictures in parts:
         if not any(pictures.values()):
             raise TransferError(f"no pictures in {root / part}/<class>/. Put each class's pictures ({' '.join(ENDINGS)}) there")
@@ -176,10 +255,8 @@ def _check(root: Path, train: dict[str, tuple[str, ...]], val: dict[str, tuple[s
         if empty:
             raise TransferError(
                 f"{root}: {_classes(empty)} no picture in {part}/: {_some(empty)}. "
-                "Give each class pictures in both, or remove it from train/ and val/"
+                f"Give each class pictures in both, or remove it from train/ and {validation}/"
             )
-    if len(train) < LEAST_CLASSES:
-        raise TransferError(f"{len(train)} {_plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes")
 
 
 def _folders(folder: Path) -> list[str]:
@@ -189,8 +266,8 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _by_class(root: Path, part: str) -> dict[str, tuple[str, ...]]:
-    """Pictures by class folder; a class without pictures has an empty tuple."""
-    return {name: _pictures(root, f"{part}/{name}") for name in _folders(root / part)}
+    """Pictures by class folder in ``part`` ("train/", or "" for ``root`` itself); a class without pictures has an empty tuple."""
+    return {name: _pictures(root, f"{part}{name}") for name in _folders(root / part)}
 
 
 def _pictures(root: Path, below: str) -> tuple[str, ...]:

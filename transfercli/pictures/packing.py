@@ -102,7 +102,7 @@ def _to_jpeg(picture: np.ndarray, quality: int) -> bytes:
 def _refuse_place(folder: PictureFolder, out: Path) -> None:
     if folder.store is not None:
         raise TransferError(f"{folder.root} is a store already; pack the folder that it was made of: transfer pack DIR {FLAG}")
-    parts = [(folder.root / part).resolve() for part in ("train", "val")]
+    parts = [(folder.root / part).resolve() for part in (("train", folder.validation) if folder.validation else (".",))]
     if any(out.resolve().is_relative_to(part) for part in parts):
         raise TransferError(
             f"{out} is among the pictures, and would be taken for one of their classes; choose another folder: {FLAG}"
