@@ -54,6 +54,7 @@ ORDER = [
     "bank",
     "cost",
     "versions",
+    "weights",
     "rows",
     "training",
     "verify",

@@ -28,7 +28,7 @@ class LRN(nn.Module):
 
     def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
         super().__init__()
-        self.beta = beta
+        self.size, self.alpha, self.beta = size, alpha, beta
         channel = torch.arange(channels)
         distance = channel[None, :] - channel[:, None]  # from each output channel (row) to each input channel
         near = (-(size // 2) <= distance) & (distance <= (size - 1) // 2)

@@ -15,6 +15,7 @@ from transfercli.recipe import Recipe
 from transfercli.study import Halves, Study, as_dict, replacing
 from transfercli.treatments import digest, frozen_names
 from transfercli.versions import here
+from transfercli.weights import metadata
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
 SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
@@ -39,8 +40,9 @@ def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }
+    told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), bank.means[network.mean_from])
     with replacing(study.folder(network) / "weights.safetensors") as aside:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
     study.write_network(network, row, member.log)
     return row
 

@@ -1,0 +1,116 @@
+"""Weights that describe themselves: docs/weights.md's code is run as it stands, and has the row's accuracy."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from transfercli.plan import base, transfers
+from transfercli.recipe import Recipe
+from transfercli.study import Study
+from transfercli.training import train
+from transfercli.treatments import build, digest
+from transfercli.weights import metadata
+
+PAGE = Path(__file__).parents[1] / "docs/weights.md"
+
+
+def code() -> str:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return block
+
+
+def definitions() -> dict[str, Any]:
+    """What the page's code defines, without its last lines, which read a study."""
+    space: dict[str, Any] = {}
+    exec(code().partition("\nnetwork, wanted, classes")[0], space)
+    return space
+
+
+@pytest.fixture(scope="module")
+def space() -> dict[str, Any]:
+    return definitions()
+
+
+def test_the_pages_code_as_it_stands(
+    swept: Study, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run from the folder that holds results/study, beside a picture; all validation pictures then give the row's accuracy."""
+    shutil.copytree(swept.root / SPLIT, tmp_path / "results/study" / SPLIT)
+    classes = tiny.halves.split.B
+    pictures = [(tiny.folder.root / path, label) for label, name in enumerate(classes) for path in tiny.folder.val[name]]
+    shutil.copy(pictures[0][0], tmp_path / "picture.jpg")
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(code(), space)
+    assert re.fullmatch(rf"({'|'.join(classes)}) 0\.\d\d\d\n", capsys.readouterr().out)
+    for name in ("baseB", "A3B", "B5B+", "R2B"):  # A3B subtracts the mean image of A
+        network, wanted, told = space["load"](f"results/study/{SPLIT}/{name}/weights.safetensors")
+        row = json.loads(Path(f"results/study/{SPLIT}/{name}/row.json").read_text())
+        assert tuple(told) == classes
+        with torch.no_grad():
+            logits = torch.cat([network(space["prepare"](str(path), wanted)) for path, _ in pictures])
+        labels = torch.tensor([label for _, label in pictures])
+        assert float((logits.argmax(1) == labels).double().mean()) == pytest.approx(row["top1"], abs=1e-12)
+        assert float(torch.nn.functional.cross_entropy(logits, labels)) == pytest.approx(row["loss"], rel=1e-5)
+
+
+def test_the_metadata_says_which_network_by_which_recipe(swept: Study, tiny: Tiny) -> None:
+    with safe_open(swept.root / SPLIT / "A3B" / "weights.safetensors", "pt") as file:
+        about = file.metadata()
+    assert Recipe.model_validate(json.loads(about["recipe"])) == swept.recipe()
+    row = json.loads((swept.root / SPLIT / "A3B/row.json").read_text())
+    assert json.loads(about["network"]).items() <= row.items()
+    assert [(layer["layer"], layer["modules"][0]["name"]) for layer in json.loads(about["layers"])] == [
+        (n, f"{'conv' if n < 6 else 'fc'}{n}") for n in range(1, 9)
+    ]
+    named = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {*named} == {*about}
+
+
+CHANNELS = torch.tensor([100.5, 90.25, 80.125])
+EVERY_NETWORK = [
+    ({"network": {"normalisation": "lrn"}}, CHANNELS),
+    ({"network": {"normalisation": "batch", "outputs": 11}}, None),
+    (
+        {"network": {"name": "caffenet", "normalisation": "lrn"}, "pictures": {"size": 72, "crop": 67, "channels": "bgr"}},
+        CHANNELS,
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "mean"), EVERY_NETWORK)
+def test_every_network_is_built_again(changes: Any, mean: Any, space: dict[str, Any], tmp_path: Path) -> None:
+    recipe, network = tiny_recipe(changes), base(SPLIT, 0, "B")
+    module = build(recipe, 4).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.05, 0.2)
+    save_file(module.state_dict(), tmp_path / "w.safetensors", metadata(recipe, network, module, tuple("abcd"), mean))
+    rebuilt, wanted, classes = space["load"](str(tmp_path / "w.safetensors"))
+    assert (wanted["crop"], wanted["channels"], classes) == (recipe.pictures.crop, recipe.pictures.channels, list("abcd"))
+    assert wanted["mean"] == (None if mean is None else mean.tolist())
+    x = 10 * torch.rand(3, 3, recipe.pictures.crop, recipe.pictures.crop)
+    with torch.no_grad():
+        torch.testing.assert_close(rebuilt(x), module(x))
+
+
+def test_weights_without_metadata_serve_as_before(study: Study) -> None:
+    """As earlier versions wrote them; the digest of the weights is of the tensors alone."""
+    for half in "AB":
+        file = study.root / SPLIT / f"base{half}" / "weights.safetensors"
+        tensors = load_file(file)
+        assert digest(tensors, sorted(tensors)) == json.loads((file.parent / "row.json").read_text())["weights_digest"]
+        save_file(tensors, file)
+    (network,) = transfers([SPLIT], [0], ["B"], [3], ["AnB"])
+    (row,) = train(study, [network], CPU, None, silent())
+    assert row["network"] == "A3B" and row["step"] == 5
