@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
 from transfercli import recipe as recipes
@@ -193,7 +194,7 @@ def test_a_split_by_file(transfer: Transfer, recipe: str, pictures: Path, tmp_pa
 def test_a_folder_after_the_demo_does_not_get_the_demos_recipe(transfer: Transfer, pictures: Path) -> None:
     assert transfer("split").code == 0
     said = transfer("split", pictures)
-    assert (said.code, "Recipe: results/study/recipe.yaml (tiny-imagenet)" in said.out) == (0, True)
+    assert (said.code, "Recipe: results/study/recipe.yaml (tiny-imagenet-cpu)" in said.out) == (0, True)
 
 
 def test_pictures_that_moved_are_found_again_by_a_new_split(
@@ -230,15 +231,50 @@ def test_before_anything_is_trained_another_recipe_may_take_over(transfer: Trans
     assert {row["step"] for row in Study(tmp_path / "results/study").rows()} == {3}
 
 
-def test_without_a_recipe_the_pictures_choose_it(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
+def test_without_a_recipe_pictures_and_device_choose_it(
+    transfer: Transfer, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from transfercli.cli.split import default_recipe
     from transfercli.pictures.folder import PictureFolder, scan
 
     thousand = {f"n{number:08d}": ("a",) for number in range(1000)}
     assert default_recipe(None) == "demo"
-    assert default_recipe(scan(tmp_path / "pictures")) == "tiny-imagenet"
-    assert default_recipe(PictureFolder(Path(), thousand, thousand)) == "imagenet-fast"
-    assert transfer("split", pictures).out.splitlines()[-2] == "Recipe: results/study/recipe.yaml (tiny-imagenet)"
+    few, imagenet = scan(tmp_path / "pictures"), PictureFolder(Path(), thousand, thousand)
+    for kind, chosen in (("cuda", ["tiny-imagenet", "imagenet-fast"]), ("cpu", ["tiny-imagenet-cpu", "tiny-imagenet-cpu"])):
+        monkeypatch.setattr("transfercli.devices.pick_device", lambda name, kind=kind: torch.device(kind))
+        assert [default_recipe(few), default_recipe(imagenet)] == chosen
+        assert all(re.search("Hardware .*CUDA", recipes.text(name)) for name in chosen) == (kind == "cuda")
+    lines = transfer("split", pictures).out.splitlines()
+    assert lines[0] == (
+        f"Recipe: tiny-imagenet-cpu for {CLASSES} classes on a CPU (no CUDA device is here); "
+        "another: --recipe NAME (see: transfer recipes)"
+    )
+    assert lines[-2] == "Recipe: results/study/recipe.yaml (tiny-imagenet-cpu)"
+    assert not any("another: --recipe" in line for line in transfer("split", pictures).out.splitlines())  # it has one now
+
+
+def test_a_study_is_of_one_dataset(transfer: Transfer, recipe: str, pictures: Path, tmp_path: Path) -> None:
+    """Judged by the pictures, not by where they lie."""
+    assert transfer("split", pictures, "--recipe", recipe).code == 0
+    other = shutil.copytree(pictures, tmp_path / "other one")
+    assert transfer("split", other, "--seed", "1").code == 0
+    assert Study(tmp_path / "results/study").split_names() == ["random-0", "random-1"]
+    first = min((other / "train").rglob("*.png"))
+    first.write_bytes(min((other / "val").rglob("*.png")).read_bytes() + b"more")
+    said = transfer("split", other, "--seed", "2")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        f"Error: the pictures in {other} are not those of the split random-0 in results/study, and a study is of one dataset; "
+        f"start a new one: transfer split '{other}' --study NEW\n"
+    )
+    for part in ("train", "val"):
+        (other / part / "one more class").mkdir()
+        shutil.copy(max((other / part).rglob("*.png")), other / part / "one more class")
+        shutil.rmtree(min((other / part).glob("*-*")))
+    said = transfer("split", other, "--method", "man-made-natural")
+    assert said.code == 1 and "not those of the split random-0" in said.err
+    assert Study(tmp_path / "results/study").split_names() == ["random-0", "random-1"]
+    assert transfer("split", "--method", "man-made-natural").code == 0  # of its own pictures
 
 
 # -- sweep

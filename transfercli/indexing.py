@@ -76,15 +76,26 @@ def pictures_of(study: Study, halves: Halves, pictures: Pictures) -> PictureFold
             f"the pictures of split {halves.name} are no longer in {root}; "
             f"put them back, or say where they are now: transfer split DIR --study {study.root}"
         )
-    folder = scan(root)
-    classes = [name for name in (*halves.split.A, *halves.split.B) if name in folder.train]
-    folder = _take(folder, pictures, classes, halves.left_out)
+    folder = _part_of(scan(root), halves, pictures)
     if _digest(folder, halves.split.A, halves.split.B) != halves.digest:
         raise TransferError(
             f"the pictures in {root} are not those that split {halves.name} was made of; "
             f"put them back, or start a new study: transfer split {root} --study NEW"
         )
     return folder
+
+
+def holds(folder: PictureFolder, halves: Halves, pictures: Pictures) -> bool:
+    """Whether the pictures of a split are in a folder, wherever either lies: judged by the split's digest."""
+    try:
+        return _digest(_part_of(folder, halves, pictures), halves.split.A, halves.split.B) == halves.digest
+    except TransferError:  # a class is missing, or has no picture that may be used
+        return False
+
+
+def _part_of(folder: PictureFolder, halves: Halves, pictures: Pictures) -> PictureFolder:
+    classes = [name for name in (*halves.split.A, *halves.split.B) if name in folder.train]
+    return _take(folder, pictures, classes, halves.left_out)
 
 
 def _digest(folder: PictureFolder, a: tuple[str, ...], b: tuple[str, ...]) -> str:

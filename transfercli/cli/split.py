@@ -1,5 +1,6 @@
 """transfer split"""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from transfercli.pictures.folder import PictureFolder
     from transfercli.recipe import Recipe
     from transfercli.study import Halves, Study
+
+
+IMAGENET = 1000  # classes; with as many, pictures are taken for ImageNet's
 
 
 @click.command(short_help="Split a folder's classes into halves A and B.")
@@ -87,9 +91,13 @@ def make(
     # What is wrong with the recipe is said before a folder of a million pictures is read.
     known = recipe_name is not None or _own_recipe_fits(study, directory)
     found = None if known or directory is None else scan(directory)
-    recipe = wanted_recipe(study, recipe_name, overrides, smoke, None if known else default_recipe(found))
+    default = None if known else default_recipe(found)
+    if default and found:
+        show.echo(f"Recipe: {default} for {_why(found)}; another: --recipe NAME (see: transfer recipes)")
+    recipe = wanted_recipe(study, recipe_name, overrides, smoke, default)
     words = words or recipe.splits
-    refuse_changes(study, recipe, remade=tuple(split_name(*method_and_seed(word)) for word in words))
+    remade = tuple(split_name(*method_and_seed(word)) for word in words)
+    refuse_changes(study, recipe, remade)
     if found is None:
         found = scan(directory or _known_folder(study, recipe, words))
     if found.validation is None and study.root.resolve().is_relative_to(found.root.resolve()):
@@ -97,6 +105,12 @@ def make(
             f"the study {study.root} would lie among the class folders of {found.root}, and its figures be taken for pictures; "
             "choose another folder: --study DIR"
         )
+    for name in study.split_names():
+        if name not in remade and not indexing.holds(found, study.halves(name), recipe.pictures):
+            raise TransferError(
+                f"the pictures in {found.root} are not those of the split {name} in {study.root}, and a study is of one dataset; "
+                f"start a new one: transfer split {shlex.quote(str(found.root))} --study NEW"
+            )
 
     chosen = {word: indexing.select(found, recipe.pictures, split=word) for word in words}
     # A store's pictures were decoded when it was packed, and what could not be was left out then.
@@ -166,10 +180,23 @@ def _own_recipe_fits(study: "Study", directory: Path | None) -> bool:
 
 
 def default_recipe(found: "PictureFolder | None") -> str:
-    """ImageNet's recipe for ImageNet's classes, the built-in study without a folder, the small network for all else."""
+    """The built-in study without a folder; else what this machine trains in hours: by CUDA, ImageNet's recipe for its classes."""
     if found is None:
         return "demo"
-    return "imagenet-fast" if len(found.classes) >= 1000 else "tiny-imagenet"
+    if not _cuda():
+        return "tiny-imagenet-cpu"
+    return "imagenet-fast" if len(found.classes) >= IMAGENET else "tiny-imagenet"
+
+
+def _why(found: "PictureFolder") -> str:
+    """What `default_recipe` went by."""
+    return f"{len(found.classes)} classes on {'CUDA' if _cuda() else 'a CPU (no CUDA device is here)'}"
+
+
+def _cuda() -> bool:
+    from transfercli.devices import pick_device
+
+    return pick_device("auto").type == "cuda"
 
 
 def _known_folder(study: "Study", recipe: "Recipe", words: Sequence[str]) -> Path:
