@@ -83,6 +83,22 @@ def test_analyze_by_the_last_evaluation_or_by_the_ten_best(transfer: Transfer, t
     assert "random-0 0 baseB 0.400 0.353-0.449" in lines(best)
 
 
+def test_balanced_accuracy_is_offered_where_classes_are_unequal(transfer: Transfer, tmp_path: Path) -> None:
+    file = kept(tmp_path / "kept") / "results.csv"
+    offer = "Classes are unequal; with each class alike: --metric balanced"
+    assert offer not in transfer("analyze", "--study", "kept").out
+    refused = transfer("analyze", "--study", "kept", "--metric", "balanced")
+    assert (refused.code, refused.err) == (1, "Error: there is no balanced accuracy in this table; leave --metric out\n")
+    table = pd.read_csv(file, keep_default_na=False)
+    table.assign(balanced_top1=table["top1"]).to_csv(file, index=False)
+    assert offer not in transfer("analyze", "--study", "kept").out
+    table.assign(balanced_top1=table["top1"] - 0.1 * (table["treatment"] == "AnB")).to_csv(file, index=False)
+    assert offer in transfer("analyze", "--study", "kept").out
+    said = transfer("analyze", "--study", "kept", "--metric", "balanced").out
+    assert "AnB-base −14.50* −14.00* −13.50 2" in lines(said) and offer not in said
+    assert "lie in the other study's spread" in transfer("compare", "kept", "--study", "kept", "--metric", "balanced").out
+
+
 def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> None:
     kept(tmp_path / "kept")
     said = transfer("analyze", "--study", "kept", "--networks")

@@ -204,3 +204,17 @@ def test_more_steps_between_evaluations_change_no_benefit(steps, values, times):
 def test_benefits_load_neither_torch_nor_matplotlib():
     code = "import sys, transfercli.benefits; print({'torch', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_seeds_are_averaged_within_a_split_and_target():
+    """A pair got there if all its seeds did."""
+    table, all_logs = [], {}
+    for split, seed, end in [("random-0", 0, 0.9), ("random-0", 1, 0.7), ("random-1", 0, 1.0)]:
+        own = {0: 0.1, 100: end - 0.2, 400: end}
+        table += [row("baseB", 0.8, split=split, seed=seed), row("A3B", end, split=split, seed=seed)]
+        folder = f"{split}/seed-{seed}" if seed else split
+        all_logs |= {f"{folder}/baseB": log(BASE), f"{folder}/A3B": log(own)}
+    found = benefits(pd.DataFrame(table), all_logs).set_index("benefit")
+    assert found.loc["asymptote", "mean"] == pytest.approx((0.0 + 0.2) / 2)  # not (0.1 - 0.1 + 0.2) / 3
+    assert set(found["n"]) == {2}
+    assert found["reached"].to_dict() == {"start": 2, "slope": 1, "asymptote": 2}

@@ -247,12 +247,11 @@ def test_one_network_has_no_interval_and_the_legend_does_not_speak_of_any():
         assert "95% interval of the mean" in legend(make(spread(study())))
 
 
-def test_each_target_of_dissimilar_halves_has_its_own_interval():
+def test_a_target_of_dissimilar_halves_has_no_interval_however_many_its_seeds():
+    """There is one such split, so one pair, and seeds say nothing of other halves."""
     table = spread(study(("animals",), treatments=("AnB",), layers=[3], seeds=(0, 1, 2)))
     [ax] = accuracy_vs_layer(table).axes
-    middles = [(bar.get_y() + bar.get_height() / 2) for bar in ax.patches if bar.get_x() > 1]
-    means = table[table["treatment"] == "AnB"].groupby("target")["top1"].mean()
-    assert middles == pytest.approx([means["A"], means["B"]])
+    assert len(ax.patches) == 0 and len(markers(ax, LOOKS["AnB"].marker)) == 6
 
 
 def test_the_published_study_alone():
@@ -364,3 +363,15 @@ def test_drawing_leaves_matplotlib_as_it_was():
     assert dict(matplotlib.rcParams) == before
     code = "import sys, transfercli.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_lines_and_intervals_are_of_pairs_whose_seeds_are_averaged():
+    """Four seeds of one split weigh as much as one of another; three pairs of one target make the interval."""
+    table = pd.concat([study(("random-0",), "B", ("AnB",), seeds=range(4)), study(("random-1", "random-2"), "B", ("AnB",))])
+    table["top1"] += 0.04 * (table["split"] == "random-1") + 0.02 * (table["split"] == "random-2")
+    [ax] = accuracy_vs_layer(table).axes
+    [(_, means)] = lines(ax, "AnB")
+    assert list(means) == pytest.approx([0.81 + 0.02] * 7)
+    low, high = bars(ax, "AnB")[1]
+    assert high - low == pytest.approx(2 * 4.302653 * 0.02 / np.sqrt(3))
+    assert len(markers(ax, LOOKS["AnB"].marker)) == 6 * 7

@@ -176,6 +176,11 @@ def drops(table: pd.DataFrame) -> pd.DataFrame:
     return both.assign(value=100 * both["gain"])[_SHOWN]
 
 
+def pair_means(shown: pd.DataFrame) -> pd.DataFrame:
+    """What `accuracies` or `drops` have, as pairs: columns treatment, layer, split, target, value, the mean over seeds."""
+    return shown.groupby(["treatment", "layer", *UNIT]).agg(value=("value", "mean")).reset_index()
+
+
 def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
 

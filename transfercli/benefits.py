@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from transfercli import study
-from transfercli.analysis import SAME_TARGET, TREATMENTS, kind_of_split, kinds_of_split, pairs
+from transfercli.analysis import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, pairs
 from transfercli.intervals import mean_interval
 
 BENEFITS = ("start", "slope", "asymptote")
@@ -22,7 +22,8 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
 
     table: the rows of `results.csv`; logs: as `Study.logs()` has them. What the numbers mean, all fractions, is said in
     `each_benefit`. `splits` is the kind of split; low and high bound the 95% interval of the mean over n pairs (Student's t;
-    NaN for one pair). reached: how many of the n came to 90% of their base's final top-1; for start and asymptote n.
+    NaN for one pair); a pair is a split and a target, seeds averaged. reached: how many of the n came, with all their seeds, to
+    90% of their base's final top-1; for start and asymptote n.
     """
     each = each_benefit(table, logs)
     rows = []
@@ -31,10 +32,11 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
             same = each[(each["splits"] == kind) & (each["treatment"] == treatment)]
             for layer, group in same.groupby("layer"):
                 for benefit in BENEFITS:
-                    among = group.dropna(subset=[benefit])
+                    over = group.dropna(subset=[benefit]).groupby(UNIT)
+                    among = over.agg(value=(benefit, "mean"), reached=("reached", "all"))
                     if len(among):
                         reached = among["reached"].sum() if benefit == "slope" else len(among)
-                        rows.append((kind, treatment, layer, benefit, *mean_interval(among[benefit]), len(among), reached))
+                        rows.append((kind, treatment, layer, benefit, *mean_interval(among["value"]), len(among), reached))
     found = pd.DataFrame(rows, columns=["splits", "treatment", "layer", "benefit", "mean", "low", "high", "n", "reached"])
     return found.astype({"layer": int, "n": int, "reached": int})
 

@@ -4,6 +4,7 @@ A table of seven layers and eight quantities has 56 intervals, of which some lea
 base, a draw and their batches, so that neighbours do so together. These two are asked whatever the table shows.
 """
 
+import math
 from itertools import product
 
 import pandas as pd
@@ -75,7 +76,7 @@ def trained_twice(table: pd.DataFrame) -> tuple[float, float] | None:
     Then the base is short of its best, BnB gains by training its upper layers a second time, and BnB - base says nothing of
     co-adaptation. The losses are `fixed_loss`, on the same pictures without dropout; without the column there is no answer.
     Clearly, by pairs of split and target, seeds averaged: in the mean by the share SHORT of the base's loss and by SHORT_NATS,
-    and the mean's 95% interval leaves out zero or, of fewer than three pairs, all agree.
+    and the mean's 95% interval leaves out zero or, of fewer than three pairs, whose interval says little, all agree.
     """
     if "fixed_loss" not in table:
         return None
@@ -88,7 +89,7 @@ def trained_twice(table: pd.DataFrame) -> tuple[float, float] | None:
     if own.empty:
         return None
     mean, low, _ = mean_interval(1 - own / base)
-    clearly = low > 0 if len(own) > 2 else bool((own < base).all())
+    clearly = low > 0 if len(own) > 2 and not math.isnan(low) else bool((own < base).all())
     if clearly and mean >= SHORT and (base - own).mean() >= SHORT_NATS:
         return float(base.mean()), float(own.mean())
     return None

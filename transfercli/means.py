@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from transfercli.analysis import kind_of_split
+from transfercli.analysis import kind_of_split, pair_means
 from transfercli.benefits import curve, log_names
 from transfercli.plan import Network
 
@@ -13,9 +13,9 @@ from transfercli.plan import Network
 def base_levels(points: pd.DataFrame, by_target: bool) -> dict[str, float]:
     """The mean of the bases that are done: by target, or "" for all of them, as of random halves, which are alike.
 
-    points: columns treatment, status, target, value, as `analysis.accuracies` has them for one kind of split.
+    points: columns treatment, status, split, target, layer, value, as `analysis.accuracies` has them for one kind of split.
     """
-    bases = points[(points["treatment"] == "base") & (points["status"] == "done")]
+    bases = pair_means(points[(points["treatment"] == "base") & (points["status"] == "done")])
     targets = bases["target"] if by_target else pd.Series("", index=bases.index)
     return {str(target): float(group["value"].mean()) for target, group in bases.groupby(targets)}
 

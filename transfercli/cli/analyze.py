@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import METRICS, metric_option, study_at, study_options
+from transfercli.cli.options import metric_column, metric_option, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
@@ -17,7 +17,12 @@ NOTES = (
     "A pair is of a split and a target half, seeds averaged; an interval is about {halves}. "
     "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
 )
-SAID = {"last": "that of the last evaluation", "best10": "the mean of the ten best evaluations"}
+UNLIKE = 1e-6  # two accuracies that differ by no more are the same, rounded
+SAID = {
+    "last": "that of the last evaluation",
+    "best10": "the mean of the ten best evaluations",
+    "balanced": "that of the last evaluation, balanced: the mean over classes of each class's share",
+}
 
 
 @click.command(short_help="What the table says: paired differences with their intervals.")
@@ -51,7 +56,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     instead = "look at the published study: transfer analyze --paper"
     table = published_table() if paper else show.finished_table(study, "analyse", instead)
     metric = metric or ("best10" if paper else "last")
-    column = METRICS[metric]
+    column = metric_column(metric, table)
     found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
     conclusions = conclude(table, column)
     for sentence in brief(table, column):
@@ -69,6 +74,8 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         _print_networks(table, column)
     for note in NOTES if len(found) else ():
         show.paragraph(note.format(metric=SAID[metric], halves=OTHER_HALVES))
+    if metric != "balanced" and "balanced_top1" in table and (table["balanced_top1"] - table["top1"]).abs().max() > UNLIKE:
+        show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
         columns = ["quantity", "layer", "mean", "low", "high", "n", "splits"]
         write_text(file, found[columns].to_csv(index=False, lineterminator="\n", float_format="%.6f"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import METRICS, metric_option, study_at, study_options
+from transfercli.cli.options import metric_column, metric_option, study_at, study_options
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)
-    found = analysis.compare(table, theirs, METRICS[metric or "last"])
+    found = analysis.compare(table, theirs, metric_column(metric or "last", table, theirs))
     if found.empty:
         here, there = analysis.kinds_of_split(table), analysis.kinds_of_split(theirs)
         if {*here} & {*there}:

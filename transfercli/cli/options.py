@@ -10,6 +10,8 @@ import click
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
+    import pandas
+
     from transfercli.recipe import Recipe
     from transfercli.study import Study
 
@@ -105,8 +107,8 @@ def accept_option(command: F) -> F:
     )
 
 
-# What an accuracy is: the last evaluation's, or the paper's, the mean of the ten best.
-METRICS = {"last": "top1", "best10": "top1_best10"}
+# What an accuracy is: the last evaluation's, or the paper's, the mean of the ten best, or the last with all classes alike.
+METRICS = {"last": "top1", "best10": "top1_best10", "balanced": "balanced_top1"}
 
 
 def metric_option(command: F) -> F:
@@ -116,9 +118,18 @@ def metric_option(command: F) -> F:
         click.option(
             "--metric",
             type=click.Choice(list(METRICS)),
-            help="The accuracy of the last evaluation, or the mean of the ten best: the paper's, for recipes that measure often.",
+            help="The accuracy of the last evaluation, or the mean of the ten best: the paper's, for recipes that measure often; "
+            "or the last one's balanced accuracy, in which each class counts alike, where classes are unequal.",
         ),
     )
+
+
+def metric_column(metric: str, *tables: "pandas.DataFrame") -> str:
+    """The column of a metric. Raises TransferError where a table does not have it."""
+    column = METRICS[metric]
+    if any(column not in table or table[column].isna().all() for table in tables):
+        raise TransferError(f"there is no {metric} accuracy in this table; leave --metric out")
+    return column
 
 
 def _all(command: F, *options: Callable[[F], F]) -> F:

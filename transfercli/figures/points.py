@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from transfercli.analysis import TREATMENTS
+from transfercli.analysis import TREATMENTS, pair_means
 from transfercli.figures.style import GREY, INTERVAL, handle
 from transfercli.intervals import mean_interval
 from transfercli.looks import LOOKS, SPREAD, side_by_side
@@ -23,17 +23,17 @@ def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
 
 
 def draw_means(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
-    """The line through the means of a treatment's networks."""
+    """The line through the means of a treatment's pairs, seeds averaged."""
     look = LOOKS[group["treatment"].iloc[0]]
     how: dict[str, Any] = {"color": look.color, "linewidth": 1.6, "zorder": 2}
-    means = [(layer + look.dodge, values.mean()) for layer, values in _by_layer(group)]
+    means = [(layer + look.dodge, values.mean()) for layer, values in _by_layer(pair_means(group))]
     ax.plot(*zip(*means, strict=True), **(how | more))
 
 
 def draw_intervals(ax: Axes, group: pd.DataFrame) -> None:
-    """The 95% interval of each layer's mean, where it has two networks or more. The panel's limits cut it off."""
+    """The 95% interval of each layer's mean, where it has two pairs or more. The panel's limits cut it off."""
     look = LOOKS[group["treatment"].iloc[0]]
-    for layer, values in _by_layer(group):
+    for layer, values in _by_layer(pair_means(group)):
         _, low, high = mean_interval(values)
         if low < high:
             ax.bar(layer + look.dodge, high - low, SPREAD, low, color=look.color, alpha=0.28, linewidth=0, zorder=1.5)
@@ -41,7 +41,7 @@ def draw_intervals(ax: Axes, group: pd.DataFrame) -> None:
 
 def _by_layer(group: pd.DataFrame) -> list[tuple[int, pd.Series]]:
     """The values at each layer, always in the same order."""
-    group = group.sort_values(["target", "split", "seed"])
+    group = group.sort_values([column for column in ("target", "split", "seed") if column in group])
     return [(layer, group.loc[group["layer"] == layer, "value"]) for layer in sorted(set(group["layer"].astype(int)))]
 
 
