@@ -9,8 +9,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
@@ -18,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
+from transfercli.library import names as names
+from transfercli.library import text as text
 from transfercli.plan import TREATMENTS, Treatment, check_layers, parse_layers
 from transfercli.split import LARGEST_SEED, method_and_seed, split_name
 
@@ -356,26 +356,6 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
     return validate(values, where)
 
 
-def names() -> list[str]:
-    """The recipes that ship with the package."""
-    return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
-
-
-def text(name: str) -> str:
-    """The YAML text of a recipe that ships with the package, or of a file. Raises TransferError."""
-    if name in names():
-        return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        raise TransferError(f"no recipe {name!r}; choose from {', '.join(names())}, or give a .yaml file")
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise TransferError(f"no recipe file {name}; copy one: transfer recipes copy demo {name}") from None
-    except (OSError, ValueError) as error:
-        raise TransferError(f"cannot read the recipe {name}: {error}; check the file") from None
-
-
 def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of that name or file, with overrides."""
     return load(text(name), f"recipe {name}", overrides)
@@ -397,12 +377,6 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
     a, b = flat(old.decisive()), flat(new.decisive())
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
-
-
-def _folder() -> resources.abc.Traversable:
-    """`recipes/` of the checkout, which a wheel carries as `transfercli/recipes`."""
-    packaged = resources.files("transfercli") / "recipes"
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "recipes"
 
 
 def _say(error: Any) -> str:

@@ -30,12 +30,13 @@ from transfercli.versions import here, settle
 
 @dataclass(frozen=True)
 class Reporter:
-    """How training tells what it does: network-steps done (of a total), and lines of text."""
+    """How training tells what it does: network-steps done (of a total), lines of text, and logs, after each evaluation."""
 
     total: Callable[[int], None]
     advance: Callable[[int], None]
     say: Callable[[str], None]
     held: Callable[[int], None]  # network-steps that a checkpoint holds; below 0, that are to be taken again
+    measured: Callable[[Study, Network, list[dict[str, float]]], None] = lambda study, network, log: None
 
 
 def train(
@@ -171,6 +172,8 @@ class Bench:
             try:
                 if bank.step_number in measured_at and bank.measured_at != bank.step_number:
                     bank.evaluate()
+                    for member in bank.members:
+                        reporter.measured(self.study, member.network, member.log)
                 if bank.step_number == bank.steps or not bank.live:
                     return
                 bank.step()

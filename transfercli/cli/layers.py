@@ -2,11 +2,11 @@
 
 import click
 
-from transfercli.cli.options import set_option
+from transfercli.cli.options import complete_recipe, set_option
 
 
 @click.command(short_help="The layers of a recipe's network.")
-@click.argument("name", metavar="RECIPE")
+@click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
 @click.option(
     "--classes",
     metavar="K",

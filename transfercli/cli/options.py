@@ -1,12 +1,16 @@
 """Flags that commands share, and how they find the study and its recipe."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from transfercli import library
+from transfercli.cli.progress import asked
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -18,6 +22,26 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 USUAL_STUDY = "results/study"
+
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+
+
+def completed(words: Sequence[str], several: bool = False) -> Callable[..., list[str]]:
+    """A click completion by these words; `several`: of the last in a comma-separated list."""
+
+    def complete(ctx: click.Context, param: click.Parameter, typed: str) -> list[str]:
+        before = typed.rpartition(",")[0].split(",") if several and "," in typed else []
+        lists = [",".join([*before, word]) for word in words if word not in before]
+        return [text for text in lists if text.startswith(typed)]
+
+    return complete
+
+
+def complete_recipe(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The recipes that ship with the package; else files, as the shell completes them."""
+    found = [CompletionItem(name) for name in library.names() if name.startswith(typed)]
+    return found or [CompletionItem(typed, type="file")]
 
 
 def study_options(command: F) -> F:
@@ -43,7 +67,12 @@ def recipe_option(command: F) -> F:
     """`--recipe`."""
     return _all(
         command,
-        click.option("--recipe", metavar="NAME|FILE", help="The recipe (see: transfer recipes); by default the study's own."),
+        click.option(
+            "--recipe",
+            metavar="NAME|FILE",
+            shell_complete=complete_recipe,
+            help="The recipe (see: transfer recipes); by default the study's own.",
+        ),
     )
 
 
@@ -80,10 +109,11 @@ def device_options(command: F) -> F:
         command,
         click.option(
             "--device",
-            metavar="auto|cpu|cuda|cuda:1|mps",
+            metavar="|".join(DEVICES),
             default="auto",
             show_default=True,
             callback=_check_device,
+            shell_complete=completed(DEVICES),
             help="Where to train; auto is CUDA where there is one.",
         ),
         click.option(
@@ -93,6 +123,19 @@ def device_options(command: F) -> F:
             help="How many networks train side by side; by default as many as fit in memory. No result depends on it.",
         ),
     )
+
+
+def report_options(command: F) -> F:
+    """`--quiet` and `--tensorboard`, of commands that train."""
+
+    @wraps(command)
+    def reported(*args: Any, quiet: bool, tensorboard: bool, **rest: Any) -> Any:
+        with asked(quiet, tensorboard):
+            return command(*args, **rest)
+
+    quiet = click.option("--quiet", is_flag=True, help="Say nothing but errors: no progress, no tables; the exit code tells.")
+    words = "Write live curves too; to see them: tensorboard --logdir STUDY/tensorboard."
+    return quiet(click.option("--tensorboard", is_flag=True, help=words)(reported))  # type: ignore[return-value]
 
 
 def accept_option(command: F) -> F:
@@ -153,7 +196,7 @@ def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
 
 def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
-        raise click.BadParameter(f"no device is called {value!r}; choose from auto, cpu, cuda, cuda:1, mps", ctx, param)
+        raise click.BadParameter(f"no device is called {value!r}; choose from {', '.join(DEVICES)}", ctx, param)
     return value
 
 

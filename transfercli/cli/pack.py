@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfercli.cli.options import set_option, skip_option
+from transfercli.cli.options import complete_recipe, set_option, skip_option
 
 if TYPE_CHECKING:
     from transfercli.pictures.folder import PictureFolder
@@ -23,6 +23,7 @@ QUALITY = 95  # of JPEGs where nothing else is said
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
+    shell_complete=complete_recipe,
     help="Whose size and fit to pack at (see: transfer recipes); by default the one that split takes for DIR.",
 )
 @set_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import device_options, set_option
+from transfercli.cli.options import complete_recipe, device_options, set_option
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
 
 @click.command(short_help="What a study will cost, before anything runs.")
-@click.argument("recipe_name", metavar="RECIPE")
+@click.argument("recipe_name", metavar="RECIPE", shell_complete=complete_recipe)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @set_option
 @device_options

@@ -1,12 +1,16 @@
 """How far a command is: a bar on a terminal, a line of text now and then elsewhere; both on standard error."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfercli.cli import curves
 from transfercli.errors import plain
 
 if TYPE_CHECKING:
@@ -14,6 +18,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from transfercli.training import Reporter
+
+# What a command's flags ask of all that it reports, however deep.
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+_curves: ContextVar[bool] = ContextVar("curves", default=False)
 
 QUIET_SECONDS = 20.0  # between two lines of progress where there is no terminal
 MEMORY_SECONDS = 1800.0  # in which the memory of how fast it went fades to a third
@@ -66,6 +74,23 @@ class Tally:
 
 
 @contextmanager
+def asked(quiet: bool, live_curves: bool) -> Iterator[None]:
+    """What is reported inside, as flags ask: nothing but errors; curves for TensorBoard too."""
+    if live_curves:
+        curves.check_installed()
+    tokens = _quiet.set(quiet), _curves.set(live_curves)
+    try:
+        with ExitStack() as stack:
+            if quiet:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect_stdout(nowhere))
+            yield
+    finally:
+        _quiet.reset(tokens[0])
+        _curves.reset(tokens[1])
+
+
+@contextmanager
 def counting(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes how many more are done. On a terminal a bar with rate and remaining time, elsewhere lines."""
     with tallying(label, total) as tally:
@@ -84,6 +109,9 @@ def tallying(label: str, total: int) -> Iterator[Tally]:
         def render(self, task: "Task") -> "Text":
             return Text(f"in {_span(task.finished_time or 0)}" if task.finished else str(tally))
 
+    if _quiet.get():
+        yield Tally(total, lambda tally: None)
+        return
     console = Console(stderr=True)
     if not console.is_interactive:
         yield Tally(total, _lines(label))
@@ -117,7 +145,8 @@ def _lines(label: str) -> Callable[[Tally], None]:
 
 def say(text: str) -> None:
     """A line on standard error; above the bar where there is one, which takes over sys.stderr (click.echo goes around that)."""
-    print(plain(text), file=sys.stderr, flush=True)
+    if not _quiet.get():
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def _span(seconds: float) -> str:
@@ -147,4 +176,5 @@ def reporting(label: str) -> Iterator["Reporter"]:
             for one in tally:
                 one.held(count)
 
-        yield Reporter(total, advance, say, held)
+        reporter = Reporter(total, advance, say, held)
+        yield replace(reporter, measured=stack.enter_context(curves.writing())) if _curves.get() else reporter

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from transfercli.cli.options import complete_recipe
 from transfercli.errors import TransferError
 
 
@@ -36,7 +37,7 @@ def list_() -> None:
 
 
 @recipes.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 def show(name: str) -> None:
     """Print a recipe as it is written.
 
@@ -49,7 +50,7 @@ def show(name: str) -> None:
 
 
 @recipes.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 def copy(name: str, file: Path | None) -> None:
     """Write a recipe to FILE (by default NAME.yaml), to change it.

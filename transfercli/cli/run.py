@@ -6,7 +6,16 @@ import click
 
 from transfercli.cli import plot, report, show, sweep, train_base
 from transfercli.cli import split as splitting
-from transfercli.cli.options import accept_option, device_options, set_option, skip_option, study_at, study_options
+from transfercli.cli.options import (
+    accept_option,
+    complete_recipe,
+    device_options,
+    report_options,
+    set_option,
+    skip_option,
+    study_at,
+    study_options,
+)
 
 
 def _all_four(
@@ -37,12 +46,13 @@ def _all_four(
 
 
 @click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures, report.")
-@click.argument("name", metavar="RECIPE")
+@click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @skip_option
 @set_option
 @device_options
 @accept_option
+@report_options
 @study_options
 def run(
     name: str,
@@ -70,6 +80,7 @@ def run(
 @set_option
 @device_options
 @accept_option
+@report_options
 @study_options
 def demo(overrides: tuple[str, ...], device: str, bank_size: int | None, accept_change: bool, folder: Path, smoke: bool) -> None:
     """Do the whole study on pictures made by formula: two bases, 28 transfer networks and 7 of random features.

@@ -8,9 +8,11 @@ import click
 from transfercli.cli import show
 from transfercli.cli.options import (
     accept_option,
+    completed,
     device_options,
     parsed,
     recipe_option,
+    report_options,
     set_option,
     settle_recipe,
     study_at,
@@ -37,18 +39,21 @@ def _layers(text: str) -> tuple[int, ...]:
     "--treatments",
     metavar="BnB,AnB,…",
     callback=parsed(lambda text: parse_choices(text, TREATMENTS, "treatment")),
+    shell_complete=completed(TREATMENTS, several=True),
     help=f"Which of {', '.join(TREATMENTS)}; by default the recipe's.",
 )
 @click.option(
     "--targets",
     metavar="B|A|A,B",
     callback=parsed(lambda text: parse_choices(text, HALVES, "target")),
+    shell_complete=completed(HALVES, several=True),
     help="Which half the networks are trained and measured on; by default the recipe's.",
 )
 @recipe_option
 @set_option
 @device_options
 @accept_option
+@report_options
 @study_options
 def sweep(
     layers: tuple[int, ...] | None,

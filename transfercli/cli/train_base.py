@@ -10,6 +10,7 @@ from transfercli.cli.options import (
     accept_option,
     device_options,
     recipe_option,
+    report_options,
     set_option,
     settle_recipe,
     study_at,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @set_option
 @device_options
 @accept_option
+@report_options
 @study_options
 def train_base(
     recipe: str | None,
