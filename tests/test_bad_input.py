@@ -342,7 +342,7 @@ def test_a_copy_never_overwrites(refused: Callable[..., str], here: Path) -> Non
         (
             "short.csv",
             "split file short.csv: missing: 'man-made-02', 'man-made-03', 'natural-00', 'natural-01', 'natural-02' and 1 more; "
-            "give each class of the pictures one line, with its folder's name and A or B",
+            "give each class of the pictures one line, with its folder's name and its half",
         ),
     ],
 )

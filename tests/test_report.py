@@ -19,7 +19,7 @@ from transfercli import analysis, report
 from transfercli import recipe as recipes
 from transfercli.conclusions import conclude
 from transfercli.errors import TransferError
-from transfercli.plan import TREATMENTS, Network, bases, transfers
+from transfercli.plan import HALVES, TREATMENTS, Network, bases, transfers
 from transfercli.recipe import Recipe
 from transfercli.report import cells, charts, words
 from transfercli.split import Split
@@ -39,18 +39,21 @@ def written(
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     recipe: Recipe | None = None,
     classes: tuple[str, ...] = ("a", "b", "c", "d"),
+    names: Mapping[str, tuple[str, str]] | None = None,
 ) -> Study:
-    """A study of made-up rows and logs, with the weights of no network; `changes` of single rows, by network."""
+    """A study of made-up rows and logs, with no network's weights; `changes` of single rows by network, `names` of halves."""
     study = Study(root)
     study.write_recipe(recipe or tiny_recipe())
     splits, seeds, middle = list(splits), list(seeds), len(classes) // 2
-    for name in splits:
-        split = Split(name, "random", 0, classes[:middle], classes[middle:])
+    halves = {
+        name: Split(name, "random", 0, classes[:middle], classes[middle:], (names or {}).get(name, HALVES)) for name in splits
+    }
+    for name, split in halves.items():
         counts = {half: {"train": 16, "val": 1000} for half in "AB"}
         study.write_halves(Halves(split, "pictures", counts, f"digest of {name}"))
     networks = [*bases(splits, seeds), *transfers(splits, seeds, list(targets), range(1, 8), list(treatments))]
     for network in networks:
-        row = {**row_of(network), **(changes or {}).get(network.name, {})}
+        row = {**row_of(network), **as_dict(network, halves[network.split]), **(changes or {}).get(network.name, {})}
         share = 0.1 if row["top1"] is None else row["top1"]
         log = [
             {

@@ -115,6 +115,7 @@ def test_natural_is_half_A_and_man_made_half_B_by_wordnet_id_or_prefix() -> None
         None,
         ("n01440764", "n02422699", "natural-leaf"),
         ("man-made-brick", "n02692877", "n04553703"),
+        ("natural", "man-made"),
     )
 
 
@@ -170,7 +171,20 @@ def test_a_file_names_its_split_and_takes_what_spreadsheets_write(
     assert make_split(str(path.resolve()), list("abcd")) == wanted
 
 
-REMEDY = "give each class of the pictures one line, with its folder's name and A or B"
+@pytest.mark.parametrize(
+    "lines", ["c,vehicles\na,vehicles\nb,animals\nd,animals\n", "b,animals\nd,animals\nc,vehicles\na,vehicles\n"]
+)
+def test_halves_may_have_any_names_of_which_the_first_by_the_alphabet_is_A(
+    halves: Callable[[str | bytes], Path], lines: str
+) -> None:
+    path = halves("class,half\n" + lines)
+    wanted = Split("halves", "halves.csv", None, ("b", "d"), ("a", "c"), ("animals", "vehicles"))
+    assert make_split(str(path), list("abcd")) == wanted
+    assert wanted.half_names == {("halves", "A"): "animals", ("halves", "B"): "vehicles"}
+
+
+REMEDY = "give each class of the pictures one line, with its folder's name and its half"
+A_NAME = "a half's name is 1 to 30 printable characters with no space around them"
 
 
 @pytest.mark.parametrize(
@@ -180,17 +194,26 @@ REMEDY = "give each class of the pictures one line, with its folder's name and A
         ("a,A\nb,A\nc,B\n", "missing: 'd'"),
         ("a,A\nb,A\nc,B\nd,B\na,A\n", "listed more than once: 'a'"),
         ("a,A\nb,A\nc,B\nd,B\na,B\na,A\n", "listed more than once: 'a'"),
-        ("a,A\nb,a\nc,B\nd, B\n", "neither in A nor in B: 'b', 'd'"),
-        ("a,A\nb,\nc,B\nd,B\n", "neither in A nor in B: 'b'"),
+        ("a,A\nb,a\nc,B\nd, B\n", "4 halves instead of 2: ' B', 'A', 'B', 'a'"),
+        ("a,A\nb,\nc,B\nd,B\n", "3 halves instead of 2: '', 'A', 'B'"),
+        ("a,A\nb,A\nc,A\nd,A\n", "1 half instead of 2: 'A'"),
+        ("a,A\nb,A\nc,a\nd,a\n", "A and B are for both halves or for none: 'A', 'a'"),
+        ("a,B\nb,B\nc,C\nd,C\n", "A and B are for both halves or for none: 'B', 'C'"),
+        ("a,x\nb,x\nc,\nd,\n", f"{A_NAME}: ''"),
+        ("a,x\nb,x\nc, x\nd, x\n", f"{A_NAME}: ' x'"),
+        ("a,x\nb,x\nc,\u202ey\nd,\u202ey\n", f"{A_NAME}: '\\u202ey'"),
+        (f"a,x\nb,x\nc,{'y' * 31}\nd,{'y' * 31}\n", f"{A_NAME}: '{'y' * 31}'"),
         ("", "missing: 'a', 'b', 'c', 'd'"),
         ("1,A\n2,A\n3,A\n4,B\n5,B\n6,B\n7,B\na,A\nb,B\nc,A\nd,B\n",
          "not among the pictures' classes: '1', '2', '3', '4', '5' and 2 more"),
         ("a,A\na,C\nc,B\nd,B\n\"e\nf\",B\n",
-         "neither in A nor in B: 'a'; listed more than once: 'a'; "
+         "3 halves instead of 2: 'A', 'B', 'C'; listed more than once: 'a'; "
          "not among the pictures' classes: 'e\\nf'; missing: 'b'"),
     ],
 )  # fmt: skip
-def test_a_file_must_list_each_class_once_in_A_or_B(halves: Callable[[str | bytes], Path], lines: str, fault: str) -> None:
+def test_a_file_must_list_each_class_once_in_one_of_two_halves(
+    halves: Callable[[str | bytes], Path], lines: str, fault: str
+) -> None:
     path = halves("class,half\n" + lines)
     assert error(lambda: make_split(str(path), list("abcd"))) == f"split file halves.csv: {fault}; {REMEDY}"
 
@@ -205,9 +228,9 @@ def test_a_file_must_list_each_class_once_in_A_or_B(halves: Callable[[str | byte
          "split file halves.csv begins with 'half,class'; make its first line class,half"),
         ("", "split file halves.csv begins with ''; make its first line class,half"),
         ("class,half\n\na,A\nb\n",
-         "split file halves.csv, line 4 has 1 fields; write a class, a comma and A or B"),
+         "split file halves.csv, line 4 has 1 fields; write a class, a comma and its half"),
         ("class,half\na,A,B\n",
-         "split file halves.csv, line 2 has 3 fields; write a class, a comma and A or B"),
+         "split file halves.csv, line 2 has 3 fields; write a class, a comma and its half"),
         ("class,half\n\"a,A\nb,B\n",
          "split file halves.csv is not CSV, line 3: unexpected end of data; mend that line"),
         ("class,half\né,A\n".encode("latin-1"), "split file halves.csv is not UTF-8 text; save it as UTF-8"),
@@ -232,10 +255,11 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path, monk
     )
 
 
-def test_a_file_must_give_each_half_two_classes(halves: Callable[[str | bytes], Path]) -> None:
-    path = halves("class,half\na,A\nb,A\nc,A\nd,B\n")
+@pytest.mark.parametrize(("names", "what"), [("AB", "half B"), ("xy", "half B (y)")])
+def test_a_file_must_give_each_half_two_classes(halves: Callable[[str | bytes], Path], names: str, what: str) -> None:
+    path = halves("class,half\na,{0}\nb,{0}\nc,{0}\nd,{1}\n".format(*names))
     assert error(lambda: make_split(str(path), list("abcd"))) == (
-        "split halves: half B would have 1 of 4 classes; give each half at least 2 classes in halves.csv"
+        f"split halves: {what} would have 1 of 4 classes; give each half at least 2 classes in halves.csv"
     )
 
 

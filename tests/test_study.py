@@ -161,7 +161,13 @@ parts = st.fixed_dictionaries({part: st.integers(1, 10**9) for part in ("train",
 counts = st.fixed_dictionaries({half: parts for half in "AB"})
 
 
-@given(classes=names, seed=st.none() | st.integers(0, 2**32 - 1), counted=counts, left_out=names)
+@given(
+    classes=names,
+    seed=st.none() | st.integers(0, 2**32 - 1),
+    counted=counts,
+    left_out=names,
+    called=st.sampled_from([("A", "B"), ("animals", "vehicles"), ("動物", "<b>")]),
+)
 @settings(max_examples=30, deadline=None)
 def test_halves_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory,
@@ -169,11 +175,12 @@ def test_halves_come_back_as_they_were(
     seed: int | None,
     counted: dict[str, dict[str, int]],
     left_out: list[str],
+    called: tuple[str, str],
 ) -> None:
-    """Whatever the classes and the pictures are called."""
+    """Whatever the classes, the pictures and the halves are called."""
     a, b = tuple(sorted(classes[::2])), tuple(sorted(classes[1::2]))
     study = Study(tmp_path_factory.mktemp("halves"))
-    halves = Halves(Split("mine", "random", seed, a, b), "pictures", counted, "0123", tuple(left_out))
+    halves = Halves(Split("mine", "random", seed, a, b, called), "pictures", counted, "0123", tuple(left_out))
     study.write_halves(halves)
     assert study.halves("mine") == halves
     assert study.split_names() == ["mine"]

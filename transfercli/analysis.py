@@ -18,6 +18,8 @@ import pandas as pd
 from transfercli import paper, plan, study
 from transfercli.intervals import binomial_interval, mean_interval, noise
 from transfercli.looks import OF_RANDOM_FEATURES
+from transfercli.plan import HALVES
+from transfercli.split import KINDS
 
 TABLE_COLUMNS = (*study.COLUMNS, "classes", "val_pictures")
 TREATMENTS = ("base", *plan.TREATMENTS)
@@ -89,6 +91,16 @@ def kinds_of_split(table: pd.DataFrame) -> list[str]:
     order = {"random": 0, "man-made-natural": 1, "all-1000": 3}
     kinds = {kind_of_split(split) for split in table.get("split", ())}
     return sorted(kinds, key=lambda kind: (order.get(kind, 2), kind))
+
+
+def half_names(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(split, half) to what the half is called, for halves with names: by the rows; man-made-natural's need not be in them."""
+    names = {("man-made-natural", half): name for half, name in zip(HALVES, KINDS, strict=True)}
+    for side in ("source", "target"):
+        if f"{side}_name" in table:
+            found = table[["split", side, f"{side}_name"]].drop_duplicates().itertuples(index=False)
+            names |= {(split, half): name for split, half, name in found if isinstance(name, str) and name}
+    return names
 
 
 def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from transfercli.analysis import UNIT, bounded, kind_of_split, kinds_of_split, learned_nothing, records, result, sound
+from transfercli.analysis import UNIT, bounded, half_names, kind_of_split, kinds_of_split, learned_nothing, records, result, sound
 from transfercli.contrasts import FORMULAS, contrasts, trained_twice
-from transfercli.looks import half_name, panel_title, signed
+from transfercli.looks import Names, half_name, panel_title, signed
 
 ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other
 WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
@@ -65,15 +65,16 @@ def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
     beside its control: of the random halves or, where there are none, of the first other kind of split, each target for
     itself. As in `conclude`, everything follows from intervals, and what they cannot tell is said to be so.
     """
+    names = half_names(table)
     for _, parts in groupby(_parts(table), key=lambda part: part.kind):
         found = [(part, gains) for part in parts if (gains := _gains(part, metric))]
         if not found:
             continue
-        halves = [half_name(part.kind, part.target) for part, _ in found]
+        halves = [half_name(part.kind, part.target, names) for part, _ in found]
         answers = [(_general(gains), _co_adapted(gains, part.trained), _kept(gains)) for part, gains in found]
         sentences = [_by_half(halves, said) for said in zip(*answers, strict=True)]
         marked = any("†" in sentence for sentence in sentences)
-        sentences[-1] += f" ({_design(*found[0], kinds=len(kinds_of_split(table)), marked=marked)}.)"
+        sentences[-1] += f" ({_design(*found[0], names, kinds=len(kinds_of_split(table)), marked=marked)}.)"
         return sentences
     return []
 
@@ -413,10 +414,10 @@ def _kept(gains: Gains) -> str:
     return f"Against the base{over}: {'; '.join(parts)}."
 
 
-def _design(part: Part, gains: Gains, kinds: int, marked: bool) -> str:
+def _design(part: Part, gains: Gains, names: Names, kinds: int, marked: bool) -> str:
     """How many splits and pairs there are, and what the intervals are about."""
     counts, splits = _counts(gains), _splits(part.trained)
-    said = f"{panel_title(part.kind).capitalize()}: " if kinds > 1 else ""
+    said = f"{panel_title(part.kind, names)}: " if kinds > 1 else ""
     if part.kind == "random":
         said += f"{splits} random split{'s' * (splits > 1)}, "
     if counts == [1]:

@@ -1,6 +1,8 @@
 """The first layer's kernels as pictures: what each base looks for in its pixels. No torch."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,8 +23,8 @@ def first_layers(study: Study) -> dict[str, np.ndarray]:
     (they are large, and a user may remove them), are damaged, or hold no first layer of finite kernels on three channels.
     Raises TransferError where there are weights but no readable recipe.
     """
-    names = [log_name(row) for row in study.rows() if row["treatment"] == "base" and row["status"] == "done"]
-    kernels = {name: read for name in names if (read := _read(study, name)) is not None}
+    bases = [row for row in study.rows() if row["treatment"] == "base" and row["status"] == "done"]
+    kernels = {_called(row): read for row in bases if (read := _read(study, log_name(row))) is not None}
     if kernels and study.recipe().pictures.channels == "bgr":
         kernels = {name: read[:, ::-1] for name, read in kernels.items()}
     return {name: grid(read) for name, read in kernels.items()}
@@ -48,6 +50,11 @@ def grid(kernels: np.ndarray) -> np.ndarray:
         top, left = place // columns * down, place % columns * right
         picture[top : top + down - GAP, left : left + right - GAP] = tile
     return picture
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    """random-0/baseA, pets/baseA (cats)."""
+    return log_name(row) + (f" ({row['target_name']})" if row.get("target_name") else "")
 
 
 def columns_for(count: int) -> int:

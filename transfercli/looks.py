@@ -1,5 +1,6 @@
 """How treatments, kinds of split, failures and differences look and are called, in figures, on the page, on a terminal."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from transfercli.errors import plain
@@ -28,7 +29,6 @@ PANEL_TITLES = {
     "man-made-natural": "man-made / natural halves",
     "all-1000": "all 1000 classes",
 }
-TARGET_NAMES = {"A": "natural", "B": "man-made"}  # of the man-made/natural halves
 PAPER = "Yosinski et al. 2014"
 LAYER = "layer n at which the network is chopped and retrained"
 CROSSES = {"did not learn": "x", "no better than chance": "1", "diverged": "+"}
@@ -41,14 +41,27 @@ def signed(number: float, digits: int = 2) -> str:
     return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
-def panel_title(kind: str) -> str:
-    """What a kind of split is called: "random halves"."""
-    return PANEL_TITLES.get(kind, f"halves of {plain(kind)}")
+Names = Mapping[tuple[str, str], str]  # (split, half) to what the half is called, where that is not its letter
 
 
-def half_name(split: str, half: str) -> str:
-    """What a half of a split (or kind of split) is called: natural and man-made where it is made by them, else A and B."""
-    return TARGET_NAMES.get(half, half) if split == "man-made-natural" else plain(half)
+def panel_title(kind: str, names: Names) -> str:
+    """What a kind of split is called: "random halves", "pets: cats / dogs halves" where its halves have names."""
+    if kind in PANEL_TITLES:
+        return PANEL_TITLES[kind]
+    if (kind, "A") in names and (kind, "B") in names:
+        return f"{plain(kind)}: {half_name(kind, 'A', names)} / {half_name(kind, 'B', names)} halves"
+    return f"halves of {plain(kind)}"
+
+
+def half_name(split: str, half: str, names: Names) -> str:
+    """What a half of a split (or kind of split) is called: "natural", or "A" where it has no other name."""
+    return plain(names.get((split, half), half))
+
+
+def half_title(split: str, half: str, names: Names) -> str:
+    """A half with its letter, by which networks are called: "A (natural)", or "A"."""
+    name = half_name(split, half, names)
+    return f"{plain(half)} ({name})" if name != half else plain(half)
 
 
 def cross(status: str) -> str:

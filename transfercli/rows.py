@@ -28,7 +28,7 @@ def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_
     pictures = len(bank.val[network.target])
     last = member.log[-1]
     row = {
-        **as_dict(network),
+        **as_dict(network, halves.split),
         **{key: last[key] if math.isfinite(last[key]) else None for key in ("top1", "top5", "loss", "train_loss")},
         "top1_best10": best10(member.log),
         "step": last["step"],

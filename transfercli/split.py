@@ -7,6 +7,8 @@ ImageNet: there the two orders agree). A split is made in one of three ways:
     man-made-natural   half A is natural, half B is man-made, as in the authors'     named man-made-natural
                        released files; their paper's text has A and B the other way round
     PATH.csv           a file with the header class,half and one line for each class  named by its stem
+
+Halves may have names. Inside they are A and B all the same: of the two names in a CSV file, the first by the alphabet is A.
 """
 
 import csv
@@ -21,9 +23,11 @@ import numpy
 
 from transfercli import paper
 from transfercli.errors import TransferError
+from transfercli.plan import HALVES
 
 LEAST = 2  # classes a half needs: with one class there is nothing to tell apart
-KINDS = {"A": "natural", "B": "man-made"}
+KINDS = ("natural", "man-made")  # A and B of man-made-natural
+LONGEST_NAME = 30  # of a half: it stands in titles, tables and sentences
 LARGEST_SEED = 2**32 - 1  # numpy's generator takes 32 bits
 
 # What a study folder holds beside its splits: a split named so would write over it.
@@ -36,7 +40,7 @@ class Split:
 
     name: the split's folder in a study ("random-0"). method: "random", "man-made-natural" or the CSV file's
     name without its folder, so that a split is the same wherever the file lies. seed: None but for random.
-    A, B: names of class folders in label order.
+    A, B: names of class folders in label order. names: what the two halves are called.
     """
 
     name: str
@@ -44,10 +48,16 @@ class Split:
     seed: int | None
     A: tuple[str, ...]
     B: tuple[str, ...]
+    names: tuple[str, str] = HALVES
 
     def classes(self, half: str) -> tuple[str, ...]:
         """The class folders of half "A" or "B" in label order; any other half is a KeyError."""
         return {"A": self.A, "B": self.B}[half]
+
+    @property
+    def half_names(self) -> dict[tuple[str, str], str]:
+        """(split, half) to what the half is called, where that is not its letter."""
+        return {(self.name, half): name for half, name in zip(HALVES, self.names, strict=True) if name != half}
 
 
 def method_and_seed(name: str) -> tuple[str, int | None]:
@@ -117,7 +127,7 @@ def kind_of(name: str) -> str | None:
 
     Told by a WordNet id of ILSVRC2012 (the authors' list), or by the prefix "natural-" or "man-made-".
     """
-    prefix = next((kind for kind in KINDS.values() if name.startswith(f"{kind}-")), None)
+    prefix = next((kind for kind in KINDS if name.startswith(f"{kind}-")), None)
     return _kinds().get(name, prefix)
 
 
@@ -130,57 +140,76 @@ def make_split(method: str, classes: Sequence[str], seed: int | None = 0) -> Spl
     """Split a dataset's classes (names of class folders, each once, in any order) in halves A and B.
 
     method: "random", "man-made-natural" (A is natural, B is man-made) or the path of a CSV file with the
-    header class,half. seed: of a random split; other methods ignore it.
+    header class,half and two halves of any names. seed: of a random split; other methods ignore it.
     Raises TransferError where `split_name` does, for a half of fewer than 2 classes, for a class of
     unknown kind, and for a file that cannot be read or does not give each class one half.
     """
     name = split_name(method, seed)
-    names = sorted(classes)
+    listed = sorted(classes)
+    split_seed, names = None, HALVES
     if method == "random":
         assert seed is not None  # split_name has refused it
-        in_A = set(random_halves(len(names), seed)[0])
-        halves = {one: "A" if index in in_A else "B" for index, one in enumerate(names)}
+        in_A = set(random_halves(len(listed), seed)[0])
+        halves = {one: "A" if index in in_A else "B" for index, one in enumerate(listed)}
         split_seed, remedy = seed, f"use pictures of at least {2 * LEAST} classes"
     elif method == "man-made-natural":
-        halves = _halves_by_kind(names)
-        split_seed, remedy = None, f"use pictures of at least {LEAST} classes of each kind, or a random split"
+        halves, names = _halves_by_kind(listed), KINDS
+        remedy = f"use pictures of at least {LEAST} classes of each kind, or a random split"
     else:
-        halves = _halves_from_file(Path(method), names)
-        split_seed, remedy = None, f"give each half at least {LEAST} classes in {method}"
+        halves, names = _halves_from_file(Path(method), listed)
+        remedy = f"give each half at least {LEAST} classes in {method}"
         method = Path(method).name
-    A, B = (tuple(one for one in names if halves[one] == half) for half in "AB")
-    for half, members in (("A", A), ("B", B)):
+    A, B = (tuple(one for one in listed if halves[one] == half) for half in names)
+    for letter, half, members in zip(HALVES, names, (A, B), strict=True):
         if len(members) < LEAST:
-            what = f"half {half} ({KINDS[half]})" if method == "man-made-natural" else f"half {half}"
-            raise TransferError(f"split {name}: {what} would have {len(members)} of {len(names)} classes; {remedy}")
-    return Split(name, method, split_seed, A, B)
+            what = f"half {letter}" + f" ({half})" * (half != letter)
+            raise TransferError(f"split {name}: {what} would have {len(members)} of {len(listed)} classes; {remedy}")
+    return Split(name, method, split_seed, A, B, names)
+
+
+def fault_of_names(names: Iterable[str]) -> str:
+    """Why halves cannot be called so; empty for two names that differ, short and printable, and not A or B for one alone."""
+    names = list(names)
+    if len(set(names)) != 2:
+        return f"{len(set(names))} {'half' if len(set(names)) == 1 else 'halves'} instead of 2: {_some(names)}"
+    if wrong := [name for name in names if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip())]:
+        return f"a half's name is 1 to {LONGEST_NAME} printable characters with no space around them: {_some(wrong)}"
+    if len({*names} & {*HALVES}) == 1:
+        return f"A and B are for both halves or for none: {_some(names)}"
+    return ""
 
 
 def _halves_by_kind(names: Sequence[str]) -> dict[str, str]:
+    """Class -> its kind."""
     kinds = {name: kind_of(name) for name in names}
     if unknown := [name for name in names if kinds[name] is None]:
         raise TransferError(
             f"split man-made-natural: cannot tell the kind of {_some(unknown)}; name class folders by their "
             "ILSVRC2012 WordNet ids or natural-... and man-made-..., or list the halves in a CSV file"
         )
-    return {name: "A" if kind == KINDS["A"] else "B" for name, kind in kinds.items()}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
-def _halves_from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Read class -> half from a CSV file and check it against the dataset's classes, all faults at once."""
+def _halves_from_file(path: Path, names: Sequence[str]) -> tuple[dict[str, str], tuple[str, str]]:
+    """Class -> half's name, and the names of A and B, from a CSV file, checked against the dataset's; all faults at once."""
     rows = _rows(path)
     listed = Counter(name for name, _ in rows)
+    halves = sorted({half for _, half in rows})
     faults = {
-        "neither in A nor in B": [name for name, half in rows if half not in ("A", "B")],
         "listed more than once": [name for name, count in listed.items() if count > 1],
         "not among the pictures' classes": [name for name in listed if name not in set(names)],
         "missing": [name for name in names if name not in listed],
     }
-    if found := [f"{fault}: {_some(dict.fromkeys(which))}" for fault, which in faults.items() if which]:
+    found = [f"{fault}: {_some(dict.fromkeys(which))}" for fault, which in faults.items() if which]
+    if rows and (fault := fault_of_names(halves)):
+        found.insert(0, fault)
+    if found:
         raise TransferError(
-            f"split file {path}: {'; '.join(found)}; give each class of the pictures one line, with its folder's name and A or B"
+            f"split file {path}: {'; '.join(found)}; "
+            "give each class of the pictures one line, with its folder's name and its half"
         )
-    return dict(rows)
+    A, B = halves
+    return dict(rows), (A, B)
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
@@ -205,7 +234,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
         raise TransferError(f"split file {path} begins with {','.join(header)!r}; make its first line class,half")
     for line, row in rows[1:]:
         if len(row) != 2:
-            raise TransferError(f"split file {path}, line {line} has {len(row)} fields; write a class, a comma and A or B")
+            raise TransferError(f"split file {path}, line {line} has {len(row)} fields; write a class, a comma and its half")
     return [(name, half) for _, (name, half) in rows[1:]]
 
 

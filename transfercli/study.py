@@ -26,8 +26,8 @@ from transfercli import recipe as recipes
 from transfercli.errors import TransferError
 from transfercli.files import cannot_write, read_text, sweep, write_text
 from transfercli.files import replacing as replacing  # for those who write beside a study's rows
-from transfercli.plan import Network
-from transfercli.split import Split
+from transfercli.plan import HALVES, Network
+from transfercli.split import KINDS, LONGEST_NAME, Split, fault_of_names
 
 if TYPE_CHECKING:
     import pandas
@@ -122,13 +122,17 @@ class Study:
                 raise TypeError("method and digest must be text")
             if ".." in Path(values["folder"]).parts:
                 raise ValueError(f"its pictures lie outside, in {values['folder']}")
+            usual = KINDS if values["method"] == "man-made-natural" else HALVES  # where the file is of before halves had names
             split = Split(
                 name=name,
                 method=values["method"],
                 seed=values["seed"],
                 A=tuple(values["A"]["classes"]),
                 B=tuple(values["B"]["classes"]),
+                names=(values["A"].get("name", usual[0]), values["B"].get("name", usual[1])),
             )
+            if fault := fault_of_names(_texts(list(split.names))):
+                raise ValueError(fault)
             counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in "AB"}
             if twice := {*split.A} & {*split.B}:
                 raise ValueError(f"{min(twice)} is in both halves")
@@ -146,7 +150,10 @@ class Study:
             "folder": halves.folder,
             "digest": halves.digest,
             "left_out": list(halves.left_out),
-            **{half: {**halves.counts[half], "classes": list(split.classes(half))} for half in "AB"},
+            **{
+                half: {**({"name": name} if name != half else {}), **halves.counts[half], "classes": list(split.classes(half))}
+                for half, name in zip(HALVES, split.names, strict=True)
+            },
         }
         write_text(self.root / halves.name / "split.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
@@ -299,6 +306,8 @@ class Row(BaseModel):
     val_pictures: Annotated[int, Field(ge=1)] = 1
     train_loss: Annotated[float, Field(ge=0)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+    target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -354,15 +363,19 @@ def _damaged(path: Path, error: Exception) -> TransferError:
     return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
 
 
-def as_dict(network: Network) -> dict[str, Any]:
-    """The columns of the table that say which network it is."""
+def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
+    """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
     values = asdict(network)
+    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
+    names = split.half_names if split else {}
+    halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
     return {
         "split": values["split"],
         "seed": values["seed"],
         "network": network.name,
         "treatment": network.treatment,
-        "source": "" if network.is_base else {"R": "random"}.get(network.source, network.source),
+        "source": source,
         "target": network.target,
         "layer": network.layer,
+        **{column: names[half] for column, half in halves.items() if half in names},
     }

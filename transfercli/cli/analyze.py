@@ -47,10 +47,11 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     """
     import pandas as pd
 
-    from transfercli.analysis import differences, kinds_of_split, published_table
+    from transfercli.analysis import differences, half_names, kinds_of_split, published_table
     from transfercli.conclusions import OTHER_HALVES, brief, conclude
     from transfercli.contrasts import contrasts
     from transfercli.files import write_text
+    from transfercli.looks import half_name, half_title
 
     study = study_at(folder, smoke)
     instead = "look at the published study: transfer analyze --paper"
@@ -58,15 +59,18 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     metric = metric or ("best10" if paper else "last")
     column = metric_column(metric, table)
     found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
-    conclusions = conclude(table, column)
+    conclusions, names = conclude(table, column), half_names(table)
     for sentence in brief(table, column):
         show.paragraph(sentence)
         click.echo()
     for kind in kinds_of_split(table):
+        if (kind, "A") in names:
+            show.echo(f"{kind}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
         _print(kind, found[found["splits"] == kind], table, column)
         for name, sentences in conclusions.items():
-            if name.partition(", ")[0] == kind:  # in other than random splits there is one for each target
-                show.echo(f"{name}:")
+            of, _, target = name.partition(", target ")  # in other than random splits there is one for each target
+            if of == kind:
+                show.echo(f"{kind}, target {half_title(kind, target, names)}:" if target else f"{kind}:")
                 for sentence in sentences:
                     show.paragraph(sentence, "- ")
         click.echo()

@@ -17,7 +17,7 @@ from transfercli.cli import columns
 from transfercli.cli.options import USUAL_STUDY, smoke_folder
 from transfercli.cli.signs import written
 from transfercli.errors import TransferError, plain
-from transfercli.looks import signed
+from transfercli.looks import half_title, signed
 from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def halves(made: "Halves") -> None:
     for half in "AB":
         counts = made.counts[half]
         click.echo(
-            f"{made.name} {half}: {len(made.split.classes(half))} classes, "
+            f"{made.name} {half_title(made.name, half, made.split.half_names)}: {len(made.split.classes(half))} classes, "
             f"{counts['train']} training and {counts['val']} validation pictures"
         )
 
@@ -160,19 +160,30 @@ def networks(rows: Sequence[dict[str, Any]]) -> None:
     """A table of networks, one a line."""
     header = ("split", "seed", "network", "top-1", "top-5", "loss", "status")
     body = [
-        (row["split"], str(row["seed"]), row["network"], *(_number(row[key]) for key in ("top1", "top5", "loss")), row["status"])
+        (row["split"], str(row["seed"]), _called(row), *(_number(row[key]) for key in ("top1", "top5", "loss")), row["status"])
         for row in rows
     ]
     table(header, body, "lrlrrrl", keys=3)
 
 
+def _called(row: dict[str, Any]) -> str:
+    """A network with its target half where that has a name: "baseA (animals)"."""
+    return row["network"] + (f" ({row['target_name']})" if row.get("target_name") else "")
+
+
 def results(rows: "pandas.DataFrame") -> None:
     """Top-1 accuracy by treatment and layer: a table for each split and target, bases at n = 0, means over seeds."""
+    from transfercli.analysis import half_names
+
+    halves = half_names(rows)
     for key, part in rows.groupby(["split", "target"], sort=True):
         split, target = map(str, key)
         chance, seeds = 1 / int(part["classes"].iloc[0]), part["seed"].nunique()
         click.echo()
-        paragraph(f"{split}, target {target}: top-1 accuracy (chance {chance:.3f})" + f", mean of {seeds} seeds" * (seeds > 1))
+        paragraph(
+            f"{split}, target {half_title(split, target, halves)}: top-1 accuracy (chance {chance:.3f})"
+            + f", mean of {seeds} seeds" * (seeds > 1)
+        )
         layers = sorted({0, *part["layer"]})
         body = []
         for treatment in ("base", *TREATMENTS):
@@ -212,13 +223,14 @@ def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
 def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
     """A table of what is done, running and to do, by split, seed, target and treatment. Returns how many run, how many wait."""
     holder = study.holder()
+    names = {half: name for split in {n.split for n in planned} for half, name in study.halves(split).split.half_names.items()}
     layers = sorted({0, *(network.layer for network in planned)})
     counts: Counter[str] = Counter()
     cells: dict[tuple[str, ...], dict[int, str]] = {}
     for network in planned:
         state = {"done": "done", "running": "now", "to do": "-"}.get(study.state(network, holder), "failed")
         counts[state] += 1
-        group = (network.split, str(network.seed), network.target, network.treatment)
+        group = (network.split, str(network.seed), half_title(network.split, network.target, names), network.treatment)
         cells.setdefault(group, {})[network.layer] = state
     body = [(*group, *(by_layer.get(layer, "") for layer in layers)) for group, by_layer in cells.items()]
     table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr", keys=4)

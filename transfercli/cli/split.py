@@ -58,7 +58,8 @@ def split(
     distributed. In val/'s place there may be validation/, valid/ or test/; where there are class folders alone, a share of
     each class is held out to be measured on (pictures.held_out in the recipe). Every picture is decoded once, so that a
     broken one is found now. Without DIR the recipe's built-in pictures are made. In the man-made-natural split half A is
-    natural and B man-made, as in the authors' released files (the paper's text says it the other way round).
+    natural and B man-made, as in the authors' released files (the paper's text says it the other way round). A CSV file may
+    call its halves by any two names: the first by the alphabet is A, and what is printed and drawn says the names.
 
     \b
         transfer split /data/imagenet

@@ -1,6 +1,7 @@
 """Learning curves: how the networks got to where they are, beside the bases that they are compared with."""
 
 import math
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -9,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from transfercli.analysis import TREATMENTS, kinds_of_split
+from transfercli.analysis import TREATMENTS, half_names, kinds_of_split
 from transfercli.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
-from transfercli.looks import LOOKS, panel_title
+from transfercli.looks import LOOKS, Names, panel_title
 from transfercli.means import Curve, bases_of, means_by_layer, measured
 
 
@@ -29,7 +30,7 @@ def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = 
     if not rows:
         raise NothingToDraw("no network has a log to draw; train some first: transfer train-base")
     with style():
-        figure, panels = _canvas(rows)
+        figure, panels = _canvas(rows, half_names(pd.DataFrame() if table is None else table))
         for ax, shown in panels:
             _draw_panel(ax, shown, bases_of(curves, shown))
         for ax, shown in panels:  # when all that share a scale are drawn
@@ -60,7 +61,7 @@ def _rows(curves: list[Curve]) -> list[list[list[Curve]]]:
     return [panels[start : start + columns] for start in range(0, len(panels), columns)]
 
 
-def _canvas(rows: list[list[list[Curve]]]) -> tuple[Figure, list[tuple[Axes, list[Curve]]]]:
+def _canvas(rows: list[list[list[Curve]]], names: Names) -> tuple[Figure, list[tuple[Axes, list[Curve]]]]:
     """The panels with their networks, titles and labels; panels of one kind of split share their scales."""
     columns, kinds = len(rows[0]), {one.kind for row in rows for shown in row for one in shown}
     size = (max(WIDTH, 2.1 * columns), 4.9 if len(rows) == 1 and columns < 3 else 1.0 + 2.9 * len(rows))
@@ -83,7 +84,8 @@ def _canvas(rows: list[list[list[Curve]]]) -> tuple[Figure, list[tuple[Axes, lis
             ax.tick_params(labelleft=first)
             if first:
                 of_kind = [one for panel in rows for among in panel for one in among if one.kind == kind]
-                ax.set_ylabel((f"{panel_title(kind)}\n" if kinds - {"random", ""} else "") + _quantity(of_kind))
+                title = textwrap.fill(panel_title(kind, names), 36) + "\n"
+                ax.set_ylabel(title * bool(kinds - {"random", ""}) + _quantity(of_kind))
             first = False
             panels.append((ax, shown))
     figure.align_ylabels()

@@ -1,10 +1,12 @@
 """What transfer gives while a network learns: start, slope and asymptote against the layer n (`benefits.each_benefit`)."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transfercli.analysis import TREATMENTS, kinds_of_split
+from transfercli.analysis import TREATMENTS, half_names, kinds_of_split
 from transfercli.benefits import SHARE, each_benefit
 from transfercli.figures import points as drawn
 from transfercli.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
@@ -26,7 +28,7 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
     Raises NothingToDraw where no network and its base are done and have a log.
     """
     each = each_benefit(table, logs)
-    kinds = kinds_of_split(each)
+    kinds, names = kinds_of_split(each), half_names(table)
     if not kinds:
         raise NothingToDraw("no network and its base have a log to compare; train some first: transfer sweep")
     with style():
@@ -38,7 +40,7 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
                 _draw_panel(ax, benefit, of_kind.assign(value=100 * of_kind[benefit]).dropna(subset=["value"]))
                 drawn.layer_ticks(ax, of_kind["layer"])
             if kinds != ["random"]:
-                row[0].set_ylabel(f"{panel_title(kind)}\n{row[0].get_ylabel()}")
+                row[0].set_ylabel(f"{textwrap.fill(panel_title(kind, names), 36)}\n{row[0].get_ylabel()}")
         handles = drawn.treatment_handles(set(each["treatment"]))
         if (each["slope"].notna() & ~each["reached"].astype(bool)).any():
             bound = f"never reached {SHARE:.0%}: at most this"

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from transfercli.errors import plain
 from transfercli.figures.style import WIDTH, NothingToDraw, style
 
 
@@ -27,5 +28,5 @@ def filters(kernels: dict[str, np.ndarray]) -> Figure:
             ax.set_axis_off()
         for ax, (name, picture) in zip(axes.flat, kernels.items(), strict=False):
             ax.imshow(picture, interpolation="nearest")
-            ax.set_title(name.replace("/", " "), fontsize=9)
+            ax.set_title(plain(name.replace("/", " ")), fontsize=9)
     return figure

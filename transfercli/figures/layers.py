@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transfercli.analysis import TREATMENTS, accuracies, counts, drops, kind_of_split, kinds_of_split
+from transfercli.analysis import TREATMENTS, accuracies, counts, drops, half_names, kind_of_split, kinds_of_split
 from transfercli.figures import points as drawn
 from transfercli.figures.style import (
     DASHES,
@@ -19,6 +19,7 @@ from transfercli.figures.style import (
     legend,
     lighter,
     note,
+    set_title,
     style,
 )
 from transfercli.looks import LAYER, LOOKS, OF_RANDOM_FEATURES, PAPER, chance_name, cross, half_name, panel_title
@@ -39,19 +40,19 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
     empty table it is drawn alone. Raises NothingToDraw where there is no network.
     """
     main, beside = _main_and_beside(table, published)
-    panels = _panels(accuracies(main), accuracies(beside))
+    panels, names = _panels(accuracies(main), accuracies(beside)), half_names(main)
     with style():
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             by_target = kind != "random"
             levels = base_levels(points, by_target)
             _accuracy_limits(ax, points, others)
-            _draw_panel(ax, kind, points, others, by_target)
+            _draw_panel(ax, panel_title(kind, names), points, others, by_target)
             for level in levels.values():
                 ax.axhline(level, color="black", alpha=0.3, linewidth=0.8, zorder=1)
             if by_target:
-                _name_targets(ax, kind, levels, "#222222")
-                _name_targets(ax, kind, base_levels(others, by_target), GREY)
+                for of_bases, color in ((levels, "#222222"), (base_levels(others, by_target), GREY)):
+                    _name_targets(ax, {half_name(kind, target, names): level for target, level in of_bases.items()}, color)
         label_rows(figure, axes, "top-1 accuracy")
         _legend(figure, axes, panels, alone=not len(table))
     return figure
@@ -64,13 +65,13 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
     paired difference. Raises NothingToDraw where no network has a base.
     """
     main, beside = _main_and_beside(table, published)
-    panels = _panels(drops(main), drops(beside))
+    panels, names = _panels(drops(main), drops(beside)), half_names(main)
     with style():
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
             drawn.limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
-            _draw_panel(ax, kind, points, others, by_target=False)
+            _draw_panel(ax, panel_title(kind, names), points, others, by_target=False)
         label_rows(figure, axes, "top-1 minus its base (points)")
         _legend(figure, axes, panels, alone=not len(table))
     return figure
@@ -109,14 +110,14 @@ def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
     return figure, [axes[str(panel)] for panel in range(panels)]
 
 
-def _draw_panel(ax: Axes, kind: str, points: pd.DataFrame, others: pd.DataFrame, by_target: bool) -> None:
+def _draw_panel(ax: Axes, title: str, points: pd.DataFrame, others: pd.DataFrame, by_target: bool) -> None:
     """The points of one kind of split and, beside them, the published means; title and layers. The panel has its height."""
     for group in _groups(points, by_target):
         _draw_group(ax, group)
     for group in _groups(others, by_target):
         _draw_group_beside(ax, group)
     drawn.layer_ticks(ax, pd.concat([points["layer"], others["layer"]]), left=1.05 if by_target else 0.4)
-    ax.set_title(panel_title(kind))
+    set_title(ax, title)
 
 
 def _groups(points: pd.DataFrame, by_target: bool) -> Iterable[pd.DataFrame]:
@@ -196,13 +197,13 @@ def _accuracy_limits(ax: Axes, points: pd.DataFrame, others: pd.DataFrame) -> No
     ax.set_ylim(low - margin, high + margin)
 
 
-def _name_targets(ax: Axes, kind: str, levels: dict[str, float], color: str) -> None:
+def _name_targets(ax: Axes, levels: dict[str, float], color: str) -> None:
     """The target's name at its base, above the higher point and below the lower, where there are two."""
-    for target, level in levels.items():
+    for name, level in levels.items():
         if len(levels) > 1:
             higher = level == max(levels.values())
             place = {"ha": "center", "va": "bottom" if higher else "top"}
-            note(ax, f"to {half_name(kind, target)}", (0, level), (0, 5 if higher else -5), color=color, **place)
+            note(ax, f"to {name}", (0, level), (0, 5 if higher else -5), color=color, **place)
 
 
 def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], alone: bool) -> None:

@@ -1,5 +1,6 @@
 """How all figures look to matplotlib: its settings, panels, notes, legends."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,11 @@ def lighter(color: str, share: float) -> str:
 def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **more: Any) -> None:
     """Small text at a place, shifted by points."""
     ax.annotate(text, at, shift, textcoords="offset points", fontsize=8, **more)
+
+
+def set_title(ax: Axes, title: str) -> None:
+    """A panel's title, in lines that half of the figure's width holds."""
+    ax.set_title(textwrap.fill(title, 46))
 
 
 def label_rows(figure: Figure, axes: list[Axes], label: str) -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from io import BytesIO
 from typing import Any
@@ -20,7 +21,7 @@ from transfercli.analysis import TREATMENTS, records
 from transfercli.benefits import benefits
 from transfercli.conclusions import conclude
 from transfercli.errors import TransferError, plain
-from transfercli.looks import CROSSES, LOOKS, PAPER, half_name, panel_title
+from transfercli.looks import CROSSES, LOOKS, PAPER, Names, half_title, panel_title
 from transfercli.recipe import Recipe
 from transfercli.report import cells, charts
 from transfercli.report.words import conclusion_title, counted, listed, sentence
@@ -48,10 +49,10 @@ def page(study: Study) -> str:
     recipe, logs = study.recipe(), study.logs()
     published = published_beside(table)
     style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
-    found = analysis.bounded(table)
+    found, names = analysis.bounded(table), analysis.half_names(table)
     drawn = charts.everything(table, logs, published, found)
     return (
-        _environment()
+        _environment(names)
         .from_string(template)
         .render(
             recipe=recipe,
@@ -73,7 +74,7 @@ def page(study: Study) -> str:
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
             kernels={plain(name): picture(pixels) for name, pixels in filters.first_layers(study).items()},
-            halves=halves([study.halves(name) for name in study.split_names()]),
+            halves=halves([study.halves(name) for name in study.split_names()], names),
             provenance=provenance(table),
             paper=PAPER,
             study_name=plain(study.root.resolve().name),
@@ -95,13 +96,13 @@ def published_beside(table: pd.DataFrame) -> pd.DataFrame:
 
 def facts(table: pd.DataFrame) -> str:
     """One line of what the study holds: networks, kinds of split, targets, seeds and the day of the last network."""
-    splits = sorted(set(table["split"]))
+    splits, names = sorted(set(table["split"])), analysis.half_names(table)
     kinds = []
     for kind in analysis.kinds_of_split(table):
         if kind == "random":
             kinds.append(counted(sum(analysis.kind_of_split(split) == kind for split in splits), "random split"))
         else:
-            kinds.append(panel_title(kind))
+            kinds.append(panel_title(kind, names))
     transfers = table[table["treatment"] != "base"]
     targets = sorted(set((transfers if len(transfers) else table)["target"]))
     seeds = sorted(set(table["seed"]))
@@ -138,7 +139,7 @@ def failures(table: pd.DataFrame) -> list[tuple[str, str]]:
     return [(_name(row), plain(row["status"])) for row in failed]
 
 
-def halves(all_halves: Sequence[Halves]) -> list[dict[str, Any]]:
+def halves(all_halves: Sequence[Halves], names: Names) -> list[dict[str, Any]]:
     """Each split: its name, its digest, and each half's name, counts and classes in the order of their labels."""
     return [
         {
@@ -147,7 +148,7 @@ def halves(all_halves: Sequence[Halves]) -> list[dict[str, Any]]:
             "left_out": len(made.left_out),
             "halves": [
                 {
-                    "half": half + (f" ({name})" if (name := half_name(made.name, half)) != half else ""),
+                    "half": half_title(made.name, half, names),
                     "counts": ", ".join(f"{counted(made.counts[half][part], f'{part} picture')}" for part in ("train", "val")),
                     "classes": [plain(name) for name in made.split.classes(half)],
                 }
@@ -196,9 +197,10 @@ def _values(table: pd.DataFrame, column: str) -> list[str]:
     return sorted({plain(str(value)) for value in table[column].dropna() if value != ""})
 
 
-def _environment() -> Environment:
+def _environment(names: Names) -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(title_of=panel_title, conclusion_title=conclusion_title, sentence=sentence, plain=plain)
+    titles = {"title_of": partial(panel_title, names=names), "conclusion_title": partial(conclusion_title, names=names)}
+    environment.filters.update(titles, sentence=sentence, plain=plain)
     return environment
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from transfercli import analysis
 from transfercli.analysis import TREATMENTS, records
 from transfercli.errors import plain
-from transfercli.looks import half_name
+from transfercli.looks import half_title
 from transfercli.report.words import NONE, between, missing, percent, points
 
 
@@ -74,7 +74,7 @@ def _clear(row: dict[str, Any]) -> str:
 
 def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
     """By split and target, "random-0, target B": the base's mean top-1 over seeds, and the others', a row per treatment."""
-    made = {}
+    made, names = {}, analysis.half_names(table)
     for (split, target), group in table.groupby(["split", "target"]):
         layers = sorted({int(layer) for layer in group["layer"]} - {0})
         rows = []
@@ -82,8 +82,7 @@ def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
             same = group[group["treatment"] == treatment]
             if len(same):
                 rows.append(Row(treatment, [_accuracy(same[same["layer"] == layer]) for layer in layers]))
-        half = half_name(str(split), str(target))
-        name = f"{plain(str(split))}, target {target}" + (f" ({half})" if half != target else "")
+        name = f"{plain(str(split))}, target {half_title(str(split), str(target), names)}"
         base = _accuracy(group[group["treatment"] == "base"])
         made[name] = (" ".join(part for part in base if part), Table(["", *map(str, layers)], rows))
     return made

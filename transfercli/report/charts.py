@@ -13,7 +13,7 @@ from transfercli.analysis import SAME_TARGET, TREATMENTS, records
 from transfercli.benefits import curve
 from transfercli.errors import plain
 from transfercli.intervals import binomial_interval
-from transfercli.looks import LAYER, LOOKS, chance_name, cross, half_name, panel_title, side_by_side
+from transfercli.looks import LAYER, LOOKS, Names, chance_name, cross, half_name, panel_title, side_by_side
 from transfercli.means import base_levels, bases_of, means_by_layer, measured
 from transfercli.report.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study import log_name
@@ -64,14 +64,20 @@ def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) ->
     accuracies = accuracies.assign(value=100 * accuracies["value"], chance=100 * accuracies["chance"])
     theirs = analysis.accuracies(published)
     theirs = theirs.assign(value=100 * theirs["value"])
+    names = analysis.half_names(table)
     return [
-        *_of_quantity("accuracy", accuracies, theirs, places, {}),
-        *_of_quantity("gain", analysis.drops(table), analysis.drops(published), places, _bars(found)),
+        *_of_quantity("accuracy", accuracies, theirs, places, {}, names),
+        *_of_quantity("gain", analysis.drops(table), analysis.drops(published), places, _bars(found), names),
     ]
 
 
 def _of_quantity(
-    quantity: str, shown: pd.DataFrame, beside: pd.DataFrame, places: dict[tuple, int], bars: dict[str, dict[str, list]]
+    quantity: str,
+    shown: pd.DataFrame,
+    beside: pd.DataFrame,
+    places: dict[tuple, int],
+    bars: dict[str, dict[str, list]],
+    names: Names,
 ) -> Iterator[Chart]:
     is_gain = quantity == "gain"
     for kind in analysis.kinds_of_split(shown):
@@ -80,12 +86,12 @@ def _of_quantity(
         layers = of_kind["layer"]
         yield {
             "quantity": quantity,
-            "title": panel_title(kind),
+            "title": panel_title(kind, names),
             "layers": [min(1, int(layers.min())), max(1, int(layers.max()))],
             "points": _points(of_kind, places),
             "lines": _lines(of_kind, by_target),
             "bars": bars.get(kind, {}),
-            "levels": [] if is_gain else _levels(of_kind, by_target),
+            "levels": [] if is_gain else _levels(of_kind, by_target, names),
             "chance": []
             if is_gain
             else [[_short(level), f"chance {chance_name(level / 100)}"] for level in sorted({*of_kind["chance"]})],
@@ -117,12 +123,12 @@ def _lines(shown: pd.DataFrame, by_target: bool) -> list[dict[str, Any]]:
     return found
 
 
-def _levels(shown: pd.DataFrame, by_target: bool) -> list[list]:
+def _levels(shown: pd.DataFrame, by_target: bool, names: Names) -> list[list]:
     """[mean of the bases, their name], of one kind of split."""
     levels = base_levels(shown, by_target)
-    names = [half_name(shown["splits"].iloc[0], target) if len(levels) > 1 else "base" for target in levels]
+    called = [half_name(shown["splits"].iloc[0], target, names) if len(levels) > 1 else "base" for target in levels]
     return [
-        [_short(level), name if len(name) > 1 else f"base {name}"] for level, name in zip(levels.values(), names, strict=True)
+        [_short(level), name if len(name) > 1 else f"base {name}"] for level, name in zip(levels.values(), called, strict=True)
     ]
 
 
@@ -167,7 +173,7 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
-    rows = records(table)
+    rows, names = records(table), analysis.half_names(table)
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
@@ -182,7 +188,7 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
                 "treatment": row["treatment"],
                 "layer": int(row["layer"]),
                 "cross": "" if row["status"] == "done" else cross(row["status"]),
-                "about": made_of(row),
+                "about": made_of(row, names),
                 "facts": facts(row, base),
                 "base": place,
                 "steps": steps.setdefault(tuple(int(step) for step in evaluations.index), len(steps)),

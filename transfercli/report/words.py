@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from transfercli.errors import plain
-from transfercli.looks import half_name, panel_title, signed
+from transfercli.looks import Names, half_name, half_title, panel_title, signed
 
 NONE = "–"  # where there is no number
 
@@ -47,19 +46,19 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def made_of(row: Mapping[str, Any]) -> str:
+def made_of(row: Mapping[str, Any], names: Names) -> str:
     """Where a network's layers come from and what they are trained on."""
-    target, layer = plain(row["target"]), int(row["layer"])
+    target, layer = half_title(row["split"], row["target"], names), int(row["layer"])
     if row["treatment"] == "base":
         return f"All layers trained on {target} from random weights."
     first = "First layer" if layer == 1 else f"First {layer} layers"
-    source = "random" if row["treatment"] == "RnB" else f"from base{plain(row['source'])}"
+    source = "random" if row["treatment"] == "RnB" else f"from base{half_title(row['split'], row['source'], names)}"
     if row["treatment"].endswith("+"):
         return f"{first} {source}, the rest fresh; all of them trained on {target}."
     return f"{first} {source}{' and' if source == 'random' else ','} frozen; the rest fresh, trained on {target}."
 
 
-def conclusion_title(name: str) -> str:
+def conclusion_title(name: str, names: Names) -> str:
     """The title of what `conclusions.conclude` names "random", or "man-made-natural, target A"."""
     kind, _, target = name.partition(", target ")
-    return panel_title(kind) + (f", to {half_name(kind, target)}" if target else "")
+    return panel_title(kind, names) + (f", to {half_name(kind, target, names)}" if target else "")
