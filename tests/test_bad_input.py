@@ -341,8 +341,7 @@ def test_a_copy_never_overwrites(refused: Callable[..., str], here: Path) -> Non
         ("none.csv", "split file none.csv does not exist; give a CSV file with the header class,half"),
         (
             "short.csv",
-            "split file short.csv: missing: 'man-made-02', 'man-made-03', 'natural-00', 'natural-01', 'natural-02' and 1 more; "
-            "give each class of the pictures one line, with its folder's name and its half",
+            "split short: half A would have 1 of 2 classes; give each half at least 2 classes in short.csv",
         ),
     ],
 )

@@ -191,6 +191,52 @@ def test_a_split_by_file(transfer: Transfer, recipe: str, pictures: Path, tmp_pa
     assert said.code == 0, said.err
 
 
+def test_a_split_of_some_classes_by_file(transfer: Transfer, recipe: str, pictures: Path, tmp_path: Path) -> None:
+    """What the file does not list is left out, and said; it need not even be readable."""
+    names = formula.class_names(CLASSES)
+    lines = [f"{number},{name},{half},a remark" for number, (name, half) in enumerate(zip(names, "AABBAB", strict=False))]
+    (tmp_path / "mine.csv").write_text("\n".join(["number,class,half,", *lines, ""]))
+    for path in (pictures / "train" / names[-1]).iterdir():
+        path.write_bytes(b"")
+    said = transfer("split", pictures, "--method", "mine.csv", "--recipe", recipe)
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[0] == f"mine: 2 of {CLASSES} classes are not in mine.csv and left out: {', '.join(names[6:])}"
+    halves = Study(tmp_path / "results/study").halves("mine")
+    expected = {half: tuple(names[i] for i in places) for half, places in (("A", (0, 1, 4)), ("B", (2, 3, 5)))}
+    assert {half: halves.split.classes(half) for half in "AB"} == expected
+    assert halves.counts == {half: {"train": 3 * TRAIN, "val": 3 * VAL} for half in "AB"}
+    assert transfer("train-base", "--device", "cpu").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "split file mine.csv does not exist; give a CSV file with the header class,half"),
+        ("class,side\n", "split file mine.csv begins with 'class,side'; make its first line class,half"),
+        ("class,half\nelk,A\nyak,B\n", "split file mine.csv: not among the pictures' classes: 'elk', 'yak'"),
+    ],
+)
+def test_a_wrong_file_is_told_before_any_picture_is_decoded(
+    transfer: Transfer,
+    recipe: str,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str | None,
+    message: str,
+) -> None:
+    def decoded(*_: object) -> None:
+        raise AssertionError("a picture was decoded")
+
+    monkeypatch.setattr("transfercli.pictures.decode.unreadable", decoded)
+    if text is not None:
+        (tmp_path / "mine.csv").write_text(text)
+    for words in (("--method", "mine.csv"), ("--set", "splits=mine.csv")):
+        said = transfer("split", pictures, "--recipe", recipe, *words)
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith(f"Error: {message}")
+
+
 def test_a_folder_after_the_demo_does_not_get_the_demos_recipe(transfer: Transfer, pictures: Path) -> None:
     assert transfer("split").code == 0
     said = transfer("split", pictures)

@@ -497,6 +497,8 @@ def test_a_key_that_is_new_and_says_what_was_done_before_leaves_the_digest_as_it
     before = "5a525cc69f222a4594624c161d053da36cc5202aef53f340c7b16ab6b173a4f8"  # of this text, when there were no such keys
     assert loaded().digest() == before
     assert loaded("pictures.orientation=ignore", "pictures.held_out=0.2", "pictures.held_out_seed=0").digest() == before
+    turned = loaded("pictures.orientation=exif")
+    assert recipes.differences(loaded(), turned) == ["pictures.orientation: ignore → exif"]
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,16 @@ def test_a_file_in_any_order_gives_the_halves_that_it_lists(
     assert {name: half for half in "AB" for name in split.classes(half)} == wanted
 
 
+def test_classes_that_a_file_does_not_list_are_in_neither_half(halves: Callable[[str | bytes], Path]) -> None:
+    path = halves("class,half\nd,A\nb,B\na,B\nf,A\n")
+    assert make_split(str(path), list("abcdefg")) == Split("halves", "halves.csv", None, ("d", "f"), ("a", "b"))
+
+
+def test_a_file_may_have_further_columns_in_any_order(halves: Callable[[str | bytes], Path]) -> None:
+    path = halves("note,half,number,class\n,A,1,d\nB,B,2,b\nx,B,,a\ny,A,4,c\n")
+    assert make_split(str(path), list("abcd")) == Split("halves", "halves.csv", None, ("c", "d"), ("a", "b"))
+
+
 def test_a_file_names_its_split_and_takes_what_spreadsheets_write(
     halves: Callable[[str | bytes], Path],
 ) -> None:
@@ -183,7 +193,8 @@ def test_halves_may_have_any_names_of_which_the_first_by_the_alphabet_is_A(
     assert wanted.half_names == {("halves", "A"): "animals", ("halves", "B"): "vehicles"}
 
 
-REMEDY = "give each class of the pictures one line, with its folder's name and its half"
+HEADER = "make its first line class,half (further columns may follow)"
+REMEDY = "give each class that is to take part one line, with its folder's name and its half"
 A_NAME = "a half's name is 1 to 30 printable characters with no space around them"
 
 
@@ -191,7 +202,6 @@ A_NAME = "a half's name is 1 to 30 printable characters with no space around the
     ("lines", "fault"),
     [
         ("a,A\nb,A\nc,B\nd,B\nelk,B\n", "not among the pictures' classes: 'elk'"),
-        ("a,A\nb,A\nc,B\n", "missing: 'd'"),
         ("a,A\nb,A\nc,B\nd,B\na,A\n", "listed more than once: 'a'"),
         ("a,A\nb,A\nc,B\nd,B\na,B\na,A\n", "listed more than once: 'a'"),
         ("a,A\nb,a\nc,B\nd, B\n", "4 halves instead of 2: ' B', 'A', 'B', 'a'"),
@@ -203,12 +213,12 @@ A_NAME = "a half's name is 1 to 30 printable characters with no space around the
         ("a,x\nb,x\nc, x\nd, x\n", f"{A_NAME}: ' x'"),
         ("a,x\nb,x\nc,\u202ey\nd,\u202ey\n", f"{A_NAME}: '\\u202ey'"),
         (f"a,x\nb,x\nc,{'y' * 31}\nd,{'y' * 31}\n", f"{A_NAME}: '{'y' * 31}'"),
-        ("", "missing: 'a', 'b', 'c', 'd'"),
+        ("", "no class is listed"),
         ("1,A\n2,A\n3,A\n4,B\n5,B\n6,B\n7,B\na,A\nb,B\nc,A\nd,B\n",
          "not among the pictures' classes: '1', '2', '3', '4', '5' and 2 more"),
         ("a,A\na,C\nc,B\nd,B\n\"e\nf\",B\n",
          "3 halves instead of 2: 'A', 'B', 'C'; listed more than once: 'a'; "
-         "not among the pictures' classes: 'e\\nf'; missing: 'b'"),
+         "not among the pictures' classes: 'e\\nf'"),
     ],
 )  # fmt: skip
 def test_a_file_must_list_each_class_once_in_one_of_two_halves(
@@ -222,15 +232,15 @@ def test_a_file_must_list_each_class_once_in_one_of_two_halves(
     ("content", "message"),
     [
         ("class;half\na;A\n",
-         "split file halves.csv begins with 'class;half'; make its first line class,half"),
-        ("a,A\nb,B\n", "split file halves.csv begins with 'a,A'; make its first line class,half"),
-        ("half,class\nA,a\n",
-         "split file halves.csv begins with 'half,class'; make its first line class,half"),
-        ("", "split file halves.csv begins with ''; make its first line class,half"),
+         f"split file halves.csv begins with 'class;half'; {HEADER}"),
+        ("a,A\nb,B\n", f"split file halves.csv begins with 'a,A'; {HEADER}"),
+        ("class,half,class\na,A,b\n",
+         f"split file halves.csv begins with 'class,half,class'; {HEADER}"),
+        ("", f"split file halves.csv begins with ''; {HEADER}"),
         ("class,half\n\na,A\nb\n",
-         "split file halves.csv, line 4 has 1 fields; write a class, a comma and its half"),
+         "split file halves.csv, line 4 has 1 fields, not 2: class,half; mend that line"),
         ("class,half\na,A,B\n",
-         "split file halves.csv, line 2 has 3 fields; write a class, a comma and its half"),
+         "split file halves.csv, line 2 has 3 fields, not 2: class,half; mend that line"),
         ("class,half\n\"a,A\nb,B\n",
          "split file halves.csv is not CSV, line 3: unexpected end of data; mend that line"),
         ("class,half\né,A\n".encode("latin-1"), "split file halves.csv is not UTF-8 text; save it as UTF-8"),

@@ -502,6 +502,17 @@ def test_a_mean_for_each_channel_is_that_of_the_mean_image(split_study: Study) -
             torch.testing.assert_close(found, pixels.float().mean((0, 1, 2)))
 
 
+def test_a_mean_of_pictures_as_they_are_stored_is_not_that_of_upright_ones(split_study: Study) -> None:
+    keys = set()
+    for orientation in ("ignore", "exif"):
+        recipe = tiny_recipe({"pictures": {"orientation": orientation}})
+        bench = training.Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        assert bench.kept_mean("A") is None  # though the other's is kept
+        bench.mean("A")
+        keys |= load_file(split_study.root / SPLIT / "mean-A.safetensors").keys()
+    assert keys == {f"{bench.halves.digest[:16]}-14-warp{end}" for end in ("", "-exif")}  # without the key as it always was
+
+
 def test_bases_are_asked_for_before_anything_is_trained(split_study: Study, study: Study) -> None:
     networks, recipe = sweep("B"), study.recipe()
     check_bases(study, networks, recipe)

@@ -16,17 +16,18 @@ from transfercli.study import Halves, Study
 def select(folder: PictureFolder, pictures: Pictures, left_out: Iterable[str] = (), split: str = "random-0") -> PictureFolder:
     """The part of a folder that a recipe takes for a split: evenly spaced classes and pictures, so the choice needs no seed.
 
-    Where a split is not random, as many classes come from each of its halves. Pictures left out are not replaced by others,
-    which nobody has checked.
+    Where a split is not random, only its classes count (a CSV file may list some), and as many come from each of its halves.
+    Pictures left out are not replaced by others, which nobody has checked.
     """
     names, most = folder.classes, pictures.classes
-    if most is not None and most < len(names):
-        method, seed = method_and_seed(split)
-        if method == "random":
-            names = _spread(names, most)
-        else:
-            whole = make_split(method, names, seed)
+    method, seed = method_and_seed(split)
+    if method != "random":
+        whole = make_split(method, names, seed)
+        names = (*whole.A, *whole.B)
+        if most is not None and most < len(names):
             names = (*_spread(whole.A, most // 2), *_spread(whole.B, most - most // 2))
+    elif most is not None:
+        names = _spread(names, most)
     return _take(folder, pictures, names, left_out)
 
 
@@ -51,7 +52,7 @@ def make_halves(
 ) -> Halves:
     """The halves of one split (`random-0`, `man-made-natural` or a CSV file) of a folder. Nothing is written.
 
-    `whole` is the folder that `folder` was selected from: a CSV file lists all of its classes.
+    `whole` is the folder that `folder` was selected from: a CSV file may list any of its classes.
     """
     method, seed = method_and_seed(split)
     if method == "random" or whole is None:

@@ -376,7 +376,9 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
         return out
 
     a, b = flat(old.decisive()), flat(new.decisive())
-    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
+    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
 
 
 def _say(error: Any) -> str:

@@ -6,7 +6,8 @@ ImageNet: there the two orders agree). A split is made in one of three ways:
     random             half of the classes at random, by the 2014 paper's generator  named random-<seed>
     man-made-natural   half A is natural, half B is man-made, as in the authors'     named man-made-natural
                        released files; their paper's text has A and B the other way round
-    PATH.csv           a file with the header class,half and one line for each class  named by its stem
+    PATH.csv           a file with the columns class and half and one line for each   named by its stem
+                       class; classes that it does not list are left out
 
 Halves may have names. Inside they are A and B all the same: of the two names in a CSV file, the first by the alphabet is A.
 """
@@ -79,6 +80,16 @@ def method_and_seed(name: str) -> tuple[str, int | None]:
     return method, seed
 
 
+def check_file(word: str) -> None:
+    """Raise TransferError where a recipe's word for a split names a CSV file that is missing or no table of halves.
+
+    Whether its classes are those of the pictures only `make_split` can tell.
+    """
+    method, _ = method_and_seed(word)
+    if _is_csv(method):
+        _rows(Path(method))
+
+
 def split_name(method: str, seed: int | None = None) -> str:
     """The name of a split, safe as a folder's name; the inverse of `method_and_seed` but for a file's folder.
 
@@ -140,9 +151,10 @@ def make_split(method: str, classes: Sequence[str], seed: int | None = 0) -> Spl
     """Split a dataset's classes (names of class folders, each once, in any order) in halves A and B.
 
     method: "random", "man-made-natural" (A is natural, B is man-made) or the path of a CSV file with the
-    header class,half and two halves of any names. seed: of a random split; other methods ignore it.
+    columns class and half and two halves of any names; classes that it does not list are in neither.
+    seed: of a random split; other methods ignore it.
     Raises TransferError where `split_name` does, for a half of fewer than 2 classes, for a class of
-    unknown kind, and for a file that cannot be read or does not give each class one half.
+    unknown kind, and for a file that cannot be read or does not give each class that it lists one half.
     """
     name = split_name(method, seed)
     listed = sorted(classes)
@@ -159,11 +171,11 @@ def make_split(method: str, classes: Sequence[str], seed: int | None = 0) -> Spl
         halves, names = _halves_from_file(Path(method), listed)
         remedy = f"give each half at least {LEAST} classes in {method}"
         method = Path(method).name
-    A, B = (tuple(one for one in listed if halves[one] == half) for half in names)
+    A, B = (tuple(one for one in listed if halves.get(one) == half) for half in names)
     for letter, half, members in zip(HALVES, names, (A, B), strict=True):
         if len(members) < LEAST:
             what = f"half {letter}" + f" ({half})" * (half != letter)
-            raise TransferError(f"split {name}: {what} would have {len(members)} of {len(listed)} classes; {remedy}")
+            raise TransferError(f"split {name}: {what} would have {len(members)} of {len(halves)} classes; {remedy}")
     return Split(name, method, split_seed, A, B, names)
 
 
@@ -198,22 +210,21 @@ def _halves_from_file(path: Path, names: Sequence[str]) -> tuple[dict[str, str],
     faults = {
         "listed more than once": [name for name, count in listed.items() if count > 1],
         "not among the pictures' classes": [name for name in listed if name not in set(names)],
-        "missing": [name for name in names if name not in listed],
     }
     found = [f"{fault}: {_some(dict.fromkeys(which))}" for fault, which in faults.items() if which]
-    if rows and (fault := fault_of_names(halves)):
+    if fault := fault_of_names(halves) if rows else "no class is listed":
         found.insert(0, fault)
     if found:
         raise TransferError(
             f"split file {path}: {'; '.join(found)}; "
-            "give each class of the pictures one line, with its folder's name and its half"
+            "give each class that is to take part one line, with its folder's name and its half"
         )
     A, B = halves
     return dict(rows), (A, B)
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
-    """The (class, half) lines of a CSV file, unchecked; blank lines are skipped."""
+    """The (class, half) lines of a CSV file, unchecked; blank lines are skipped, and so are further columns."""
     try:
         # "utf-8-sig" also takes the mark that spreadsheets put before the header.
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -230,12 +241,17 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     except csv.Error as error:
         raise TransferError(f"split file {path} is not CSV, line {reader.line_num}: {error}; mend that line") from None
     header = rows[0][1] if rows else []
-    if header != ["class", "half"]:
-        raise TransferError(f"split file {path} begins with {','.join(header)!r}; make its first line class,half")
+    if any(header.count(column) != 1 for column in ("class", "half")):
+        raise TransferError(
+            f"split file {path} begins with {','.join(header)!r}; make its first line class,half (further columns may follow)"
+        )
     for line, row in rows[1:]:
-        if len(row) != 2:
-            raise TransferError(f"split file {path}, line {line} has {len(row)} fields; write a class, a comma and its half")
-    return [(name, half) for _, (name, half) in rows[1:]]
+        if len(row) != len(header):
+            raise TransferError(
+                f"split file {path}, line {line} has {len(row)} fields, not {len(header)}: {','.join(header)}; mend that line"
+            )
+    name, half = header.index("class"), header.index("half")
+    return [(row[name], row[half]) for _, row in rows[1:]]
 
 
 def _is_csv(text: str) -> bool:

@@ -33,7 +33,7 @@ IMAGENET = 1000  # classes; with as many, pictures are taken for ImageNet's
 @click.option(
     "--method",
     metavar="random|man-made-natural|FILE",
-    help="How to split; FILE is a CSV with the columns class,half. By default the recipe's splits, usually random-0.",
+    help="How to split; FILE is a CSV with the columns class and half. By default the recipe's splits, usually random-0.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Which random halves; by default 0. The paper's are 0-3."
@@ -87,9 +87,9 @@ def make(
     """Make splits, by default the recipe's. Nothing but built-in pictures is written before all are known to be right."""
     from transfercli import indexing
     from transfercli.pictures.folder import scan
-    from transfercli.split import method_and_seed, split_name
+    from transfercli.split import check_file, method_and_seed, split_name
 
-    # What is wrong with the recipe is said before a folder of a million pictures is read.
+    # What is wrong with the recipe or a file of halves is said before a folder of a million pictures is read.
     known = recipe_name is not None or _own_recipe_fits(study, directory)
     found = None if known or directory is None else scan(directory)
     default = None if known else default_recipe(found)
@@ -97,6 +97,8 @@ def make(
         show.echo(f"Recipe: {default} for {_why(found)}; another: --recipe NAME (see: transfer recipes)")
     recipe = wanted_recipe(study, recipe_name, overrides, smoke, default)
     words = words or recipe.splits
+    for word in words:
+        check_file(word)
     remade = tuple(split_name(*method_and_seed(word)) for word in words)
     refuse_changes(study, recipe, remade)
     if found is None:
@@ -106,6 +108,8 @@ def make(
             f"the study {study.root} would lie among the class folders of {found.root}, and its figures be taken for pictures; "
             "choose another folder: --study DIR"
         )
+    for word in words:
+        _say_unlisted(word, found)
     for name in study.split_names():
         if name not in remade and not indexing.holds(found, study.halves(name), recipe.pictures):
             raise TransferError(
@@ -150,6 +154,17 @@ def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> d
             f"cannot decode {root / path} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable"
         )
     return broken
+
+
+def _say_unlisted(word: str, found: "PictureFolder") -> None:
+    """Which of the folder's classes a CSV file leaves out."""
+    from transfercli.split import make_split, method_and_seed
+
+    made = make_split(method_and_seed(word)[0], found.classes, method_and_seed(word)[1])
+    if unlisted := sorted({*found.classes} - {*made.A, *made.B}):
+        count, more = len(unlisted), f" and {len(unlisted) - 5} more" if len(unlisted) > 5 else ""
+        listed = f"{count} of {len(found.classes)} classes {'is' if count == 1 else 'are'} not in {made.method}"
+        show.echo(f"{made.name}: {listed} and left out: {', '.join(unlisted[:5])}{more}")
 
 
 def _say_validation(found: "PictureFolder", recipe: "Recipe") -> None:
