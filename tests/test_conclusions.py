@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis import published_table
-from transfercli.conclusions import ONE_PAIR, OTHER_HALVES, brief, conclude
+from transfercli.conclusions import brief, conclude
+from transfercli.verdicts import ONE_PAIR, OTHER_HALVES
 
 
 def network(split: str, treatment: str, layer: int, top1: float, status: str = "done", pictures: float = 1000) -> dict:
@@ -281,3 +282,82 @@ def test_kinds_of_split_are_told_apart_and_one_without_transfer_says_nothing() -
     assert list(said) == ["random", "mine-0"]
     assert "above" in said["random"][0] and "below" in said["mine-0"][1]
     assert conclude(pd.DataFrame()) == {}
+
+
+# -- the brief
+
+
+def test_the_brief_of_one_pair_says_that_it_is_one() -> None:
+    said = brief(study({"AnB": [0.0, -0.2], "BnB": [0.0, -0.1]}, repeats=1))
+    assert said[0].startswith("Features turn from general to specific at layer 2; frozen features of the other half cost 20.00 (")
+    assert said[1] == "BnB is below its base, which is co-adaptation, at layer 2."
+    assert said[2] == (
+        "What transfer gives after fine-tuning is not to be told: neither AnB+ nor BnB+ is done beside its base. "
+        f"(1 random split, one pair a point; intervals say {ONE_PAIR}.)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains", "place", "sentence"),
+    [
+        ({"AnB": [-0.001, 0.001]}, 0, "Frozen features of the other half serve as well as the half's own at every layer."),
+        ({"AnB": [0.05, -0.05]}, 0, "serve at least as well as the half's own at layer 1, and cost 5.00 (4.50 to 5.50) points"),
+        ({"AnB": [0.0, 0.05]}, 0, "serve at least as well as the half's own at every layer."),
+        ({"AnB": [-0.05, -0.004]}, 0, "cost next to nothing, −0.40 (−0.90 to +0.10) points, at layer 2, the deepest."),
+        ({"AnB": [-0.05, 0.004, 0.008]}, 0, "lie above the base, by +0.80 (+0.30 to +1.30) points, at layer 3, the deepest."),
+        (
+            {"BnB": [0.0, 0.0]},
+            0,
+            "What frozen features of the other half give is not to be told: no AnB is done beside its base.",
+        ),
+        ({"AnB": [0.0]}, 1, "Whether features are co-adapted is not to be told: no BnB is done beside its base."),
+        ({"BnB": [0.0, 0.0]}, 1, "BnB shows no co-adaptation: at no layer is it clearly below its base."),
+        ({"BnB": [0.0] * 7}, 1, "BnB shows next to no co-adaptation: its dip, BnB at layers 4 and 5 against 1, 2 and 7, is "),
+        ({"BnB": [0, 0, 0, 0.05, 0.05, 0, 0]}, 1, "BnB shows no co-adaptation: in place of a dip, BnB at layers 4 and 5"),
+        ({"AnB+": [0.05]}, 2, "Against the base: transferred and fine-tuned (AnB+) is above zero at layer 1: +5.00"),
+        ({"BnB+": [0.05] * 7, "AnB+": [0.05] * 7}, 2, "layers 3-7) is next to nothing, "),
+        ({"BnB+": [0.05] * 7, "AnB+": [0.02] * 7}, 2, "layers 3-7) is a loss, −3.01 "),
+        ({"BnB+": [0.05] * 7, "AnB+": [0.06] * 7}, 2, "layers 3-7) is clear of zero, +0.99 "),
+    ],
+)
+def test_the_brief_says_what_the_intervals_allow(gains: dict[str, list[float]], place: int, sentence: str) -> None:
+    table = study(gains, spread=0.002)
+    # Networks that stray alike would agree exactly, and then have no interval.
+    middle = table["treatment"].isin(["BnB", "BnB+"]) & table["layer"].isin([4, 5])
+    table.loc[middle, "top1"] += 0.001 * (table["split"] == "random-0")
+    said = brief(table)
+    assert len(said) == 3 and sentence in said[place]
+
+
+def test_the_brief_tells_what_cannot_be_told() -> None:
+    wide = study({treatment: [-0.01] * 7 for treatment in ("BnB", "AnB", "AnB+", "BnB+")}, spread=0.02)
+    wide.loc[wide["treatment"].isin(["BnB", "BnB+"]) & wide["layer"].isin([4, 5]) & (wide["split"] == "random-0"), "top1"] += 0.05
+    said = brief(wide)
+    assert said[0] == (
+        "Where features turn from general to specific is not to be told; frozen features of the other half cannot be told from "
+        "the base, −1.00 (−5.97 to +3.97) points, at layer 7, the deepest."
+    )
+    assert said[1].startswith("Whether BnB shows co-adaptation these pairs cannot tell: its dip, ")
+    assert "layers 3-7) cannot be told from zero, " in said[2]
+
+
+def test_the_brief_is_of_random_halves_where_there_are_and_else_of_each_target() -> None:
+    rows = []
+    for target, gain in (("A", -0.2), ("B", -0.1)):
+        for treatment, layer, top1 in (("base", 0, 0.5), ("AnB", 1, 0.5 + gain)):
+            rows.append(network("man-made-natural", treatment, layer, top1) | {"target": target})
+    said = brief(pd.DataFrame(rows))
+    assert said[0].startswith("To natural: Frozen features of the other half cost 20.00 (")
+    assert " To man-made: Frozen features of the other half cost 10.00 (" in said[0]
+    assert said[1] == "Whether features are co-adapted is not to be told: no BnB is done beside its base."  # once, for both
+    both = brief(pd.concat([pd.DataFrame(rows), study({"AnB": [-0.3]})]))
+    assert both[0].startswith("Frozen features of the other half cost 30.00 (")
+    assert both[2].endswith(
+        f"(Random halves: 3 random splits, 3 pairs of split and target a point; intervals are about {OTHER_HALVES}.)"
+    )
+    one_split = study({"AnB": [-0.3]}, repeats=1)
+    assert brief(pd.concat([one_split, one_split.assign(target="A", top1=one_split["top1"] + 0.01)]))[2].endswith(
+        "(1 random split, 2 pairs of split and target a point; intervals are over the two targets, and say nothing of other "
+        "halves.)"
+    )
+    assert brief(pd.DataFrame([network("random-0", "base", 0, 0.5)])) == brief(pd.DataFrame()) == []

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis import differences, published_table
-from transfercli.conclusions import OTHER_HALVES, brief, conclude
+from transfercli.conclusions import brief, conclude
 from transfercli.contrasts import CONTRASTS, SHORT, contrasts, trained_twice
 from transfercli.intervals import NORMAL
+from transfercli.verdicts import OTHER_HALVES
 
 Design = dict[tuple[str, str], int]  # by split and target, how many seeds
 

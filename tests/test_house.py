@@ -63,6 +63,8 @@ ORDER = [
     "analysis",
     "contrasts",
     "tables",
+    "verdicts",
+    "brief",
     "conclusions",
     "benefits",
     "filters",

@@ -48,10 +48,11 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     import pandas as pd
 
     from transfercli.analysis import differences, half_names, kinds_of_split, published_table
-    from transfercli.conclusions import OTHER_HALVES, brief, conclude
+    from transfercli.conclusions import brief, conclude
     from transfercli.contrasts import contrasts
     from transfercli.files import write_text
     from transfercli.looks import half_name, half_title
+    from transfercli.verdicts import OTHER_HALVES
 
     study = study_at(folder, smoke)
     instead = "look at the published study: transfer analyze --paper"
