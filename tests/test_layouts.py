@@ -60,7 +60,7 @@ def test_the_folder_that_was_taken_is_said(transfer: Transfer, here: Path) -> No
 
 
 def test_class_folders_alone_are_a_study(transfer: Transfer, alone: Path) -> None:
-    line = "Validation pictures: 25% of each class are held out (pictures.held_out), since pictures has class folders alone"
+    line = "Validation pictures: 25% of each class is held out (pictures.held_out), since pictures has class folders alone"
     quarter = ("--set", "pictures.held_out=0.25")
     assert said_of_validation(transfer("run", "tiny.yaml", "pictures", *quarter, "--device", "cpu")) == [line]
     half = CLASSES // 2

@@ -173,7 +173,7 @@ def _say_validation(found: "PictureFolder", recipe: "Recipe") -> None:
 
     if found.validation is None:
         show.echo(
-            f"Validation pictures: {recipe.pictures.held_out:.0%} of each class are held out (pictures.held_out), "
+            f"Validation pictures: {recipe.pictures.held_out:.0%} of each class is held out (pictures.held_out), "
             f"since {found.root} has class folders alone"
         )
     elif found.passed_over or found.validation != VALIDATION[0]:
