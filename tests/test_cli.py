@@ -70,7 +70,7 @@ def test_the_four_commands_one_after_another(transfer: Transfer, recipe: str, tm
     first, *table, made, following = said.out.splitlines()
     assert first == "split     seed  network  top-1  top-5   loss  status"
     assert [line.split()[:3] for line in table] == [["random-0", "0", "baseA"], ["random-0", "0", "baseB"]]
-    assert (made, following) == ("Table: results/study/results.csv", "Next: transfer sweep --layers 1-7")
+    assert (made, following) == ("Table: results/study/results.csv", "Next: transfer sweep --device cpu")
     assert re.match(r"2 of 2 networks to train, on cpu.* in float32\n", said.err)
 
     said = transfer("sweep", "--layers", "1-7", "--treatments", "AnB,RnB", "--device", "cpu")
@@ -125,7 +125,7 @@ def test_a_smoke_run_has_a_folder_of_its_own(transfer: Transfer, recipe: str, tm
     said = transfer("split", "--recipe", recipe, "--smoke")
     assert said.out.splitlines()[-1] == "Next: transfer train-base --smoke"
     said = transfer("train-base", "--smoke")
-    assert said.out.splitlines()[-1] == "Next: transfer sweep --layers 1-7 --smoke"
+    assert said.out.splitlines()[-1] == "Next: transfer sweep --smoke"
     said = transfer("sweep", "--layers", "7", "--smoke")
     assert said.out.splitlines()[-2:] == [
         "A smoke run only shows that everything works; its numbers mean nothing.",

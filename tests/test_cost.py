@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from transfercli import cost
+from transfercli.bank import Bank
 from transfercli.plan import Network, base, transfers
 from transfercli.recipe import Recipe, find
 
@@ -64,3 +65,38 @@ def test_the_time_of_a_step_is_measured(mean: str, monkeypatch: pytest.MonkeyPat
     recipe = find("demo", ["pictures.size=10", "pictures.crop=8", "network.widths=[4,4,6,6,4,8,8]", f"pictures.mean={mean}"])
     networks = transfers(["random-0"], [0], ["A", "B"], [1, 7], ["AnB", "BnB+", "RnB"])
     assert 0 < cost.seconds_per_step(networks, recipe, 4, CPU, torch.float32) < 10
+
+
+class Machine:
+    """Stands in for the device: a step takes a time for each network, and one for each multiply-add; the clock is its own."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, rest: float, each: float, layers: cost.Layers):
+        self.clock, self.steps = 0.0, 0
+
+        def step(bank: Bank) -> None:
+            networks, pictures = [member.network for member in bank.members], bank.recipe.training.batch
+            self.clock += rest * len(networks) + each * pictures * cost.multiply_adds(networks, layers)
+            self.steps += 1
+
+        patch.setattr(Bank, "step", step)
+        patch.setattr(cost, "_now", lambda device: self.clock)
+        patch.setattr(cost, "at_once", lambda device: 1)
+
+
+@pytest.mark.parametrize(("rest", "each"), [(0.5, 1e-6), (0.01, 1e-8), (0.0, 1e-5), (2.0, 1e-9)])
+@pytest.mark.parametrize("batch", [1, 16, 256])
+def test_a_step_is_reckoned_within_seconds(rest: float, each: float, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a bank whose own step would take up to hours, by four steps of one network; and it comes to the bank's own time."""
+    training = small().training.model_copy(update={"batch": batch})
+    recipe = small().model_copy(update={"training": training})
+    layers = cost.Layers.of(recipe, 4)
+    networks = transfers(["random-0"], [0], ["A", "B"], [1, 4, 7], ["AnB", "BnB+", "RnB"])
+    machine = Machine(monkeypatch, rest, each, layers)
+    found = cost.reckoned(networks, recipe, 4, CPU, torch.float32)
+    one = cost.multiply_adds([base("random-0", 0, "B")], layers)
+    assert machine.steps <= 4
+    assert machine.clock <= 4 * max(cost.PROBE_SECONDS + rest, rest + each * one * cost.FEW * cost.MORE)
+    if batch > 1:  # one picture cannot tell the two times apart
+        assert found == pytest.approx(rest * len(networks) + each * batch * cost.multiply_adds(networks, layers))
+    else:
+        assert found > 0

@@ -25,6 +25,7 @@ PACKAGE = ROOT / "transfercli"
 ORDER = [
     "transfercli",
     "errors",
+    "hints",
     "looks",
     "files",
     "interrupts",
@@ -65,6 +66,7 @@ ORDER = [
     "tables",
     "verdicts",
     "brief",
+    "standing",
     "conclusions",
     "benefits",
     "filters",
@@ -104,7 +106,7 @@ ORDER = [
     "cli",
     "__main__",
 ]
-LIGHT = ("errors", "files", "paper", "schedules", "plan", "split", "recipe", "pictures.folder", "study", "indexing")
+LIGHT = ("errors", "files", "paper", "schedules", "plan", "split", "recipe", "pictures.folder", "study", "indexing", "standing")
 HEAVY = {"torch", "torchvision", "pandas", "matplotlib"}
 
 

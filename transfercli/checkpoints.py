@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from transfercli.files import metadata
 from transfercli.study import replacing
 from transfercli.treatments import digest
 
@@ -82,9 +83,8 @@ def clear(folder: Path, done: Container[str]) -> None:
 def _networks(path: Path) -> list[str]:
     """The networks of a checkpoint, by its header alone; none where it is damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            return list(json.loads(file.metadata()["about"])["networks"])
-    except (SafetensorError, KeyError, OSError, ValueError, TypeError):
+        return list(json.loads(metadata(path)["about"])["networks"])
+    except (KeyError, ValueError, TypeError):
         return []
 
 

@@ -11,14 +11,16 @@ from transfercli.bank import Bank
 from transfercli.devices import free_memory
 from transfercli.networks import describe
 from transfercli.pictures.stream import Part, Source
-from transfercli.plan import Network, banks
-from transfercli.recipe import Pictures, Recipe
+from transfercli.plan import Network, banks, base
+from transfercli.recipe import Pictures, Recipe, Schedule
 from transfercli.threads import processors
 from transfercli.treatments import build, start
 
 PREFIXES = 3  # frozen sources of a target: A, B and random
 SHARE = 0.7  # of the free memory, for a bank
-MEASURE_SECONDS = 4.0
+MEASURE_SECONDS = 4.0  # of steps of a whole bank
+PROBE_SECONDS = 2.0  # of a step of one network with as many pictures as that allows, where a whole bank's would take long
+FEW, MORE = 2, 4  # pictures in the first such step, and the least by which the second has more
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,40 @@ def noise(count: int, classes: int, pictures: Pictures, device: torch.device) ->
     return Source(Part(Path(), ("",) * count, labels), pictures, device, 1, pixels.to(device))
 
 
+def reckoned(networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype) -> float:
+    """What `seconds_per_step` comes to, reckoned from one network's steps with few pictures: within seconds on any device.
+
+    A step takes a time for each network (its weights change) and a time for each multiply-add, as two steps of one base tell.
+    """
+    first, layers, batch = networks[0], Layers.of(recipe, classes), recipe.training.batch
+    one = [base(first.split, first.seed, first.target)]
+
+    def taken(pictures: int) -> float:
+        training = recipe.training.model_copy(update={"batch": pictures})
+        return seconds_per_step(one, recipe.model_copy(update={"training": training}), classes, device, precision, 0)
+
+    few = min(FEW, batch)
+    short = taken(few)
+    many = min(batch, max(MORE * few, int(few * PROBE_SECONDS / short)))
+    long = taken(many) if many > few else short
+    each = max(0.0, long - short) / (many - few) if many > few else long / many
+    rest = max(0.0, long - each * many)
+    work = multiply_adds(networks, layers) / multiply_adds(one, layers)
+    return (rest * len(networks) + each * batch * work) / min(at_once(device), len(networks))
+
+
 def seconds_per_step(
-    networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype
+    networks: Sequence[Network],
+    recipe: Recipe,
+    classes: int,
+    device: torch.device,
+    precision: torch.dtype,
+    seconds: float | None = None,
 ) -> float:
-    """The time of one step of a bank of these networks on this device, from a few seconds of training on noise."""
+    """The time of one step of a bank of these networks on this device, from `seconds` of training on noise; at least a step."""
+    least = MEASURE_SECONDS if seconds is None else seconds
+    schedule = Schedule(name="constant", rate=recipe.training.schedule.rate)  # others may have no rate at a step so late
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"schedule": schedule})})
     halves = sorted({network.target for network in networks})
     source = noise(2 * recipe.training.batch, classes, recipe.pictures, device)
     started = {}
@@ -103,12 +135,12 @@ def seconds_per_step(
     bank = Bank(recipe, started, sources, sources, means, 10**6, device, precision, processors())
     bank.step()  # the first makes kernels and buffers
     taken, began = 0, _now(device)
-    while not taken or _now(device) - began < MEASURE_SECONDS:
+    while not taken or _now(device) - began < least:
         bank.step()
         taken += 1
-    seconds = (_now(device) - began) / taken
+    per_step = (_now(device) - began) / taken
     bank.close()
-    return seconds
+    return per_step
 
 
 def cut(networks: Sequence[Network], size: int) -> list[list[Network]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from transfercli.errors import TransferError
 
@@ -22,6 +22,15 @@ def read_text(path: Path) -> str:
         raise TransferError(f"{path} is damaged: it is not text; remove it and run the command again") from None
     except OSError as error:
         raise TransferError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a file of weights says of itself; nothing where it is damaged."""
+    try:
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
 
 
 def write_text(path: Path, text: str, flag: str = "--study DIR") -> None:

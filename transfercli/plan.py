@@ -65,6 +65,14 @@ def base(split: str, seed: int, half: str) -> Network:
     return Network(split, seed, half, 0, half)
 
 
+def named(split: str, seed: int, name: str) -> Network:
+    """The network of that name, such as `baseB` or `A3B+`. Raises ValueError."""
+    if not (match := re.fullmatch(r"base([AB])|([ABR])([1-9][0-9]{0,3})([AB])(\+?)", name)):
+        raise ValueError(f"no network is called {name!r}")
+    half, source, layer, target, plus = match.groups()
+    return base(split, seed, half) if half else Network(split, seed, source, int(layer), target, bool(plus))
+
+
 def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = HALVES) -> list[Network]:
     seeds, halves = list(seeds), list(halves)
     return [base(split, seed, half) for split in splits for seed in seeds for half in halves]
@@ -83,6 +91,14 @@ def transfers(
         for treatment in treatments
         for layer in layers
     ]
+
+
+def needed_bases(networks: Iterable[Network]) -> list[Network]:
+    """The bases whose layers these networks copy, or which they are compared with, each once."""
+    halves: dict[tuple[str, int], set[str]] = {}
+    for network in networks:
+        halves.setdefault((network.split, network.seed), set()).update({network.source, network.target} & {*HALVES})
+    return [base(split, seed, half) for (split, seed), needed in halves.items() for half in sorted(needed)]
 
 
 def banks(networks: Iterable[Network], size: int) -> list[list[Network]]:

@@ -18,7 +18,7 @@ from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
 from transfercli.library import names as names
 from transfercli.library import text as text
-from transfercli.plan import TREATMENTS, Treatment, check_layers, parse_layers
+from transfercli.plan import TREATMENTS, Network, Treatment, check_layers, needed_bases, parse_layers, transfers
 from transfercli.split import LARGEST_SEED, method_and_seed, split_name
 
 LAYER_COUNT = 8  # learnable layers of both networks
@@ -287,6 +287,11 @@ class Recipe(Section):
         if self.pictures.crop < (least := LEAST_CROP[self.network.name]):
             raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {self.network.name}, which needs {least}")
         return self
+
+    def networks(self, splits: Sequence[str] = ()) -> list[Network]:
+        """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
+        planned = transfers(splits or self.splits, self.seeds, self.targets, self.layers, self.treatments)
+        return needed_bases(planned) + planned
 
     def decisive(self) -> dict[str, Any]:
         """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""

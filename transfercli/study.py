@@ -12,8 +12,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from transfercli import recipe as recipes
 from transfercli.errors import TransferError
 from transfercli.files import cannot_write, read_text, sweep, write_text
 from transfercli.files import replacing as replacing  # for those who write beside a study's rows
-from transfercli.plan import HALVES, Network
+from transfercli.plan import HALVES, RANDOM, Network
 from transfercli.split import KINDS, LONGEST_NAME, Split, fault_of_names
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class Halves:
     @property
     def name(self) -> str:
         return self.split.name
+
+    def steps(self, recipe: recipes.Recipe) -> int:
+        """The number of steps of every network of the split: epochs count the pictures of the larger half."""
+        return recipe.training.length(max(self.counts[half]["train"] for half in "AB"))
 
 
 @dataclass(frozen=True)
@@ -186,10 +190,11 @@ class Study:
     # -- one command at a time
 
     @contextmanager
-    def held(self, networks: Sequence[Network]) -> Iterator[None]:
+    def held(self, networks: Sequence[Network]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         """Hold the study while these networks train, or its splits are written; the lock dies with its process.
 
-        What a killed process had set aside is removed. Raises TransferError if the study is held already.
+        Yields a function that tells others of the bank in training, as `holder` gives it to them. What a killed process had set
+        aside is removed. Raises TransferError if the study is held already.
         """
         lock = FileLock(self.root / ".lock", timeout=1)  # not 0: `holder` has the lock for a moment, to see whether it is free
         try:
@@ -207,14 +212,20 @@ class Study:
             names = [[network.split, network.seed, network.name] for network in networks]
             since = datetime.now().astimezone().isoformat(" ", "seconds")
             sweep(self.folders())
-            write_text(self.root / ".holder.json", json.dumps({"pid": os.getpid(), "since": since, "networks": names}))
-            yield
+            holder = {"pid": os.getpid(), "since": since, "networks": names}
+            write_text(self.root / ".holder.json", json.dumps(holder))
+
+            def tell(bank: Mapping[str, Any]) -> None:
+                with suppress(TransferError):  # of a disk that is full the next checkpoint will speak
+                    write_text(self.root / ".holder.json", json.dumps({**holder, "bank": dict(bank)}))
+
+            yield tell
         finally:
             (self.root / ".holder.json").unlink(missing_ok=True)
             lock.release()
 
     def holder(self) -> dict[str, Any] | None:
-        """Which process holds the study: `pid`, `since`, `networks`; None where none is alive."""
+        """Which process holds the study: `pid`, `since`, `networks`, and `bank` where one trains; None where none is alive."""
         lock = FileLock(self.root / ".lock", timeout=0)
         try:
             if (self.root / ".lock").exists():
@@ -361,6 +372,12 @@ def _read_log(path: Path) -> "pandas.DataFrame":
 def _damaged(path: Path, error: Exception) -> TransferError:
     reason = " ".join(str(error).split())
     return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
+
+
+def as_network(row: Mapping[str, Any]) -> Network:
+    """The network that a row is of: what `as_dict` was made from."""
+    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
+    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
 
 
 def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:

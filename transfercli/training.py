@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,19 @@ from transfercli.threads import processors
 from transfercli.treatments import start
 from transfercli.versions import here, settle
 
+TELL_SECONDS = 5.0  # between two words to others of how far a bank is
+
 
 @dataclass(frozen=True)
 class Reporter:
-    """How training tells what it does: network-steps done (of a total), lines of text, and logs, after each evaluation."""
+    """How training tells what it does: network-steps done (of a total), lines of text, logs, and to others how far a bank is."""
 
     total: Callable[[int], None]
     advance: Callable[[int], None]
     say: Callable[[str], None]
     held: Callable[[int], None]  # network-steps that a checkpoint holds; below 0, that are to be taken again
-    measured: Callable[[Study, Network, list[dict[str, float]]], None] = lambda study, network, log: None
+    measured: Callable[[Study, Network, list[dict[str, float]]], None] = lambda study, network, log: None  # after each evaluation
+    tell: Callable[[Mapping[str, Any]], None] = lambda bank: None
 
 
 def train(
@@ -55,12 +58,13 @@ def train(
     """
     recipe = study.recipe()
     precision = pick_precision(recipe.training.precision, device)
-    with study.held(networks), reproducible(device):
+    with study.held(networks) as tell, reproducible(device):
+        reporter = replace(reporter, tell=tell)
         todo = [network for network in networks if study.row(network) is None]
         reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
         accepted = settle(study, here(precision), accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
-        reporter.total(sum(steps_of(recipe, halves[network.split]) for network in todo))
+        reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
             bench = Bench(study, recipe, halves[split], device, precision, accepted)
             for seed in dict.fromkeys(network.seed for network in todo):
@@ -69,11 +73,6 @@ def train(
             checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
         study.write_table()
     return [row for network in networks if (row := study.row(network)) is not None]
-
-
-def steps_of(recipe: Recipe, halves: Halves) -> int:
-    """The number of steps of every network of a split: epochs count the pictures of the larger half."""
-    return recipe.training.length(max(halves.counts[half]["train"] for half in "AB"))
 
 
 class Bench:
@@ -85,7 +84,7 @@ class Bench:
         self.accepted = accepted
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
-        self.steps = steps_of(recipe, halves)
+        self.steps = halves.steps(recipe)
         self.sources: dict[tuple[str, str], Source] = {}
 
     def train(self, networks: Sequence[Network], bank_size: int | None, reporter: Reporter) -> None:
@@ -162,12 +161,21 @@ class Bench:
     def go(self, bank: Bank, kept: Path, same: dict[str, Any], reporter: Reporter, wish: Wish) -> None:
         """The steps of a bank, with measurements and checkpoints; after the step where a signal asked to stop, Stopped."""
         training, measured_at = self.recipe.training, self.recipe.evaluation.at(bank.steps)
-        saved = time.monotonic()
+        began, first = time.monotonic(), bank.step_number
+        saved = told = now = began
 
         def save() -> None:
             tensors, about = bank.state()
             checkpoints.save(kept, tensors, {**about, **same})
 
+        def tell() -> None:
+            of = bank.members[0].network
+            rate = (bank.step_number - first) / max(now - began, 1e-9)
+            names = [member.network.name for member in bank.members]
+            at = {"step": bank.step_number, "steps": bank.steps, "steps_per_second": round(rate, 3)}
+            reporter.tell({"split": of.split, "seed": of.seed, "networks": names, **at})
+
+        tell()
         while True:
             try:
                 if bank.step_number in measured_at and bank.measured_at != bank.step_number:
@@ -184,7 +192,11 @@ class Bench:
             if wish.number is not None:
                 save()
                 raise Stopped(wish.number, f"step {bank.step_number} of {bank.steps} is done and a checkpoint saved")
-            late = time.monotonic() - saved > 60 * training.checkpoint_minutes
+            now = time.monotonic()
+            if now - told > TELL_SECONDS:
+                tell()
+                told = now
+            late = now - saved > 60 * training.checkpoint_minutes
             if late or (training.checkpoint_steps and bank.step_number % training.checkpoint_steps == 0):
                 save()
                 saved = time.monotonic()

@@ -19,8 +19,8 @@ from transfercli.errors import TransferError
 from transfercli.files import read_text
 from transfercli.plan import RANDOM, Network, banks, base
 from transfercli.rows import best10, status
-from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, read_row, table_text
-from transfercli.training import Bench, load_weights, steps_of
+from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, as_network, read_row, table_text
+from transfercli.training import Bench, load_weights
 from transfercli.treatments import build, digest, frozen_names, start
 from transfercli.versions import begun
 
@@ -84,7 +84,7 @@ def verify(study: Study, device: torch.device, bank_size: int | None, say: Calla
         of_split = {network: row for network, row in found.items() if network.split == name}
         with report.gathering("splits"), reproducible(device):
             halves = study.halves(name)
-            steps = steps_of(recipe, halves)
+            steps = halves.steps(recipe)
             sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, report)]
             say(f"{name}: {len(sound)} of {len(of_split)} networks are measured again, on {device_name(device)}")
             for precision in sorted({of_split[n]["precision"] for n in sound}):
@@ -115,8 +115,7 @@ def _rows(study: Study, report: Report) -> dict[Network, dict[str, Any]]:
 
 
 def _identity(study: Study, row: dict[str, Any], path: Path) -> Network:
-    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
-    network = Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
+    network = as_network(row)
     if study.folder(network) != path.parent or not as_dict(network).items() <= row.items():
         raise TransferError(f"{path} is the row of another network, {row['split']} {row['network']}; remove it and train again")
     return network

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import metric_column, metric_option, study_at, study_options
+from transfercli.cli.options import metric_column, metric_option, study_argument, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +33,7 @@ SAID = {
 )
 @metric_option
 @study_options
+@study_argument
 def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
     """Say how transferable each layer is: co-adaptation, specificity and what fine-tuning gains, each with its uncertainty.
 
@@ -89,7 +90,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         click.echo(show.SMOKE)
     if not paper and study.recipe_file.exists() and study.row_files():
         swept = (table["treatment"] != "base").any()
-        show.next_step("transfer report" if swept else "transfer sweep --layers 1-7", study)
+        show.next_step(*(["report"] if swept else show.following(study)), study=study)
 
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="This study against the published one, or another, point by point.")
-@click.argument("other", metavar="[STUDY]", required=False, type=click.Path(path_type=Path))
+@click.argument("places", metavar="[STUDY] [OTHER]", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--accuracy", is_flag=True, help="Compare the accuracies too, not only the gains over the base.")
 @click.option("--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all points there.")
 @metric_option
 @study_options
-def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
-    """Compare this study with the published one of 2014, or with the one in STUDY (a study's folder or a results.csv).
+def compare(places: tuple[Path, ...], accuracy: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
+    """Compare the study with the published one of 2014, or with the one in OTHER (a study's folder or a results.csv).
+
+    Where --study names the study, a single argument is OTHER.
 
     A point is inside when its value lies between the least and the largest of the other study's networks or pairs ("yes"),
     or would if these were widened on each side by this study's 95% interval ("within ±"). Accuracies are only comparable
@@ -29,11 +31,13 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
 
     \b
         transfer compare
-        transfer compare results/reference/demo
+        transfer compare results/mine
+        transfer compare results/mine results/reference/demo
     """
     from transfercli import analysis, tables
     from transfercli.files import write_text
 
+    folder, other = _both(places, folder)
     study = study_at(folder, smoke)
     table = show.finished_table(study, "compare")
     theirs = analysis.published_table() if other is None else tables.load(other)
@@ -51,7 +55,7 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
         )
     are_gains = found["quantity"].str.endswith("-base")
     for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
-        _print(f"{kind}: this study against {name}", points)
+        _print(f"{kind}: {folder if folder in places else 'this study'} against {name}", points)
     strictly = analysis.in_spread(found)
     for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
         yes, within = (strictly & of).sum(), (found["inside"] & ~strictly & of).sum()
@@ -62,6 +66,15 @@ def compare(other: Path | None, accuracy: bool, file: Path | None, metric: str |
     if file:
         write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Points: {file}")
+
+
+def _both(places: tuple[Path, ...], folder: Path) -> tuple[Path, Path | None]:
+    """The study and the other one, of one or two arguments; None for the published."""
+    named = click.get_current_context().get_parameter_source("folder") is click.core.ParameterSource.COMMANDLINE
+    here, *others = places if places and not named else (folder, *places)
+    if len(others) > 1:
+        raise click.UsageError(f"two studies are compared, not {len(others) + 1}; name STUDY and OTHER")
+    return here, others[0] if others else None
 
 
 def _print(title: str, points: "pandas.DataFrame") -> None:

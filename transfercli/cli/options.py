@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from transfercli import library
 from transfercli.cli.progress import asked
 from transfercli.errors import TransferError
+from transfercli.hints import USUAL_STUDY, smoke_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from transfercli.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-USUAL_STUDY = "results/study"
 
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
@@ -61,6 +60,25 @@ def study_options(command: F) -> F:
         ),
         click.option("--smoke", is_flag=True, help="The same study so small that it ends in seconds, in the folder DIR-smoke."),
     )
+
+
+def study_argument(command: F) -> F:
+    """`[STUDY]`, which is another way to say `--study`."""
+
+    @wraps(command)
+    def with_the_study(*args: Any, place: Path | None, folder: Path, **rest: Any) -> Any:
+        return command(*args, folder=named_once(place, folder), **rest)
+
+    argument = click.argument("place", metavar="[STUDY]", required=False, type=click.Path(file_okay=False, path_type=Path))
+    return argument(with_the_study)  # type: ignore[return-value]
+
+
+def named_once(place: Path | None, folder: Path) -> Path:
+    """The study that a command names: as an argument, which may be missing, or with `--study`; naming two is a wrong flag."""
+    source = click.get_current_context().get_parameter_source("folder")
+    if place is not None and source is click.core.ParameterSource.COMMANDLINE and place != folder:
+        raise click.UsageError(f"the study is named twice, {place} and --study {folder}; name one")
+    return place or folder
 
 
 def recipe_option(command: F) -> F:
@@ -123,6 +141,13 @@ def device_options(command: F) -> F:
             help="How many networks train side by side; by default as many as fit in memory. No result depends on it.",
         ),
     )
+
+
+def on_the_same(device: str, bank_size: int | None, accept_change: bool = False) -> list[str]:
+    """The flags with which the next command trains where and as this one did."""
+    words = ["--device", device] if device != "auto" else []
+    words += ["--bank-size", str(bank_size)] if bank_size else []
+    return words + ["--accept-change"] * accept_change
 
 
 def report_options(command: F) -> F:
@@ -206,11 +231,6 @@ def _check_overrides(ctx: click.Context, param: click.Parameter, values: tuple[s
         if not equals or not all(key.strip().split(".")):
             raise click.BadParameter(f"cannot read {value!r}; write key=value, such as training.epochs=5", ctx, param)
     return values
-
-
-def smoke_folder(folder: Path) -> Path:
-    """Where a smoke run of the study in `folder` lives, which never touches the real one."""
-    return folder if folder.name.endswith("-smoke") else folder.with_name(f"{folder.name}-smoke")
 
 
 def study_at(folder: Path, smoke: bool) -> "Study":

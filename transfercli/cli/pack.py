@@ -1,11 +1,11 @@
 """transfer pack"""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from transfercli.cli import show
 from transfercli.cli.options import complete_recipe, set_option, skip_option
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def pack(
     form = _form(found, out, recipe, overrides, size, fit, encoding, quality)
     store = pack_folder(found, out, form, processors(), skip_unreadable, counting)
     _say(store)
-    click.echo(f"Next: {_next(found, store, recipe)}")
+    show.next_step(*_next(found, store, recipe, overrides))
 
 
 def _form(
@@ -111,12 +111,12 @@ def _say(store: "Store") -> None:
         click.echo("Its pixels are not quite the folder's: a study is of the store or of the folder, from the split on.")
 
 
-def _next(found: "PictureFolder", store: "Store", recipe: str | None) -> str:
-    """The command that makes a split of the store, by a recipe that wants what it holds."""
+def _next(found: "PictureFolder", store: "Store", recipe: str | None, overrides: tuple[str, ...]) -> list[str]:
+    """The words of the command that makes a split of the store, by a recipe that wants what it holds."""
     from transfercli import recipe as recipes
     from transfercli.cli import split
 
-    pictures = recipes.find(recipe or split.default_recipe(found)).pictures
+    pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
     changes = store.about.form.changes(pictures.model_dump(include={"size", "fit", "orientation"}))
-    command = shlex.join(["transfer", "split", str(store.root)] + (["--recipe", recipe] if recipe else []))
-    return " ".join([command, *changes])
+    words = ["split", str(store.root)] + (["--recipe", recipe] if recipe else [])
+    return words + [word for override in overrides for word in ("--set", override)] + " ".join(changes).split()

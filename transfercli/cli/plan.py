@@ -1,13 +1,12 @@
 """transfer plan"""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import complete_recipe, device_options, set_option
+from transfercli.cli.options import complete_recipe, device_options, on_the_same, set_option
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     """Say what a study by RECIPE of the pictures in DIR will cost: networks, banks, steps, multiply-adds, disk, memory, time.
 
     The time is an estimate from a few seconds of training on noise, on this very device, without reading pictures.
-    Without DIR, ImageNet's numbers of classes and pictures are taken. Nothing is written.
+    Where a bank's step takes long, it is reckoned from one network's with fewer pictures. Without DIR, what the recipe leaves
+    open of classes and pictures is as ImageNet has it, and the time says so. Nothing is written.
 
     \b
         transfer plan tiny-imagenet /data/tiny-imagenet-200
@@ -33,17 +33,17 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     """
     from transfercli import cost
     from transfercli import recipe as recipes
+    from transfercli.cli.progress import counting, say
     from transfercli.devices import device_name, free_memory, pick_device, pick_precision, reproducible
-    from transfercli.plan import bases, transfers
 
     recipe = recipes.find(recipe_name, overrides)
     where = pick_device(device)
     precision = pick_precision(recipe.training.precision, where)
-    classes, pictures = _half(recipe, directory)
-    steps = recipe.training.length(pictures)
-    networks = bases(recipe.splits, recipe.seeds) + transfers(
-        recipe.splits, recipe.seeds, recipe.targets, recipe.layers, recipe.treatments
-    )
+    count, pictures, assumed = _pictures(recipe, directory)
+    classes = -(-count // 2)
+    steps = recipe.training.length(-(-pictures * classes // count))
+    recipe.training.schedule.bind(steps)  # said now, not when a study is begun
+    networks = recipe.networks()
     layers = cost.Layers.of(recipe, classes)
     size = bank_size or cost.bank_size(recipe, classes, where)
     cut = cost.cut(networks, size)
@@ -53,6 +53,7 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
 
     show.facts(
         ("device", f"{device_name(where)}, {free_memory(where) / 2**30:.0f} GiB free, {str(precision)[6:]}"),
+        ("pictures", f"{pictures:,} of {count} classes to train on{assumed and f', as on {assumed}: no DIR is named'}"),
         ("networks", f"{len(networks)} in {len(cut)} banks of at most {size}"),
         ("steps", f"{steps:,} of {recipe.training.batch} pictures for each network"),
         ("multiply-adds", f"{sum(work) * steps:.3g} for training; {alone * steps:.3g} if each network trained alone"),
@@ -61,33 +62,42 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     )
     if memory > free_memory(where):
         raise TransferError("a single network does not fit in the free memory; choose another device or a smaller training.batch")
-    with reproducible(where):
-        largest = max(cut, key=len)
-        seconds = cost.seconds_per_step(largest, recipe, classes, where, precision)
+    largest = max(cut, key=len)
+    say("measuring how long training takes, for some seconds")
+    with reproducible(where), counting("measuring", 2) as progress:
+        seconds, how = cost.reckoned(largest, recipe, classes, where, precision), ", reckoned from one network's of few pictures"
+        progress(1)
+        if seconds < cost.MEASURE_SECONDS and len(largest) * 4 * sum(layers.parameters) < 2**30:
+            seconds, how = cost.seconds_per_step(largest, recipe, classes, where, precision), ""
+        progress(1)
     total = seconds * sum(work) / work[cut.index(largest)] * steps
     speed = work[cut.index(largest)] / seconds
     paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if recipe.network.name == "caffenet" else ""
+    yours = f" if the pictures are as many as {assumed}'s (else name DIR)" if assumed else ""
     show.facts(
-        ("measured", f"{seconds:.3f} s for a step of {len(largest)} networks, {speed / 1e9:,.0f} billion multiply-adds a second"),
-        ("time", f"{show.duration(total)} of training, evaluations and the reading of pictures not counted"),
+        (
+            "measured",
+            f"{seconds:.3f} s for a step of {len(largest)} networks{how}, {speed / 1e9:,.0f} billion multiply-adds a second",
+        ),
+        ("time", f"{show.duration(total)} of training{yours}, evaluations and the reading of pictures not counted"),
         ("each network", f"{show.duration(total / len(networks))}{paper}"),
     )
-    where_from = shlex.quote(str(directory)) if directory else "" if recipe.pictures.builtin else "DIR"
-    click.echo(f"Next: transfer run {recipe_name} {where_from}".rstrip())
+    pictures_of = [directory or "DIR"] if directory or not recipe.pictures.builtin else []
+    changes = [word for override in overrides for word in ("--set", override)]
+    show.next_step("run", recipe_name, *pictures_of, *changes, *on_the_same(device, bank_size))
 
 
-def _half(recipe: "Recipe", directory: Path | None) -> tuple[int, int]:
-    """The classes and training pictures of the larger half: of DIR, of the built-in pictures, or of ImageNet."""
+def _pictures(recipe: "Recipe", directory: Path | None) -> tuple[int, int, str]:
+    """How many classes and training pictures a study would take: of DIR, the built-in ones, or those of a dataset, then named."""
     from transfercli.indexing import select
     from transfercli.pictures.folder import scan
 
+    taken = recipe.pictures
     if directory is not None:
-        folder = select(scan(directory), recipe.pictures)
-        count, pictures = len(folder.classes), sum(map(len, folder.train.values()))
-    elif recipe.pictures.builtin:
-        count = recipe.pictures.builtin.classes
-        pictures = count * recipe.pictures.builtin.train
-    else:
-        count, pictures = 1000, 1_281_167
-    half = -(-count // 2)
-    return half, -(-pictures * half // count)
+        folder = select(scan(directory), taken)
+        return len(folder.classes), sum(map(len, folder.train.values())), ""
+    if taken.builtin:
+        return taken.builtin.classes, taken.builtin.classes * taken.builtin.train, ""
+    count = min(1000, taken.classes or 1000)
+    pictures = min(1_281_167 * count // 1000, count * (taken.train_per_class or 1_281_167))
+    return count, pictures, "" if taken.classes and taken.train_per_class else "ImageNet"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import study_at, study_options
+from transfercli.cli.options import study_argument, study_at, study_options
 
 if TYPE_CHECKING:
     from transfercli.study import Study
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     help="Where to; by default figures/ in the study, and paper-2014/ beside it where there is none.",
 )
 @study_options
+@study_argument
 def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     """Draw the study's figures, as PNG and SVG.
 
@@ -33,7 +34,7 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     """
     study = study_at(folder, smoke)
     if make(study, paper, out) and not paper:
-        show.next_step("transfer analyze", study)
+        show.next_step("analyze", study=study)
 
 
 def make(study: "Study", paper: bool, out: Path | None = None) -> bool:

@@ -6,6 +6,7 @@ import click
 
 from transfercli.cli.options import complete_recipe
 from transfercli.errors import TransferError
+from transfercli.hints import command
 
 
 @click.group(invoke_without_command=True, short_help="List, show and copy recipes.")
@@ -33,7 +34,8 @@ def list_() -> None:
     from transfercli.cli import show
 
     show.table(("recipe", ""), [(name, library.find(name).about) for name in library.names()], "ll")
-    click.echo("\nNext: transfer recipes show NAME")
+    click.echo()
+    show.next_step("recipes", "show", "NAME")
 
 
 @recipes.command()
@@ -67,6 +69,6 @@ def copy(name: str, file: Path | None) -> None:
         raise TransferError(f"{file} does not end as a recipe does; name it {file}.yaml")
     if file.exists():
         raise TransferError(f"{file} is there already; choose another name: transfer recipes copy {name} FILE")
-    pictures = "" if library.load(text, f"recipe {name}").pictures.builtin else " DIR"
+    pictures = () if library.load(text, f"recipe {name}").pictures.builtin else ("DIR",)
     write_text(file, text, f"transfer recipes copy {name} FILE")
-    click.echo(f"Recipe: {file}\nNext: change it, then: transfer run {file}{pictures}")
+    click.echo(f"Recipe: {file}\nNext: change it, then: {command('run', file, *pictures)}")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import study_at, study_options
+from transfercli.cli.options import study_argument, study_at, study_options
 from transfercli.errors import TransferError
+from transfercli.hints import command
 
 if TYPE_CHECKING:
     from transfercli.study import Study
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     help="Where to; by default report.html in the study.",
 )
 @study_options
+@study_argument
 def report(out: Path | None, folder: Path, smoke: bool) -> None:
     """Write the study as one HTML page that needs nothing else: no network, no other file. It reads well on a phone too.
 
@@ -41,8 +43,8 @@ def make(study: "Study", out: Path | None = None) -> None:
 
     if not study.row_files():
         show.finished_table(study, "report")
-        flag = show.study_flag(study)
-        raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: transfer analyze{flag}")
+        look = command("analyze", study=study.root)
+        raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
     path = out or study.root / "report.html"
     write_text(path, page(study))
     show.echo(f"Report: {path}")

@@ -41,7 +41,7 @@ def _all_four(
     report.make(study)
     if smoke:
         click.echo(show.SMOKE)
-    show.next_step("transfer analyze", study)
+    show.next_step("analyze", study=study)
     show.end(rows, smoke)
 
 

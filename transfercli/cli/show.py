@@ -1,38 +1,39 @@
 """What commands print: tables, lines, and what to type next."""
 
 import math
-import os
-import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from transfercli.cli import columns
-from transfercli.cli.options import USUAL_STUDY, smoke_folder
 from transfercli.cli.signs import written
 from transfercli.errors import TransferError, plain
+from transfercli.hints import command
 from transfercli.looks import half_title, signed
 from transfercli.plan import TREATMENTS
 
 if TYPE_CHECKING:
     import pandas
 
-    from transfercli.plan import Network
     from transfercli.study import Halves, Study
 
 FAILED = 3  # the exit code where everything ran and a network failed
 SMOKE = "A smoke run only shows that everything works; its numbers mean nothing."
 
 
-def next_step(command: str, study: "Study") -> None:
+def next_step(*words: object, study: "Study | None" = None) -> None:
     """What to type next, with the study's folder where it is not the usual one."""
-    click.echo(f"Next: {command}{study_flag(study)}")
+    click.echo(f"Next: {command(*words, study=study.root if study else None)}")
+
+
+def following(study: "Study", *flags: str) -> list[str]:
+    """How the study's recipe goes on: what it plans is trained, with these flags, and then drawn."""
+    waiting = [network for network in study.recipe().networks(study.need_splits()) if study.row(network) is None]
+    return ["train-base" if any(network.is_base for network in waiting) else "sweep", *flags] if waiting else ["plot"]
 
 
 def table_of(study: "Study") -> "pandas.DataFrame":
@@ -48,17 +49,9 @@ def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.Data
     if table.empty:
         raise TransferError(
             f"no network in {study.root} is done, so there is nothing to {what}; "
-            f"train some: transfer train-base{study_flag(study)}{instead and f', or {instead}'}"
+            f"train some: {command('train-base', study=study.root)}{instead and f', or {instead}'}"
         )
     return table
-
-
-def study_flag(study: "Study") -> str:
-    """What a command needs to find the study: nothing where it is the usual one."""
-    usual = Path(os.environ.get("TRANSFER_STUDY") or USUAL_STUDY)
-    if study.root == usual:
-        return ""
-    return " --smoke" if study.root == smoke_folder(usual) else f" --study {shlex.quote(str(study.root))}"
 
 
 def echo(line: str) -> None:
@@ -218,30 +211,6 @@ def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
         more = f", and {len(failed) - 8} more (results.csv names them)" if len(failed) > 8 else ""
         click.echo(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed[:8])}{more}", err=True)
         sys.exit(FAILED)
-
-
-def states(study: "Study", planned: "Sequence[Network]") -> tuple[int, int]:
-    """A table of what is done, running and to do, by split, seed, target and treatment. Returns how many run, how many wait."""
-    holder = study.holder()
-    names = {half: name for split in {n.split for n in planned} for half, name in study.halves(split).split.half_names.items()}
-    layers = sorted({0, *(network.layer for network in planned)})
-    counts: Counter[str] = Counter()
-    cells: dict[tuple[str, ...], dict[int, str]] = {}
-    for network in planned:
-        state = {"done": "done", "running": "now", "to do": "-"}.get(study.state(network, holder), "failed")
-        counts[state] += 1
-        group = (network.split, str(network.seed), half_title(network.split, network.target, names), network.treatment)
-        cells.setdefault(group, {})[network.layer] = state
-    body = [(*group, *(by_layer.get(layer, "") for layer in layers)) for group, by_layer in cells.items()]
-    table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr", keys=4)
-    failed = f" ({counts['failed']} failed: they learned nothing, or diverged)" if counts["failed"] else ""
-    finished = counts["done"] + counts["failed"]
-    click.echo(
-        f"\n{finished} of {len(planned)} networks are done{failed}, {counts['now']} running (now), {counts['-']} to do (-)"
-    )
-    if holder:
-        click.echo(f"Process {holder['pid']} has been at work since {holder['since']}")
-    return counts["now"], counts["-"]
 
 
 def layers(rows: list[dict[str, Any]]) -> None:

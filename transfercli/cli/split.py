@@ -72,7 +72,7 @@ def split(
     words = [f"random-{seed or 0}"] if random else [method] if method else None
     study = study_at(folder, smoke)
     make(study, directory, words, skip_unreadable, recipe, overrides, smoke)
-    show.next_step("transfer train-base", study)
+    show.next_step("train-base", study=study)
 
 
 def make(

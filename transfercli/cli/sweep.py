@@ -15,6 +15,7 @@ from transfercli.cli.options import (
     report_options,
     set_option,
     settle_recipe,
+    study_argument,
     study_at,
     study_options,
 )
@@ -55,6 +56,7 @@ def _layers(text: str) -> tuple[int, ...]:
 @accept_option
 @report_options
 @study_options
+@study_argument
 def sweep(
     layers: tuple[int, ...] | None,
     treatments: tuple[str, ...] | None,
@@ -87,7 +89,7 @@ def sweep(
     rows = make(study, settled, device, bank_size, accept_change, layers, treatments, targets)
     if smoke:
         click.echo(show.SMOKE)
-    show.next_step("transfer plot", study)
+    show.next_step("plot", study=study)
     show.end(rows, smoke)
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import device_options, study_at, study_options
+from transfercli.cli.options import device_options, study_argument, study_at, study_options
 from transfercli.errors import TransferError
+from transfercli.hints import command
 
 
 @click.command(short_help="Check everything of a study that can be checked.")
 @device_options
 @study_options
+@study_argument
 def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> None:
     """Read a study again and check it: digests, rows against logs, weights, frozen layers against their base, the table.
 
@@ -27,6 +29,11 @@ def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> Non
     from transfercli.verify import verify as check
 
     study = study_at(folder, smoke)
+    if not study.row_files() and (study.root / "results.csv").exists():
+        look = command("analyze", study=study.root)
+        raise TransferError(
+            f"{study.root} holds a table without its networks, so there are no weights to measure; look at it with: {look}"
+        )
     report = check(study, pick_device(device), bank_size, say)
     show.table(("checked", "number"), [(what, f"{count:,}") for what, count in report.counts.items()], "lr")
     for problem in report.problems:

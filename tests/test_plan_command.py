@@ -1,0 +1,79 @@
+"""`transfer plan`, typed: what a study will cost, and of which pictures that is said."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
+
+from transfercli import cost
+from transfercli import recipe as recipes
+from transfercli.pictures import formula
+
+Transfer = Callable[..., Said]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """A recipe of an epoch of pictures that a person brings."""
+    training = {"steps": None, "epochs": 1, "schedule": {"name": "constant", "rate": 0.01}}
+    made = tiny_recipe({"training": training}).model_copy(update={"layers": (7,), "targets": ("B",)})
+    (tmp_path / "tiny.yaml").write_text(recipes.dump(made))
+    return "tiny.yaml"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MEASURE_SECONDS", 0.05)
+
+
+def facts(said: Said) -> dict[str, str]:
+    assert said.code == 0, said.err
+    return {line[:14].strip(): line[14:] for line in said.out.splitlines()[:-1]}
+
+
+def test_pictures_that_nobody_named_are_said_to_be_imagenets(transfer: Transfer, recipe: str) -> None:
+    found = facts(transfer("plan", recipe, "--device", "cpu"))
+    assert found["pictures"] == "1,281,167 of 1000 classes to train on, as on ImageNet: no DIR is named"
+    assert found["steps"] == "71,176 of 9 pictures for each network"
+    assert " of training if the pictures are as many as ImageNet's (else name DIR), evaluations" in found["time"]
+
+
+def test_what_the_recipe_takes_is_not_imagenets(transfer: Transfer, recipe: str) -> None:
+    words = ("plan", recipe, "--device", "cpu", "--set", "pictures.classes=40")
+    assert facts(transfer(*words))["pictures"].startswith("51,246 of 40 classes to train on, as on ImageNet")
+    found = facts(transfer(*words, "--set", "pictures.train_per_class=18"))
+    assert (found["pictures"], found["steps"]) == ("720 of 40 classes to train on", "40 of 9 pictures for each network")
+    assert "ImageNet" not in str(found)
+
+
+def test_pictures_that_are_named_are_counted(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    formula.write(tmp_path / "pictures", CLASSES, TRAIN, VAL, SIZE, seed=1)
+    said = transfer("plan", recipe, "pictures", "--device", "cpu")
+    assert facts(said)["pictures"] == f"{CLASSES * TRAIN} of {CLASSES} classes to train on"
+    assert "ImageNet" not in said.out and said.out.splitlines()[-1] == "Next: transfer run tiny.yaml pictures --device cpu"
+
+
+def test_it_says_that_it_measures_and_what(transfer: Transfer, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small bank is measured itself; where its step would take too long, one network is."""
+    said = transfer("plan", recipe, "--device", "cpu", "--set", "treatments=BnB")
+    assert said.err.startswith("measuring how long training takes, for some seconds\n")
+    monkeypatch.setattr(cost, "reckoned", lambda *args: 3600.0)
+    monkeypatch.setattr(cost, "seconds_per_step", lambda *args: pytest.fail("a bank of an hour a step was measured"))
+    found = facts(transfer("plan", recipe, "--device", "cpu", "--set", "treatments=BnB"))
+    assert re.match(r"3600.000 s for a step of 1 networks?, reckoned from one network's of few pictures, ", found["measured"])
+
+
+def test_a_schedule_that_comes_to_nothing_is_refused_before_anything_is_measured(transfer: Transfer, recipe: str) -> None:
+    said = transfer("plan", recipe, "--set", "training.schedule={name: step, rate: 0.1, gamma: 0.1, every: 3}")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("Error: schedule step comes to a learning rate of 0.0 at step 71175; choose")
+
+
+def test_a_base_that_nothing_needs_costs_nothing(transfer: Transfer, recipe: str) -> None:
+    networks = {
+        treatment: facts(transfer("plan", recipe, "--device", "cpu", "--set", f"treatments={treatment}"))["networks"]
+        for treatment in ("BnB", "AnB")
+    }
+    assert networks["BnB"].startswith("2 in 2 banks") and networks["AnB"].startswith("3 in 2 banks")
