@@ -11,6 +11,12 @@ Treatment = Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"]
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 HALVES = ("A", "B")
 RANDOM = "R"  # the source of networks whose first layers are random and frozen
+LEARNED_NOTHING = "did not learn"  # the status of a network whose loss stayed at a guess's
+
+
+def failed(treatment: str, status: str) -> bool:
+    """Whether a network says nothing about transfer. That random features let nothing be learned is a result."""
+    return status != "done" and (treatment, status) != ("RnB", LEARNED_NOTHING)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ class Since(NamedTuple):
     before: Any
 
 
+NOT_DECISIVE = object()  # marks a key that decides no network's numbers
+
+
 class BuiltIn(Section):
     """The pictures made by formula, for a study that needs no download."""
 
@@ -151,7 +154,12 @@ class Schedule(Section):
 
 
 class Training(Section):
-    """SGD with momentum. `velocity: caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside."""
+    """SGD with momentum. `velocity: caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside.
+
+    `adaptive_clip`: each unit's gradient is scaled down to this share of the norm of its weights (Brock et al., 2021).
+    `stream: fresh` gives transfer networks batches, crops and dropout masks that no base has seen; with `shared` B3B meets
+    those of its donor again, and A3B does not.
+    """
 
     steps: Positive | None = None
     epochs: PositiveFloat | None = None
@@ -160,13 +168,15 @@ class Training(Section):
     momentum: Fraction = 0.9
     velocity: Literal["caffe", "pytorch"] = "pytorch"
     nesterov: bool = False
+    adaptive_clip: Annotated[PositiveFloat | None, Since(None)] = None
     weight_decay: NotNegative = 5e-4
     bias_rate: PositiveFloat = 1.0
     bias_decay: bool = False
+    stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
-    checkpoint_minutes: PositiveFloat = 5.0
-    checkpoint_steps: Positive | None = None
+    checkpoint_minutes: Annotated[PositiveFloat, NOT_DECISIVE] = 5.0
+    checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
 
     @model_validator(mode="after")
     def _length(self) -> "Training":
@@ -277,6 +287,7 @@ class Recipe(Section):
     layers: Layers = tuple(range(1, LAYER_COUNT))
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
     seeds: Annotated[tuple[Seed, ...], OneOrMore, Distinct] = (0,)
+    judged: bool = True  # whether a network that learned nothing is said to have failed; those of a smoke run are not
     pictures: Pictures
     network: NetworkRecipe
     training: Training
@@ -295,9 +306,7 @@ class Recipe(Section):
 
     def decisive(self) -> dict[str, Any]:
         """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
-        parts = {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
-        del parts["training"]["checkpoint_minutes"], parts["training"]["checkpoint_steps"]
-        return parts
+        return {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
 
     def digest(self) -> str:
         """sha256 of what decides a network's numbers."""
@@ -309,6 +318,7 @@ class Recipe(Section):
         Its figures mean nothing; every step of the study is taken.
         """
         changes: dict[str, Any] = {
+            "judged": False,
             "splits": self.splits[:1],
             "targets": self.targets[:1],
             "seeds": self.seeds[:1],
@@ -328,7 +338,7 @@ def _decisive(section: Section) -> dict[str, Any]:
     values = section.model_dump(mode="json")
     for key, about in type(section).model_fields.items():
         since = next((mark for mark in about.metadata if isinstance(mark, Since)), None)
-        if since and values[key] == since.before:
+        if NOT_DECISIVE in about.metadata or (since and values[key] == since.before):
             del values[key]
         elif isinstance(inner := getattr(section, key), Section):
             values[key] = _decisive(inner)

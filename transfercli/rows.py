@@ -2,6 +2,7 @@
 
 import math
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from transfercli.bank import Bank, Member
 from transfercli.devices import device_name
+from transfercli.plan import LEARNED_NOTHING
 from transfercli.recipe import Recipe
 from transfercli.study import Halves, Study, as_dict, replacing
 from transfercli.treatments import digest, frozen_names
@@ -21,22 +23,27 @@ BEST = 10  # the paper reports the mean of the ten best evaluations
 SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
 
 
-def write_member(study: Study, halves: Halves, bank: Bank, member: Member, made_by: dict[str, Any]) -> dict[str, Any]:
+def write_member(
+    study: Study, halves: Halves, bank: Bank, member: Member, fixed_loss: float | None, made_by: dict[str, Any]
+) -> dict[str, Any]:
     """Write one network's weights, log and, last, its row, which is returned."""
     network, state = member.network, member.module.state_dict()
     classes = len(halves.split.classes(network.target))
-    pictures = len(bank.val[network.target])
+    train, val = (source[network.target].labels.bincount().tolist() for source in (bank.train, bank.val))
     last = member.log[-1]
+    measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
         **as_dict(network, halves.split),
-        **{key: last[key] if math.isfinite(last[key]) else None for key in ("top1", "top5", "loss", "train_loss")},
+        **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
         "top1_best10": best10(member.log),
         "step": last["step"],
-        "status": status(last, member.diverged, network.is_base, classes, pictures),
+        "status": status(last, member.diverged, network.is_base, train, val, bank.recipe.judged),
         "classes": classes,
-        "val_pictures": pictures,
+        "chance": guess(val),
+        "val_pictures": sum(val),
         "frozen_digest_before": member.frozen_before,
         "frozen_digest_after": digest(state, frozen_names(member.module, network.frozen)),
+        "source_digest": member.copied,
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }
@@ -53,18 +60,34 @@ def best10(log: list[dict[str, float]]) -> float:
     return sum(best) / len(best) if best else log[-1]["top1"]
 
 
-def status(last: dict[str, float], diverged: int | None, is_base: bool, classes: int, pictures: int) -> str:
+def status(
+    last: dict[str, float], diverged: int | None, is_base: bool, train: Sequence[int], val: Sequence[int], judged: bool
+) -> str:
     """`done`, or why the row says nothing about transfer; `last` is the log's last line.
 
-    The loss was not finite, or stayed at that of a guess. A base whose accuracy may be a guess's has nothing to transfer.
+    The loss was not finite, or stayed at that of a guess that knows how frequent each class is; `train` and `val` hold the
+    number of pictures of each class. A base whose accuracy may be a guess's has nothing to transfer. What is not to be
+    `judged` (a smoke run's networks) is done wherever its loss was finite.
     """
     if diverged is not None:
         return f"diverged at step {diverged}"
-    chance = 1 / classes
-    guessed = last["top1"] <= chance + SIGMAS * math.sqrt(chance * (1 - chance) / pictures)
-    if guessed and last["train_loss"] >= 0.99 * math.log(classes):
-        return "did not learn"
-    return "no better than chance" if guessed and is_base else "done"
+    chance = guess(val)
+    guessed = last["top1"] <= chance + SIGMAS * math.sqrt(chance * (1 - chance) / sum(val))
+    if not (judged and guessed):
+        return "done"
+    if last["train_loss"] >= 0.99 * entropy(train):
+        return LEARNED_NOTHING
+    return "no better than chance" if is_base else "done"
+
+
+def guess(pictures: Sequence[int]) -> float:
+    """How often a guess is right that always names the largest class, of so many pictures a class."""
+    return max(pictures) / sum(pictures)
+
+
+def entropy(pictures: Sequence[int]) -> float:
+    """The cross-entropy of a guess that gives each class its share: ln k where the k classes are equal."""
+    return -sum(n / sum(pictures) * math.log(n / sum(pictures)) for n in pictures if n)
 
 
 def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps: int, accepted: str) -> dict[str, Any]:

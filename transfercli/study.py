@@ -39,7 +39,7 @@ COLUMNS = (
 )  # fmt: skip
 ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"  # of a split
-LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate")
+LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate", "balanced_top1")
 
 
 @dataclass(frozen=True)
@@ -316,6 +316,9 @@ class Row(BaseModel):
     classes: Annotated[int, Field(ge=2)]
     val_pictures: Annotated[int, Field(ge=1)] = 1
     train_loss: Annotated[float, Field(ge=0)] | None = None
+    fixed_loss: Annotated[float, Field(ge=0)] | None = None
+    balanced_top1: Share | None = None
+    chance: Share | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""

@@ -24,7 +24,7 @@ from transfercli.recipe import Recipe
 from transfercli.rows import provenance, write_member
 from transfercli.study import Halves, Study, replacing
 from transfercli.threads import processors
-from transfercli.treatments import start
+from transfercli.treatments import digest, start
 from transfercli.versions import here, settle
 
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
@@ -120,7 +120,13 @@ class Bench:
         """Train one bank, from the checkpoint that the tensors are of where there is one."""
         bank = self.bank(members)
         if tensors is not None and about is not None:
-            bank.restore(tensors, about)
+            try:
+                bank.restore(tensors, about)
+            except ValueError as error:
+                bank.close()
+                raise TransferError(
+                    f"{self.halves.name}: {error} than is there now; remove {kept} to begin its networks anew"
+                ) from None
             reporter.say(f"{self.halves.name}: {len(members)} networks go on at step {bank.step_number} of {self.steps}")
         try:
             self.run(bank, kept, same, reporter)
@@ -151,7 +157,8 @@ class Bench:
             self.go(bank, kept, same, reporter, wish)
             seconds, steps = time.monotonic() - began, bank.step_number - first
             made_by = provenance(bank, self.recipe, self.halves, seconds, steps, self.accepted)
-            rows = [write_member(self.study, self.halves, bank, member, made_by) for member in bank.members]
+            fixed = bank.fixed_losses()
+            rows = [write_member(self.study, self.halves, bank, m, fixed.get(m.network.name), made_by) for m in bank.members]
             if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
                 reporter.say(f"{self.halves.name}: {', '.join(failed)}")
             self.study.write_table()
@@ -205,10 +212,13 @@ class Bench:
         """A bank at its first step."""
         targets = sorted({network.target for network in networks})
         means = sorted({network.mean_from for network in networks})
-        weights = {need: load_weights(self.study, need) if need else None for need in {n.needs for n in networks}}
+        weights = {need: load_weights(self.study, need) for need in {n.needs for n in networks} if need}
+        digests = {need: digest(state, sorted(state)) for need, state in weights.items()}
+        for need, found in digests.items():
+            self.check_source(need, found)
         return Bank(
             self.recipe,
-            {network: self.start(network, weights.get(network.needs)) for network in networks},
+            {network: self.start(network, weights[network.needs] if network.needs else None) for network in networks},
             {half: self.source(half, "train") for half in targets},
             {half: self.source(half, "val") for half in targets},
             {half: self.mean(half) for half in means},
@@ -216,7 +226,16 @@ class Bench:
             self.device,
             self.precision,
             processors(),
+            digests,
         )
+
+    def check_source(self, base: Network, found: str) -> None:
+        """Raise TransferError where the weights of a base are not those that its row was measured with."""
+        if (row := self.study.row(base)) and row.get("weights_digest", found) != found:
+            folder = self.study.folder(base)
+            raise TransferError(
+                f"the weights in {folder} are not those of its row; remove it and train it again: transfer train-base"
+            )
 
     def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
         try:
@@ -278,7 +297,10 @@ def load_weights(study: Study, network: Network) -> dict[str, Tensor]:
 
 
 def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> None:
-    """Raise TransferError unless every base that the networks need is there, from this recipe and split."""
+    """Raise TransferError unless every base that the networks need is there, has learned, and is that of the rows there are.
+
+    It must be of this recipe and split; the rows of networks that copied it say which it was.
+    """
     needed = {base(n.split, n.seed, half) for n in networks for half in {n.source, n.target} if half in "AB"}
     for one in sorted(needed, key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
@@ -290,3 +312,24 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
                     f"{one.split} {one.name} was trained with another {what}; "
                     f"start a new study (--study NEW), or remove {study.folder(one)} and train it again: transfer train-base"
                 )
+        if row["status"] != "done":
+            raise TransferError(
+                f"{one.split} {one.name} has nothing to transfer ({row['status']}); "
+                "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01"
+            )
+    if mixed := mixtures(study.rows()):
+        more = f" (and so were {len(mixed) - 1} more)" * (len(mixed) > 1)
+        raise TransferError(f"{mixed[0]}{more}; put that base back, or remove what was copied from it and train it again")
+
+
+def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
+    rows = list(rows)
+    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
+    found = []
+    for row in rows:
+        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
+        if copied and donor and donor.get("weights_digest", copied) != copied:
+            seed = f" (seed {row['seed']})" * bool(row["seed"])
+            found.append(f"{row['split']} {row['network']}{seed} was copied from another {donor['network']} than is there now")
+    return found

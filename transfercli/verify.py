@@ -18,9 +18,9 @@ from transfercli.devices import device_name, reproducible
 from transfercli.errors import TransferError
 from transfercli.files import read_text
 from transfercli.plan import RANDOM, Network, banks, base
-from transfercli.rows import best10, status
+from transfercli.rows import best10, guess, status
 from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, as_network, read_row, table_text
-from transfercli.training import Bench, load_weights
+from transfercli.training import Bench, load_weights, mixtures
 from transfercli.treatments import build, digest, frozen_names, start
 from transfercli.versions import begun
 
@@ -62,6 +62,9 @@ class Again(Bench):
         module.load_state_dict(load_weights(self.study, network))
         return module
 
+    def check_source(self, base: Network, found: str) -> None:
+        pass  # the base's own check says it
+
     def keep_mean(self, half: str, mean: Tensor) -> None:
         pass
 
@@ -74,6 +77,8 @@ def verify(study: Study, device: torch.device, bank_size: int | None, say: Calla
         begun(study)
     found = _rows(study, report)
     _table(study, list(found.values()), report)
+    for mixed in mixtures(found.values()):
+        report.check("sources", False, mixed)
     for path in sorted(study.root.rglob("checkpoints/[!.]*.safetensors")):
         try:
             checkpoints.load(path)
@@ -97,6 +102,8 @@ def verify(study: Study, device: torch.device, bank_size: int | None, say: Calla
                 for half in dict.fromkeys(network.target for network in members):
                     bench.source(half, "val")  # before the size, as in training
                 size = bank_size or fitting(recipe, max(len(halves.split.A), len(halves.split.B)), device)
+                for network in members:
+                    _status(bench, network, of_split[network], report)
                 for group in banks(members, size):
                     _measure(bench, group, of_split, report)
     return report
@@ -194,7 +201,7 @@ def read_log(path: Path) -> list[Line]:
     try:
         reader = csv.DictReader(read_text(path).splitlines(), strict=True)
         log = [{key: float(value) for key, value in line.items()} for line in reader]
-        if not log or any(tuple(line) != LOG_COLUMNS for line in log):
+        if not log or any(tuple(line) not in (LOG_COLUMNS, LOG_COLUMNS[:-1]) for line in log):  # logs of old end before the last
             raise ValueError("it has other columns, or no line")
         return log
     except (ValueError, TypeError, csv.Error) as error:
@@ -204,8 +211,8 @@ def read_log(path: Path) -> list[Line]:
 def _log_problems(log: list[Line], row: dict[str, Any], network: Network, recipe: Any, steps: int) -> Iterator[str]:
     """What in the log does not fit the row, or could not have come of the recipe."""
     last = log[-1]
-    for key in ("top1", "top5", "loss", "train_loss", "step"):
-        if row[key] != (last[key] if math.isfinite(last[key]) else None):
+    for key in ("top1", "top5", "loss", "train_loss", "step", *(("balanced_top1",) if "balanced_top1" in last else ())):
+        if row.get(key) != (last[key] if math.isfinite(last[key]) else None):
             yield f"its row has {key} {row[key]}, the last line of its log {last[key]}"
     if row["top1_best10"] != best10(log):
         yield f"its row has top1_best10 {row['top1_best10']}, its log gives {best10(log)}"
@@ -219,8 +226,18 @@ def _log_problems(log: list[Line], row: dict[str, Any], network: Network, recipe
         yield f"its log has another learning rate than the recipe at step {wrong[0]:.0f}"
     if diverged != (not math.isfinite(last["loss"]) or (len(log) > 1 and not math.isfinite(last["train_loss"]))):
         yield f"its row says {row['status']}, the last line of its log does not"
-    elif not diverged and row["status"] != (now := status(last, None, network.is_base, row["classes"], row["val_pictures"])):
-        yield f"its row says {row['status']}, its log {now}"
+
+
+def _status(bench: Again, network: Network, row: dict[str, Any], report: Report) -> None:
+    """The row's status is what its log says, beside the chance that the target's pictures give a guess."""
+    if row["status"].startswith("diverged"):
+        return
+    classes = bench.halves.split.classes(network.target)
+    train, val = ([len(part[name]) for name in classes] for part in (bench.folder.train, bench.folder.val))
+    who, last = f"{network.split} {network.name}", read_log(bench.study.folder(network) / "log.csv")[-1]
+    now = status(last, None, network.is_base, train, val, bench.recipe.judged)
+    report.check("logs", row["status"] == now, f"{who}: its row says {row['status']}, its log {now}")
+    report.check("rows against their split", row.get("chance", guess(val)) == guess(val), f"{who}: its row has another chance")
 
 
 def _mean(bench: Again, half: str, report: Report) -> None:
@@ -235,12 +252,18 @@ def _measure(bench: Again, group: list[Network], rows: dict[Network, dict[str, A
     """Measure networks again; each must have its row's accuracy and loss."""
     bank = bench.bank(group)
     bank.evaluate()
-    measured = [(member.network, member.log[-1]) for member in bank.members]
+    fixed = bank.fixed_losses()
+    measured = [(m.network, {**m.log[-1], "fixed_loss": fixed.get(m.network.name, math.nan)}) for m in bank.members]
     bank.close()
     for network, line in measured:
         row = rows[network]
         exact = same_machine(row, bench.device)
-        for key in ("top1", "top5", "loss"):
+        for key in (  # of old there are three
+            "top1",
+            "top5",
+            "loss",
+            *(key for key in ("balanced_top1", "fixed_loss") if key in row),
+        ):
             found = line[key] if math.isfinite(line[key]) else None
             report.check(
                 "measurements" if exact else "measurements (other machine)",
@@ -263,4 +286,4 @@ def near(key: str, wanted: float | None, found: float | None, pictures: int) -> 
     """Within a point or two pictures for accuracies, within 2 per cent for losses."""
     if wanted is None or found is None:
         return wanted is found
-    return abs(wanted - found) <= (LOSS * max(wanted, 1e-3) if key == "loss" else max(POINTS, PICTURES / pictures))
+    return abs(wanted - found) <= (LOSS * max(wanted, 1e-3) if key.endswith("loss") else max(POINTS, PICTURES / pictures))

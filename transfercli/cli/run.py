@@ -36,6 +36,7 @@ def _all_four(
     splitting.make(study, directory, None, skip_unreadable, name, overrides, smoke)
     recipe = study.recipe()
     rows = train_base.make(study, recipe, device, bank_size, accept_change)
+    show.end(rows, smoke)  # where a base failed there is nothing to sweep
     rows += sweep.make(study, recipe, device, bank_size, accept_change)
     plot.make(study, paper=False)
     report.make(study)

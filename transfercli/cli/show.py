@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from transfercli import plan
 from transfercli.cli import columns
 from transfercli.cli.signs import written
 from transfercli.errors import TransferError, plain
@@ -206,7 +207,9 @@ def _number(value: float | None) -> str:
 
 def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
     """End the command with FAILED and a summary where a network failed; of a smoke run, whose networks learn nothing, never."""
-    failed = [f"{row['split']} {row['network']} ({row['status']})" for row in rows if row["status"] != "done"]
+    failed = [
+        f"{row['split']} {row['network']} ({row['status']})" for row in rows if plan.failed(row["treatment"], row["status"])
+    ]
     if failed and not smoke:
         more = f", and {len(failed) - 8} more (results.csv names them)" if len(failed) > 8 else ""
         click.echo(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed[:8])}{more}", err=True)
