@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from transfercli.bank import Bank, Member, counts, make_optimizer, set_rate
+from transfercli.bank import Bank, Counted, Member, make_optimizer, set_rate
 from transfercli.networks import cut
 from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan import Network, base, bases
@@ -502,10 +502,18 @@ def test_counts_of_first_and_of_five_guesses(classes: int, pictures: int, seed: 
     logits, labels = random.normal(size=(pictures, classes)), random.integers(0, classes, pictures)
     rank = [int((row > row[label]).sum()) for row, label in zip(logits, labels, strict=True)]  # how many come before it
     loss = sum(np.log(np.exp(row).sum()) - row[label] for row, label in zip(logits, labels, strict=True))
-    found = counts(torch.from_numpy(logits).float(), torch.from_numpy(labels))
-    assert found.dtype == torch.float64
-    assert found[:2].tolist() == [sum(r < 1 for r in rank), sum(r < 5 for r in rank)]
-    assert float(found[2]) == pytest.approx(loss, rel=1e-4)
+    found = Counted.none(classes, CPU)
+    for part in np.array_split(np.arange(pictures), 3):
+        if len(part):
+            found.add(torch.from_numpy(logits[part]).float(), torch.from_numpy(labels[part]))
+    assert found.sums.dtype == torch.float64
+    assert found.sums[:2].tolist() == [sum(r < 1 for r in rank), sum(r < 5 for r in rank)]
+    assert float(found.sums[2]) == pytest.approx(loss, rel=1e-4)
+    assert found.shares() == pytest.approx(
+        (sum(r < 1 for r in rank) / pictures, sum(r < 5 for r in rank) / pictures, loss / pictures)
+    )
+    recalls = [np.mean([r < 1 for r, label in zip(rank, labels, strict=True) if label == one]) for one in set(labels)]
+    assert found.balanced() == pytest.approx(np.mean(recalls))
 
 
 def test_outputs_beyond_the_classes_of_a_half_are_measured_too(tiny: Tiny) -> None:

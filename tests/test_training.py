@@ -435,16 +435,29 @@ def test_a_network_that_learns_is_done(split_study: Study, monkeypatch: pytest.M
 
 @given(classes=st.integers(2, 1000), pictures=st.integers(1, 5000), over=st.floats(0.5, 1.5), sigmas=st.floats(-2, 8))
 def test_not_learning_is_the_loss_and_the_accuracy_of_a_guess(classes: int, pictures: int, over: float, sigmas: float) -> None:
-    chance = 1 / classes
+    chance, val, train = 1 / classes, [pictures] * classes, [3] * classes
+    pictures *= classes
     top1 = chance + sigmas * math.sqrt(chance * (1 - chance) / pictures)
     last = {"train_loss": over * math.log(classes), "top1": top1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "SIGMAS", 3)
-        told, of_a_base = (status(last, None, is_base, classes, pictures) for is_base in (False, True))
-        assert status(last, 7, True, classes, pictures) == "diverged at step 7"
+        told, of_a_base = (status(last, None, is_base, train, val, True) for is_base in (False, True))
+        assert status(last, 7, True, train, val, True) == "diverged at step 7"
+        assert status(last, None, True, train, val, False) == "done"  # nobody judges a smoke run
+        assert status(last, 7, True, train, val, False) == "diverged at step 7"
     if abs(over - 0.99) > 1e-6 and abs(sigmas - 3) > 1e-3:
         assert told == ("did not learn" if over > 0.99 and sigmas < 3 else "done")
         assert of_a_base == (told if told != "done" or sigmas > 3 else "no better than chance")
+
+
+def test_a_collapse_to_the_largest_class_is_no_learning() -> None:
+    """A task of 90 and 10 pictures: always to name the first class is right 9 times in 10, with a loss of 0.325, not ln 2."""
+    train, val = [900, 100], [90, 10]
+    collapsed = {"train_loss": 0.325, "top1": 0.9}
+    assert status(collapsed, None, False, train, val, True) == "did not learn"
+    assert status({**collapsed, "train_loss": 0.2}, None, True, train, val, True) == "no better than chance"
+    assert status({"train_loss": 0.2, "top1": 0.995}, None, True, train, val, True) == "done"
+    assert (rows.guess(val), rows.entropy(train)) == (0.9, pytest.approx(0.3251, abs=1e-4))
 
 
 # -- the mean of the ten best
@@ -472,7 +485,7 @@ def best10(log: list[dict[str, float]]) -> float:
         patch.setattr(rows, "save_file", lambda tensors, path: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))
         patch.setattr(rows, "replacing", nullcontext)
-        rows.write_member(Study(Path("unused")), halves, bank, member, {})
+        rows.write_member(Study(Path("unused")), halves, bank, member, None, {})
     return written[0]["top1_best10"]
 
 

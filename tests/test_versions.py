@@ -33,7 +33,7 @@ def test_a_study_remembers_what_it_was_begun_with(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "old"), [("version", "0.0.9"), ("code", "0123456789ab"), ("torch", "2.0.0"), ("precision", "bfloat16")]
+    ("key", "old"), [("numerics", "0"), ("torch", "2.0.0"), ("torchvision", "0.1"), ("pillow", "1.0"), ("precision", "bfloat16")]
 )
 def test_other_versions_are_refused_until_accepted(study: Study, swept: Study, key: str, old: str) -> None:
     path = begun_with(study, **{key: old})
@@ -54,12 +54,22 @@ def test_other_versions_are_refused_until_accepted(study: Study, swept: Study, k
     assert json.loads(path.read_text())["accepted"] == [f"{key}: {old} → {NOW[key]}"]
 
 
+def test_what_decides_no_number_is_no_change(study: Study, swept: Study) -> None:
+    """Another version of this package, the digest of its files that studies of old recorded, and what they did not record."""
+    path = study.root / "versions.json"
+    old = {key: NOW[key] for key in ("torch", "precision")} | {"version": "0.0.9", "code": "0123456789ab", "accepted": []}
+    path.write_text(json.dumps(old))
+    train(study, FOUR, CPU, None, silent())
+    check_same(study, swept, FOUR)
+    assert json.loads(path.read_text()) == old
+
+
 def test_a_study_without_the_file_has_its_rows(study: Study) -> None:
     (study.root / "versions.json").unlink()
     one = base(SPLIT, 0, "A")
     row = study.row(one)
     assert row is not None
-    old = {key: value for key, value in row.items() if key != "code"}  # rows of old had none
+    old = {key: value for key, value in row.items() if key != "numerics"}  # rows of old had none
     (study.folder(one) / "row.json").write_text(json.dumps(old))
     train(study, FOUR[:1], CPU, None, silent())
     (study.root / "versions.json").unlink()

@@ -10,6 +10,7 @@ from transfercli.errors import TransferError
 Treatment = Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"]
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 HALVES = ("A", "B")
+ALTERNATE = "alternate"  # in the place of targets: the splits take turns
 RANDOM = "R"  # the source of networks whose first layers are random and frozen
 LEARNED_NOTHING = "did not learn"  # the status of a network whose loss stayed at a guess's
 
@@ -87,13 +88,13 @@ def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = H
 def transfers(
     splits: Iterable[str], seeds: Iterable[int], targets: Sequence[str], layers: Sequence[int], treatments: Sequence[str]
 ) -> list[Network]:
-    """Every network of a sweep: splits × seeds × targets × treatments × layers."""
+    """Every network of a sweep: splits × seeds × targets (ALTERNATE: those of `alternating`) × treatments × layers."""
     seeds = list(seeds)
     return [
         Network(split, seed, _source(treatment, target), layer, target, treatment.endswith("+"))
         for split in splits
         for seed in seeds
-        for target in targets
+        for target in (alternating(split) if ALTERNATE in targets else targets)
         for treatment in treatments
         for layer in layers
     ]
@@ -105,6 +106,12 @@ def needed_bases(networks: Iterable[Network]) -> list[Network]:
     for network in networks:
         halves.setdefault((network.split, network.seed), set()).update({network.source, network.target} & {*HALVES})
     return [base(split, seed, half) for (split, seed), needed in halves.items() for half in sorted(needed)]
+
+
+def alternating(split: str) -> str:
+    """The target half of a split whose splits take turns: A for random splits with an odd number, B for all others."""
+    number = re.fullmatch(r"random-(\d+)", split)
+    return "A" if number and int(number[1]) % 2 else "B"
 
 
 def banks(networks: Iterable[Network], size: int) -> list[list[Network]]:

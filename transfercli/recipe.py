@@ -18,7 +18,7 @@ from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
 from transfercli.library import names as names
 from transfercli.library import text as text
-from transfercli.plan import TREATMENTS, Network, Treatment, check_layers, needed_bases, parse_layers, transfers
+from transfercli.plan import ALTERNATE, TREATMENTS, Network, Treatment, check_layers, needed_bases, parse_layers, transfers
 from transfercli.split import LARGEST_SEED, method_and_seed, split_name
 
 LAYER_COUNT = 8  # learnable layers of both networks
@@ -257,6 +257,12 @@ def _distinct(value: tuple) -> tuple:
     return value
 
 
+def _alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    if ALTERNATE in value and len(value) > 1:
+        raise ValueError(f"{ALTERNATE} stands alone: it gives each split one target, by turns")
+    return value
+
+
 def _known_splits(value: tuple[str, ...]) -> tuple[str, ...]:
     """Words for splits, each of which gets a folder of its own; some file systems do not tell `a` from `A`."""
     names = [_as_value_error(split_name, *_as_value_error(method_and_seed, word)) for word in value]
@@ -283,7 +289,7 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
     about: Annotated[str, AfterValidator(_one_line)] = ""
     splits: Annotated[tuple[SplitWord, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
-    targets: Annotated[tuple[Literal["A", "B"], ...], OneOrMore, Distinct] = ("B",)
+    targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(_alone)] = ("B",)
     layers: Layers = tuple(range(1, LAYER_COUNT))
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
     seeds: Annotated[tuple[Seed, ...], OneOrMore, Distinct] = (0,)

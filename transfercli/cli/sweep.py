@@ -19,7 +19,7 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan import HALVES, TREATMENTS, check_layers, parse_choices, parse_layers
+from transfercli.plan import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers
 
 if TYPE_CHECKING:
     from transfercli.recipe import Recipe
@@ -45,10 +45,10 @@ def _layers(text: str) -> tuple[int, ...]:
 )
 @click.option(
     "--targets",
-    metavar="B|A|A,B",
-    callback=parsed(lambda text: parse_choices(text, HALVES, "target")),
-    shell_complete=completed(HALVES, several=True),
-    help="Which half the networks are trained and measured on; by default the recipe's.",
+    metavar="B|A|A,B|alternate",
+    callback=parsed(lambda text: parse_choices(text, (*HALVES, ALTERNATE), "target")),
+    shell_complete=completed((*HALVES, ALTERNATE), several=True),
+    help="Which half is learned and measured (alternate: A in odd random splits, else B); by default the recipe's.",
 )
 @recipe_option
 @set_option
