@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from transfercli.bank import Bank, Counted, Member, make_optimizer, set_rate
+from transfercli.bank import Bank, Counted, Member, clip, make_optimizer, set_rate
 from transfercli.networks import cut
 from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan import Network, base, bases
@@ -30,6 +30,7 @@ RECIPES = {
         {"network": {"normalisation": "batch"}, "training": {"velocity": "pytorch", "nesterov": True}}
     ),
     "lrn": tiny_recipe({"network": {"normalisation": "lrn", "init": "caffe"}, "pictures": {"channels": "bgr"}}),
+    "fresh and clipped": tiny_recipe({"training": {"stream": "fresh", "adaptive_clip": 0.05}}),
 }
 
 
@@ -103,7 +104,7 @@ def test_the_callers_number_of_threads_does_not_matter(tiny: Tiny, together: Cal
 
 @pytest.mark.parametrize(
     ("recipe", "stopped"),
-    [*(("no normalisation", step) for step in range(6)), ("batch normalisation", 2), ("batch normalisation", 3)],
+    [*(("no normalisation", step) for step in range(6)), ("batch normalisation", 2), ("fresh and clipped", 3)],
 )
 def test_a_bank_restored_at_any_step_ends_the_same(
     tiny: Tiny, together: Callable[[str], Numbers], recipe: str, stopped: int
@@ -160,6 +161,29 @@ def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, m
         assert of_half == {"A": 36, "B": 36}
         seen.clear()
         labels.clear()
+
+
+def test_fresh_streams_show_transfer_networks_what_no_base_saw(tiny: Tiny) -> None:
+    """Order, crops and dropout masks: all transfer networks of a target have the same ones, and the bases have their old ones."""
+    bank = tiny.bank(BOTH, tiny_recipe({"pictures": {"mean": "none"}, "training": {"stream": "fresh"}}))
+    bank.means = dict.fromkeys(HALVES)
+    pictures, masks = inputs_of(bank, "conv1"), inputs_of(bank, "fc8")
+    purposes = {(half, role): (0, SPLIT, *role, half) for half in HALVES for role in ((), ("transfer",))}
+    for t in range(2):
+        show_masks(bank)
+        bank.step()
+        recipe, distinct = bank.recipe, set()
+        for (half, role), purpose in purposes.items():
+            batch = Stream(tiny.source(half, "train", recipe), 9, purpose).make(t)
+            of = {name for name in pictures if named(name).target == half and named(name).is_base == (role == ())}
+            assert of
+            assert all(torch.equal(pictures[name][0], normalise(batch, None, recipe.pictures)) for name in of)
+            seen = {masks[n][0].numpy().tobytes() for n in masks if named(n).target == half and named(n).is_base == (role == ())}
+            assert len(seen) == 1
+            distinct |= seen
+        assert len(distinct) == 4
+        pictures.clear()
+        masks.clear()
 
 
 def test_each_network_takes_the_mean_of_its_source(tiny: Tiny) -> None:
@@ -420,6 +444,33 @@ def test_pytorchs_velocity_is_pytorchs(nesterov: bool) -> None:
             torch.testing.assert_close(p, q)
 
 
+@given(share=st.sampled_from([0.01, 0.1, 1.0]), scale=st.sampled_from([1e-4, 1.0, 1e4]), seed=st.integers(0, 1000))
+def test_clipping_bounds_each_units_gradient_by_its_own_weights(share: float, scale: float, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    for shape in ((5, 3, 2, 2), (4, 7)):
+        weight = nn.Parameter(torch.randn(shape, generator=random))
+        with torch.no_grad():
+            weight[0] = 0  # a unit without weights is held to a floor of 0.001, else it could never begin
+        gradient = scale * torch.randn(shape, generator=random)
+        weight.grad = gradient.clone()
+        clip([weight], share)
+        for unit, before, after in zip(weight.detach(), gradient, weight.grad, strict=True):
+            most = share * max(float(unit.norm()), 1e-3)
+            assert float(after.norm()) <= most * 1.0001
+            torch.testing.assert_close(after, before * min(1, most / float(before.norm())))
+
+
+def test_biases_are_not_clipped_and_frozen_layers_have_nothing_to_clip(tiny: Tiny) -> None:
+    bank = tiny.bank([named("A3B")], tiny_recipe({"training": {"adaptive_clip": 1e-9}}))
+    (member,) = bank.members
+    assert {id(p) for p in member.weights} == {id(p) for p in member.module.parameters() if p.requires_grad and p.dim() > 1}
+    before = {name: p.detach().clone() for name, p in member.module.named_parameters()}
+    bank.step()
+    for name, p in member.module.named_parameters():
+        moved = not torch.equal(p, before[name])
+        assert moved == (name in ("fc6.bias", "fc7.bias", "fc8.bias", "conv4.bias", "conv5.bias") or (moved and "weight" in name))
+
+
 # -- whole networks against a plain loop
 
 
@@ -468,6 +519,21 @@ def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny) -> None:
 
 
 # -- measuring
+
+
+def test_the_fixed_loss_is_of_the_same_training_pictures_without_dropout(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfercli.bank.FIXED", 10)  # of the 32 training pictures of a half
+    bank = run(tiny.bank([named("A3B"), named("baseB"), named("R6A")], tiny_recipe()))
+    found = bank.fixed_losses()
+    for name, member in members(bank).items():
+        target, source = member.network.target, member.network.mean_from
+        pictures = tiny.source(target, "train", bank.recipe)
+        batch = centre_crop(pictures, torch.tensor([0, 3, 6, 9, 12, 16, 19, 22, 25, 28]))
+        x = normalise(batch, tiny.source(source, "train", bank.recipe).mean_image(), bank.recipe.pictures)
+        with torch.no_grad():
+            loss = F.cross_entropy(member.module.eval()(x), batch.labels)
+        assert found[name] == pytest.approx(float(loss), rel=1e-5)
+        assert sorted(set(batch.labels.tolist())) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 20, 500])

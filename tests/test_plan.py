@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfercli.errors import TransferError
-from transfercli.plan import HALVES, TREATMENTS, Network, banks, base, bases, check_layers, parse_choices, parse_layers, transfers
+from transfercli.plan import (
+    HALVES,
+    TREATMENTS,
+    Network,
+    banks,
+    base,
+    bases,
+    check_layers,
+    failed,
+    parse_choices,
+    parse_layers,
+    transfers,
+)
 
 LAYERS = st.sets(st.integers(1, 9999), min_size=1, max_size=60)
 SWEEPS = st.fixed_dictionaries(
@@ -190,3 +202,17 @@ def test_choices() -> None:
         "unknown treatment 'CnB'; choose from BnB,BnB+,AnB,AnB+,RnB"
     )
     assert message(parse_choices, "", HALVES, "target") == "unknown target ''; choose from A,B"
+
+
+@pytest.mark.parametrize(
+    ("split", "target"), [("random-0", "B"), ("random-1", "A"), ("random-12", "B"), ("random-7", "A"), ("man-made-natural", "B")]
+)
+def test_splits_take_turns(split: str, target: str) -> None:
+    planned = transfers([split], [0], ["alternate"], [1, 2], ["BnB", "AnB"])
+    assert planned == transfers([split], [0], [target], [1, 2], ["BnB", "AnB"])
+
+
+@pytest.mark.parametrize("status", ["done", "did not learn", "no better than chance", "diverged at step 3"])
+@pytest.mark.parametrize("treatment", ["base", *TREATMENTS])
+def test_random_features_that_let_nothing_be_learned_are_a_result(treatment: str, status: str) -> None:
+    assert failed(treatment, status) == (status != "done" and not (treatment == "RnB" and status == "did not learn"))

@@ -1,6 +1,7 @@
 """Whole plans carried out: banks of any size, runs that are killed, disks that are full, networks that learn nothing."""
 
 import errno
+import json
 import math
 import os
 import random
@@ -29,6 +30,7 @@ from transfercli.recipe import Recipe
 from transfercli.rows import status
 from transfercli.study import LOG_COLUMNS, Study
 from transfercli.training import check_bases, load_weights, train
+from transfercli.treatments import digest
 
 # What a row says of the bank that made it, and when, and at which commit; all else is the network's own.
 OF_THE_BANK = {"bank", "bank_seconds", "pictures_per_second", "finished", "commit"}
@@ -374,6 +376,8 @@ def test_networks_of_a_spoiled_base_diverge_and_the_others_do_not_notice(study: 
     weights = load_file(path)
     weights["conv1.weight"][0, 0, 0, 0] = math.nan
     save_file(weights, path)
+    row = path.with_name("row.json")  # which says that these are its weights, else they would be refused
+    row.write_text(json.dumps(json.loads(row.read_text()) | {"weights_digest": digest(weights, sorted(weights))}))
     networks = transfers([SPLIT], [0], ["B"], [1, 3], ["BnB", "AnB", "AnB+", "RnB"])
     said: list[str] = []
     found = train(study, networks, CPU, None, reporter(said=said))
@@ -391,6 +395,37 @@ def test_networks_of_a_spoiled_base_diverge_and_the_others_do_not_notice(study: 
     assert table.set_index("network")["loss"].isna().sum() == 4
     log = pandas.read_csv(study.folder(networks[2]) / "log.csv")
     assert log["loss"].isna().all()
+
+
+def test_a_bank_does_not_go_on_with_layers_of_another_base(study: Study) -> None:
+    """Killed, and its base trained again elsewhere before it is resumed: what it began with is not what is there now."""
+    with_training(study, checkpoint_minutes=1e-9)
+    with pytest.raises(Killed):
+        train(study, FOUR, CPU, 100, reporter(killed_at(4)))
+    folder = study.folder(base(SPLIT, 0, "A"))
+    weights = {key: value + 1e-3 for key, value in load_file(folder / "weights.safetensors").items()}
+    save_file(weights, folder / "weights.safetensors")
+    with pytest.raises(TransferError) as error:
+        train(study, FOUR, CPU, 100, reporter())
+    assert (
+        str(error.value) == f"the weights in {folder} are not those of its row; remove it and train it again: transfer train-base"
+    )
+    row = folder / "row.json"
+    row.write_text(json.dumps(json.loads(row.read_text()) | {"weights_digest": digest(weights, sorted(weights))}))
+    with pytest.raises(TransferError) as error:
+        train(study, FOUR, CPU, 100, reporter())
+    kept = study.root / SPLIT / "checkpoints"
+    assert str(error.value) == (
+        f"{SPLIT}: A2B was begun with layers of another baseA than is there now; remove {kept} to begin its networks anew"
+    )
+    shutil.rmtree(kept)
+    assert len(train(study, FOUR, CPU, 100, reporter())) == 4
+
+
+def test_a_row_says_which_weights_it_copied(swept: Study) -> None:
+    for network in [*bases([SPLIT], [0]), *sweep("AB")]:
+        row, donor = swept.row(network), network.needs and swept.row(network.needs)
+        assert row is not None and row["source_digest"] == (donor["weights_digest"] if donor else "")
 
 
 def test_too_large_a_learning_rate_is_told_with_its_step(split_study: Study) -> None:
@@ -450,8 +485,9 @@ def test_not_learning_is_the_loss_and_the_accuracy_of_a_guess(classes: int, pict
         assert of_a_base == (told if told != "done" or sigmas > 3 else "no better than chance")
 
 
-def test_a_collapse_to_the_largest_class_is_no_learning() -> None:
+def test_a_collapse_to_the_largest_class_is_no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task of 90 and 10 pictures: always to name the first class is right 9 times in 10, with a loss of 0.325, not ln 2."""
+    monkeypatch.setattr(rows, "SIGMAS", 3)
     train, val = [900, 100], [90, 10]
     collapsed = {"train_loss": 0.325, "top1": 0.9}
     assert status(collapsed, None, False, train, val, True) == "did not learn"
@@ -477,10 +513,11 @@ def best10(log: list[dict[str, float]]) -> float:
     written: list[dict[str, Any]] = []
     network = base(SPLIT, 0, "B")
     module = torch.nn.Sequential()
-    whole = [{"top5": 1.0, "loss": 1.0, "train_loss": 1.0, **line} for line in log]
-    member: Any = SimpleNamespace(network=network, module=module, log=whole, diverged=None, frozen_before="")
+    whole = [{"top5": 1.0, "loss": 1.0, "train_loss": 1.0, "balanced_top1": 1.0, **line} for line in log]
+    member: Any = SimpleNamespace(network=network, module=module, log=whole, diverged=None, frozen_before="", copied="")
     halves: Any = SimpleNamespace(split=SimpleNamespace(classes=lambda half: ["a", "b"]))
-    bank: Any = SimpleNamespace(val={"B": range(10)})
+    source = SimpleNamespace(labels=torch.arange(10) % 2)
+    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "save_file", lambda tensors, path: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))
@@ -524,6 +561,19 @@ def test_a_mean_of_pictures_as_they_are_stored_is_not_that_of_upright_ones(split
         bench.mean("A")
         keys |= load_file(split_study.root / SPLIT / "mean-A.safetensors").keys()
     assert keys == {f"{bench.halves.digest[:16]}-14-warp{end}" for end in ("", "-exif")}  # without the key as it always was
+
+
+def test_a_base_that_learned_nothing_has_no_sweep(study: Study) -> None:
+    networks, recipe = sweep("B"), study.recipe()
+    path = study.folder(base(SPLIT, 0, "A")) / "row.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "no better than chance"}))
+    with pytest.raises(TransferError) as error:
+        check_bases(study, networks, recipe)
+    assert str(error.value) == (
+        f"{SPLIT} baseA has nothing to transfer (no better than chance); "
+        "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01"
+    )
+    check_bases(study, transfers([SPLIT], [0], ["B"], [3], ["BnB", "RnB"]), recipe)  # which do without it
 
 
 def test_bases_are_asked_for_before_anything_is_trained(split_study: Study, study: Study) -> None:

@@ -13,9 +13,10 @@ from conftest import CPU, SPLIT, Said, silent, tiny_recipe
 from safetensors.torch import load_file, save_file
 
 from transfercli import verify as verifying
+from transfercli.errors import TransferError
 from transfercli.plan import bases, transfers
 from transfercli.study import Study
-from transfercli.training import train
+from transfercli.training import check_bases, train
 from transfercli.verify import near, read_log, same_machine, verify
 
 TEN = transfers([SPLIT], [0], ["B"], [2, 6], ["BnB", "BnB+", "AnB", "AnB+", "RnB"])
@@ -62,15 +63,56 @@ def test_a_sound_study_is_sound_and_stays_as_it_is(some: Study, transfer: Callab
         "rows": "12",
         "table": "1",
         "splits": "1",
-        "rows against their split": "12",
-        "logs": "12",
+        "rows against their split": "24",
+        "logs": "24",
         "weights": "12",
         "frozen layers": "6",
         "digests": "48",
         "mean images": "2",
-        "measurements": "36",
+        "measurements": "60",
     }
     assert before == {path: path.read_bytes() for path in some.root.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_rows_of_old_are_held_to_what_they_say(sound: Study) -> None:
+    """They know neither what they copied, nor balanced accuracy, nor the loss on fixed pictures, nor chance."""
+    for name in ("baseA", "A2B", "R6B"):
+        path = sound.root / SPLIT / name / "row.json"
+        row = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({k: v for k, v in row.items() if k not in ("source_digest", "balanced_top1", "fixed_loss", "chance")})
+        )
+        log = path.with_name("log.csv")
+        log.write_text("\n".join(line.rpartition(",")[0] for line in log.read_text().splitlines()) + "\n")
+    sound.write_table()
+    assert problems(sound) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("balanced_top1", 0.125), ("fixed_loss", 9.0), ("chance", 0.5)])
+def test_each_new_number_is_checked(sound: Study, key: str, value: float) -> None:
+    change_row(sound, "A2B", **{key: value})
+    assert any("A2B" in problem and key.split("_")[0] in problem for problem in problems(sound))
+
+
+def test_a_base_trained_again_beside_networks_that_copied_the_old_one_is_named(sound: Study) -> None:
+    """Its weights and row fit each other; only the networks know that it is not the one they were copied from."""
+    shutil.rmtree(sound.root / SPLIT / "baseA")
+    recipe = tiny_recipe({"training": {"bias_rate": 1.9}})  # stands for another machine, where the numbers differ
+    own = sound.recipe()
+    sound.write_recipe(recipe)
+    train(sound, bases([SPLIT], [0], ["A"]), CPU, None, silent())
+    sound.write_recipe(own)
+    change_row(sound, "baseA", recipe_digest=own.digest())
+    found = problems(sound)
+    for name in ("A2B", "A6B", "A2B+", "A6B+"):
+        assert f"{SPLIT} {name} was copied from another baseA than is there now" in found
+    assert not any("B2B" in problem for problem in found)
+    with pytest.raises(TransferError) as error:
+        check_bases(sound, TEN, own)
+    assert str(error.value) == (
+        f"{SPLIT} A2B was copied from another baseA than is there now (and so were 3 more); "
+        "put that base back, or remove what was copied from it and train it again"
+    )
 
 
 def test_reduced_precision_is_measured_in_the_same(split_study: Study) -> None:
@@ -153,7 +195,7 @@ def test_logs_that_are_not_of_the_recipe(sound: Study) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
     assert f"{SPLIT} A2B: its log has the steps [0, 4, 5], the recipe [0, 2, 4, 5]" in problems(sound)
-    path.write_text("\n".join([*lines[:-1], lines[-1].rpartition(",")[0] + ",0.5"]) + "\n")
+    path.write_text("\n".join([*lines[:-1], lines[-1].rsplit(",", 2)[0] + ",0.5," + lines[-1].rsplit(",", 1)[1]]) + "\n")
     assert problems(sound) == [f"{SPLIT} A2B: its log has another learning rate than the recipe at step 5"]
     other = "it has other columns, or no line"
     for text, reason in (("", other), ("a\n1\n", other), ("step\nx\n", "could not convert string to float: 'x'")):

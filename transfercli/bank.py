@@ -273,7 +273,7 @@ class Bank:
         """
         for member in self.members:
             if about["networks"][member.network.name].get("copied", member.copied) != member.copied:
-                raise ValueError(f"{member.network.name} was begun with layers of another {member.network.needs}")
+                raise ValueError(f"{member.network.name} was begun with layers of another {member.network.needs.name}")
         self.step_number = about["step"]
         for member in self.members:
             name, kept = member.network.name, about["networks"][member.network.name]

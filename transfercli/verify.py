@@ -234,7 +234,11 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
         return
     classes = bench.halves.split.classes(network.target)
     train, val = ([len(part[name]) for name in classes] for part in (bench.folder.train, bench.folder.val))
-    who, last = f"{network.split} {network.name}", read_log(bench.study.folder(network) / "log.csv")[-1]
+    who = f"{network.split} {network.name}"
+    try:
+        last = read_log(bench.study.folder(network) / "log.csv")[-1]
+    except TransferError:
+        return  # told already
     now = status(last, None, network.is_base, train, val, bench.recipe.judged)
     report.check("logs", row["status"] == now, f"{who}: its row says {row['status']}, its log {now}")
     report.check("rows against their split", row.get("chance", guess(val)) == guess(val), f"{who}: its row has another chance")
