@@ -64,11 +64,11 @@ def test_the_pages_code_as_it_stands(
 
 def test_the_metadata_says_which_network_by_which_recipe(swept: Study, tiny: Tiny) -> None:
     with safe_open(swept.root / SPLIT / "A3B" / "weights.safetensors", "pt") as file:
-        about = file.metadata()
-    assert Recipe.model_validate(json.loads(about["recipe"])) == swept.recipe()
+        about = json.loads(file.metadata()["about"])
+    assert Recipe.model_validate(about["recipe"]) == swept.recipe()
     row = json.loads((swept.root / SPLIT / "A3B/row.json").read_text())
-    assert json.loads(about["network"]).items() <= row.items()
-    assert [(layer["layer"], layer["modules"][0]["name"]) for layer in json.loads(about["layers"])] == [
+    assert about["network"].items() <= row.items()
+    assert [(layer["layer"], layer["modules"][0]["name"]) for layer in about["layers"]] == [
         (n, f"{'conv' if n < 6 else 'fc'}{n}") for n in range(1, 9)
     ]
     named = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)

@@ -272,8 +272,9 @@ class Bank:
         Raises ValueError where a network had copied other weights than it copies now.
         """
         for member in self.members:
-            if about["networks"][member.network.name].get("copied", member.copied) != member.copied:
-                raise ValueError(f"{member.network.name} was begun with layers of another {member.network.needs.name}")
+            base = member.network.needs
+            if base and about["networks"][member.network.name].get("copied", member.copied) != member.copied:
+                raise ValueError(f"{member.network.name} was begun with layers of another {base.name}")
         self.step_number = about["step"]
         for member in self.members:
             name, kept = member.network.name, about["networks"][member.network.name]

@@ -18,13 +18,15 @@ from transfercli.study import as_dict
 def metadata(
     recipe: Recipe, network: Network, module: nn.Sequential, classes: tuple[str, ...], mean: Tensor | None
 ) -> dict[str, str]:
-    """JSON texts by name: recipe, network, layers, input and classes; and of a mean image its bytes.
+    """One JSON text, `about`: recipe, network, layers, input and classes; and of a mean image its bytes.
+
+    One, since safetensors writes several in any order, and the same network is to be the same file.
 
     `mean`: what was subtracted, (size, size, 3), (3,) or None. The image is float32, little-endian, in base64.
     """
     pictures = recipe.pictures
     image = mean is not None and mean.dim() == 3
-    texts = {
+    told: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "network": as_dict(network),
         "layers": [
@@ -37,10 +39,9 @@ def metadata(
         },
         "classes": classes,
     }
-    told = {"format": "pt", **{name: json.dumps(value, ensure_ascii=True) for name, value in texts.items()}}
     if mean is not None and image:
         told["mean_image"] = base64.b64encode(mean.cpu().numpy().astype("<f4").tobytes()).decode("ascii")
-    return told
+    return {"about": json.dumps(told, ensure_ascii=True)}
 
 
 def described(name: str, module: nn.Module) -> dict[str, Any]:
