@@ -515,7 +515,7 @@ def best10(log: list[dict[str, float]]) -> float:
     module = torch.nn.Sequential()
     whole = [{"top5": 1.0, "loss": 1.0, "train_loss": 1.0, "balanced_top1": 1.0, **line} for line in log]
     member: Any = SimpleNamespace(network=network, module=module, log=whole, diverged=None, frozen_before="", copied="")
-    halves: Any = SimpleNamespace(split=SimpleNamespace(classes=lambda half: ["a", "b"]))
+    halves: Any = SimpleNamespace(split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
     source = SimpleNamespace(labels=torch.arange(10) % 2)
     bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe())
     with pytest.MonkeyPatch.context() as patch:

@@ -65,7 +65,7 @@ def test_the_pages_code_as_it_stands(
 def test_the_metadata_says_which_network_by_which_recipe(swept: Study, tiny: Tiny) -> None:
     with safe_open(swept.root / SPLIT / "A3B" / "weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["about"])
-    assert Recipe.model_validate(about["recipe"]) == swept.recipe()
+    assert Recipe.model_validate(about["recipe"]).digest() == swept.recipe().digest()
     row = json.loads((swept.root / SPLIT / "A3B/row.json").read_text())
     assert about["network"].items() <= row.items()
     assert [(layer["layer"], layer["modules"][0]["name"]) for layer in about["layers"]] == [

@@ -27,7 +27,7 @@ def metadata(
     pictures = recipe.pictures
     image = mean is not None and mean.dim() == 3
     told: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": {"name": recipe.name, **recipe.decisive()},
         "network": as_dict(network),
         "layers": [
             {"layer": number, "modules": [described(name, part) for name, part in layer]}
