@@ -517,11 +517,12 @@ def best10(log: list[dict[str, float]]) -> float:
     member: Any = SimpleNamespace(network=network, module=module, log=whole, diverged=None, frozen_before="", copied="")
     halves: Any = SimpleNamespace(split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
     source = SimpleNamespace(labels=torch.arange(10) % 2)
-    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe())
+    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe(), means={"B": None})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "save_file", lambda tensors, path: None)
+        patch.setattr(rows, "save_file", lambda tensors, path, *about: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))
         patch.setattr(rows, "replacing", nullcontext)
+        patch.setattr(rows, "metadata", lambda *about: {})
         rows.write_member(Study(Path("unused")), halves, bank, member, None, {})
     return written[0]["top1_best10"]
 
