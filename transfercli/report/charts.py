@@ -111,13 +111,13 @@ def _points(shown: pd.DataFrame, places: dict[tuple, int]) -> list[list[float]]:
 
 
 def _lines(shown: pd.DataFrame, by_target: bool) -> list[dict[str, Any]]:
-    """The means of the networks that count, by layer; a base is a line of one point."""
+    """The means over pairs of the networks that count, by layer, seeds averaged; a base is a line of one point."""
     done = shown[analysis.counts(shown)]
     found = []
     for treatment in TREATMENTS:
         same = done[done["treatment"] == treatment]
         for _, group in same.groupby("target" if by_target else "treatment"):
-            means = group.groupby("layer")["value"].mean()
+            means = analysis.pair_means(group).groupby("layer")["value"].mean()
             at = [[_beside(layer, treatment), _short(mean)] for layer, mean in means.items()]
             found.append({"treatment": treatment, "points": at})
     return found
