@@ -131,7 +131,7 @@ def learned_nothing(table: pd.DataFrame) -> pd.Series:
 
     To leave them out would flatter RnB. One that diverged, and has no accuracy, is a failure as any other.
     """
-    return (table["treatment"] == "RnB") & (table["status"] == "did not learn") & table["top1"].notna()
+    return (table["treatment"] == "RnB") & (table["status"] == plan.LEARNED_NOTHING) & table["top1"].notna()
 
 
 def result(table: pd.DataFrame) -> pd.Series:
