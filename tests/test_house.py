@@ -37,6 +37,7 @@ ORDER = [
     "yamltext",
     "library",
     "recipe",
+    "keys",
     "pictures",
     "pictures.store",
     "pictures.folder",

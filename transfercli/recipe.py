@@ -41,7 +41,7 @@ ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Since(NamedTuple):
@@ -57,31 +57,44 @@ class BuiltIn(Section):
     """The pictures made by formula, for a study that needs no download."""
 
     classes: ClassCount
+    """How many classes of pictures are made by formula; they need no download."""
     train: Positive
+    """Training pictures of each class."""
     val: Positive
+    """Validation pictures of each class."""
     seed: Seed = 0
+    """Which pictures are drawn."""
 
 
 class Pictures(Section):
-    """How a picture becomes the network's input, and how much of the folder a study takes.
-
-    `orientation: exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored.
-    `held_out`: where a folder has class folders alone, the share of each class that is measured on, drawn by `held_out_seed`.
-    """
+    """How a picture becomes the network's input, and how much of the folder a study takes."""
 
     size: Positive
+    """Pixels a side to which every picture is brought."""
     crop: Positive
+    """Pixels a side of the network's input: cut out at random in training, from the centre in evaluation."""
     fit: Literal["warp", "crop"] = "warp"
+    """How a picture becomes square: `warp` makes both sides `size`, as the paper; `crop` the shorter, and takes the centre."""
     orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
+    """`exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored."""
     mirror: bool = True
+    """Whether half of the training pictures are mirrored, at random."""
     channels: Literal["rgb", "bgr"] = "rgb"
+    """The order of the input's channels; Caffe's is `bgr`."""
     mean: Literal["image", "channel", "none"] = "channel"
+    """What is subtracted: the mean `image` of the source half's training pictures, its mean of each `channel`, or `none`."""
     divide: PositiveFloat = 1.0
+    """What pixels (0-255, mean subtracted) are divided by."""
     classes: ClassCount | None = None
+    """How many classes of the folder a study takes, spread over both halves; not set: all."""
     train_per_class: Positive | None = None
+    """How many training pictures of each class at the most; not set: all."""
     val_per_class: Positive | None = None
+    """How many validation pictures of each class at the most; not set: all."""
     held_out: Annotated[float, Number, Field(gt=0, lt=1), Since(0.2)] = 0.2
+    """Where a folder has class folders alone: the share of each class that is measured on."""
     held_out_seed: Annotated[Seed, Since(0)] = 0
+    """Which pictures that share is."""
     builtin: BuiltIn | None = None
 
     @model_validator(mode="after")
@@ -95,11 +108,17 @@ class NetworkRecipe(Section):
     """Which network, how wide (conv1 … conv5, fc6, fc7), and how its weights are drawn."""
 
     name: Literal["caffenet", "small"]
+    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures."""
     widths: Annotated[tuple[Positive, ...], Field(min_length=7, max_length=7)]
+    """Channels of conv1 to conv5, units of fc6 and fc7."""
     outputs: Positive | None = None
+    """Outputs of the last layer; not set: as many as the half has classes. The authors' nets had 1000 for 500 classes."""
     dropout: Fraction = 0.5
+    """The share of units that dropout after fc6 and fc7 leaves out in training."""
     normalisation: Literal["none", "lrn", "batch"] = "none"
+    """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
     init: Literal["caffe", "he"] = "he"
+    """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015)."""
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "NetworkRecipe":
@@ -115,13 +134,21 @@ class Schedule(Section):
     """A learning-rate schedule and its figures (`transfercli/schedules.py`)."""
 
     name: Literal["constant", "step", "exponential", "inverse", "square-root", "cosine", "one-cycle"]
+    """How the learning rate changes with the step; the table below has each one's figures."""
     rate: PositiveFloat
+    """The learning rate, of which the schedule makes a step's."""
     gamma: PositiveFloat | None = None
+    """The factor of each fall."""
     every: Positive | None = None
+    """Steps between two falls."""
     power: PositiveFloat | None = None
+    """How steep the fall is."""
     warmup: Annotated[int, Number, Field(ge=0)] | None = None
+    """Steps of linear rise at the beginning; not set: 0."""
     peak: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
+    """The share of the steps at which the rate is highest; not set: 0.3."""
     start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
+    """The first step's share of `rate`; not set: 0.04."""
 
     @model_validator(mode="after")
     def _figures_fit(self) -> "Schedule":
@@ -154,29 +181,41 @@ class Schedule(Section):
 
 
 class Training(Section):
-    """SGD with momentum. `velocity: caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside.
-
-    `adaptive_clip`: each unit's gradient is scaled down to this share of the norm of its weights (Brock et al., 2021).
-    `stream: fresh` gives transfer networks batches, crops and dropout masks that no base has seen; with `shared` B3B meets
-    those of its donor again, and A3B does not.
-    """
+    """SGD with momentum: for how long, how fast, and how exactly."""
 
     steps: Positive | None = None
+    """How many steps each network trains; either this or `epochs`."""
     epochs: PositiveFloat | None = None
+    """How often the training pictures of the larger half are gone through; either this or `steps`."""
     batch: Positive
+    """Pictures in a step."""
     schedule: Schedule
     momentum: Fraction = 0.9
+    """The share of the velocity that is kept at each step."""
     velocity: Literal["caffe", "pytorch"] = "pytorch"
+    """`caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside."""
     nesterov: bool = False
+    """Whether momentum is Nesterov's; goes with `velocity: pytorch`."""
     adaptive_clip: Annotated[PositiveFloat | None, Since(None)] = None
+    """Each unit's gradient is scaled down to this share of its weights' norm (Brock et al., 2021); not set: never."""
     weight_decay: NotNegative = 5e-4
+    """How strongly weights are drawn towards 0 at each step."""
     bias_rate: PositiveFloat = 1.0
+    """The learning rate of biases, in multiples of the weights'; the paper's is 2."""
     bias_decay: bool = False
+    """Whether biases decay too."""
     stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
+    """`fresh` gives transfer networks batches, crops and masks that no base has seen; with `shared` B3B meets its donor's again.
+    
+    """
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`bfloat16`, `float32`, or `auto`: the former where the device multiplies it faster."""
     channels_last: bool = True
+    """Whether channels lie together in memory; decides speed, and the last bits of the numbers."""
     checkpoint_minutes: Annotated[PositiveFloat, NOT_DECISIVE] = 5.0
+    """Minutes between two checkpoints; decides no numbers."""
     checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
+    """Steps between two checkpoints, besides; decides no numbers."""
 
     @model_validator(mode="after")
     def _length(self) -> "Training":
@@ -202,8 +241,11 @@ class Evaluation(Section):
     """When networks are measured on the whole validation part: every so many steps, or so many times. Always at the end."""
 
     every: Positive | None = None
+    """Steps between two measurements on the whole validation part; either this or `times`."""
     times: Positive | None = None
+    """How many measurements there are, evenly spread; either this or `every`."""
     batch: Positive = 250
+    """Pictures at once in a measurement."""
 
     @model_validator(mode="after")
     def _interval(self) -> "Evaluation":
@@ -287,13 +329,23 @@ Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, Aft
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
+    """What the recipe is called: letters, digits, '.', '_' and '-'."""
     about: Annotated[str, AfterValidator(_one_line)] = ""
+    """What it is, in a line."""
     splits: Annotated[tuple[SplitWord, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
+    class,half.
+    """
     targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(_alone)] = ("B",)
+    """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
     layers: Layers = tuple(range(1, LAYER_COUNT))
+    """For which n the first n layers are copied: `1-7`, or a list."""
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
+    """What is done with the copied layers (README, The treatments)."""
     seeds: Annotated[tuple[Seed, ...], OneOrMore, Distinct] = (0,)
-    judged: bool = True  # whether a network that learned nothing is said to have failed; those of a smoke run are not
+    """Repeats: each seed draws weights, order, crops and dropout anew."""
+    judged: bool = True
+    """Whether a network that learned nothing is said to have failed; those of a smoke run are not."""
     pictures: Pictures
     network: NetworkRecipe
     training: Training

@@ -1,12 +1,12 @@
 """transfer analyze"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import metric_column, metric_option, study_argument, study_at, study_options
+from transfercli.cli.options import json_option, metric_column, metric_option, study_argument, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
@@ -18,6 +18,7 @@ NOTES = (
     "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
 )
 UNLIKE = 1e-6  # two accuracies that differ by no more are the same, rounded
+COLUMNS = ["quantity", "layer", "mean", "low", "high", "n", "splits"]  # of --csv
 SAID = {
     "last": "that of the last evaluation",
     "best10": "the mean of the ten best evaluations",
@@ -32,9 +33,10 @@ SAID = {
     "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the differences there."
 )
 @metric_option
+@json_option
 @study_options
 @study_argument
-def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
+def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, as_json: bool, folder: Path, smoke: bool) -> None:
     """Say how transferable each layer is: co-adaptation, specificity and what fine-tuning gains, each with its uncertainty.
 
     The study may also be a folder that holds a results.csv alone, as the reference studies do. --csv has the columns
@@ -45,10 +47,11 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         transfer analyze
         transfer analyze --csv differences.csv
         transfer analyze --paper
+        transfer analyze --json
     """
     import pandas as pd
 
-    from transfercli.analysis import differences, half_names, kinds_of_split, published_table
+    from transfercli.analysis import differences, half_names, kinds_of_split, published_table, records
     from transfercli.conclusions import brief, conclude
     from transfercli.contrasts import contrasts
     from transfercli.files import write_text
@@ -61,8 +64,15 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     metric = metric or ("best10" if paper else "last")
     column = metric_column(metric, table)
     found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
-    conclusions, names = conclude(table, column), half_names(table)
-    for sentence in brief(table, column):
+    conclusions, answer = conclude(table, column), brief(table, column)
+    names = half_names(table)
+    if file:
+        write_text(file, found[COLUMNS].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+    if as_json:
+        about = {"metric": column, "answer": answer, "conclusions": conclusions}
+        show.document({**about, "differences": records(found[COLUMNS]), "networks": _networks(table, column)})
+        return
+    for sentence in answer:
         show.paragraph(sentence)
         click.echo()
     for kind in kinds_of_split(table):
@@ -77,14 +87,12 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
                     show.paragraph(sentence, "- ")
         click.echo()
     if networks:
-        _print_networks(table, column)
+        _print_networks(_networks(table, column))
     for note in NOTES if len(found) else ():
         show.paragraph(note.format(metric=SAID[metric], halves=OTHER_HALVES))
     if metric != "balanced" and "balanced_top1" in table and (table["balanced_top1"] - table["top1"]).abs().max() > UNLIKE:
         show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
-        columns = ["quantity", "layer", "mean", "low", "high", "n", "splits"]
-        write_text(file, found[columns].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Differences: {file}")
     if smoke and not paper:
         click.echo(show.SMOKE)
@@ -141,27 +149,39 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
     )
 
 
-def _print_networks(table: "pandas.DataFrame", metric: str) -> None:
-    """Each network, the binomial 95% interval of its accuracy, and whether its gain is more than the pictures' noise."""
+def _networks(table: "pandas.DataFrame", metric: str) -> list[dict[str, Any]]:
+    """Each network: its accuracy with the binomial 95% interval, its gain over the base and how far the pictures' noise reaches.
+
+    Interval, gain and noise are None where they say nothing.
+    """
     from transfercli.analysis import against_base, records, result
     from transfercli.intervals import binomial_interval, noise
 
     keys = ["split", "seed", "network"]
     base = against_base(table, metric).set_index(keys)["base"].to_dict()
     counted = set(table.loc[result(table), keys].itertuples(index=False, name=None))
-    rows = []
+    found = []
     for row in records(table):
         name, top1, pictures = tuple(row[key] for key in keys), row[metric], row.get("val_pictures")
-        cells = ["", "", ""]
-        if row["status"] != "done":
-            cells[2] = row["status"]
+        about = {key: row[key] for key in (*keys, "treatment", "source", "target", "layer")} | {"accuracy": top1}
+        about |= dict.fromkeys(("low", "high", "gain", "noise")) | {"status": row["status"]}
         if name in counted and pictures:
-            cells[0] = "{:.3f}-{:.3f}".format(*binomial_interval(top1, pictures))
+            about["low"], about["high"] = binomial_interval(top1, pictures)
             if name in base:
-                gain, reach = top1 - base[name], noise(top1, base[name], pictures)
-                cells[1] = f"{show.points(gain)} ±{100 * reach:.2f}"
-                cells[2] = cells[2] or "noise" * (abs(gain) <= reach)
-        rows.append((row["split"], str(row["seed"]), row["network"], show.accuracy(top1), *cells))
+                about["gain"], about["noise"] = top1 - base[name], noise(top1, base[name], pictures)
+        found.append(about)
+    return found
+
+
+def _print_networks(networks: list[dict[str, Any]]) -> None:
+    rows = []
+    for row in networks:
+        interval = "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}"
+        gain, remark = "", "" if row["status"] == "done" else row["status"]
+        if row["gain"] is not None:
+            gain = f"{show.points(row['gain'])} ±{100 * row['noise']:.2f}"
+            remark = remark or "noise" * (abs(row["gain"]) <= row["noise"])
+        rows.append((row["split"], str(row["seed"]), row["network"], show.accuracy(row["accuracy"]), interval, gain, remark))
     show.rich_table(
         "Networks: top-1, its binomial 95% interval; gain over the base ± what the validation pictures can do (noise: less)",
         ("split", "seed", "network", "top-1", "interval", "gain (points)", ""),

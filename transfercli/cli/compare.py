@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import metric_column, metric_option, study_at, study_options
+from transfercli.cli.options import json_option, metric_column, metric_option, study_at, study_options
 from transfercli.errors import TransferError
 
 if TYPE_CHECKING:
@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 @click.option("--accuracy", is_flag=True, help="Compare the accuracies too, not only the gains over the base.")
 @click.option("--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all points there.")
 @metric_option
+@json_option
 @study_options
-def compare(places: tuple[Path, ...], accuracy: bool, file: Path | None, metric: str | None, folder: Path, smoke: bool) -> None:
+def compare(
+    places: tuple[Path, ...],
+    accuracy: bool,
+    file: Path | None,
+    metric: str | None,
+    as_json: bool,
+    folder: Path,
+    smoke: bool,
+) -> None:
     """Compare the study with the published one of 2014, or with the one in OTHER (a study's folder or a results.csv).
 
     Where --study names the study, a single argument is OTHER.
@@ -44,7 +53,8 @@ def compare(places: tuple[Path, ...], accuracy: bool, file: Path | None, metric:
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)
-    found = analysis.compare(table, theirs, metric_column(metric or "last", table, theirs))
+    column = metric_column(metric or "last", table, theirs)
+    found = analysis.compare(table, theirs, column)
     if found.empty:
         here, there = analysis.kinds_of_split(table), analysis.kinds_of_split(theirs)
         if {*here} & {*there}:
@@ -53,6 +63,13 @@ def compare(places: tuple[Path, ...], accuracy: bool, file: Path | None, metric:
         raise TransferError(
             f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
         )
+    if file:
+        write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+    if as_json:
+        every = analysis.records(found.assign(in_spread=analysis.in_spread(found)))
+        about = {"study": str(study.root), "other": None if other is None else str(other)}
+        show.document({**about, "metric": column, "points": every})
+        return
     are_gains = found["quantity"].str.endswith("-base")
     for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
         _print(f"{kind}: {folder if folder in places else 'this study'} against {name}", points)
@@ -64,7 +81,6 @@ def compare(places: tuple[Path, ...], accuracy: bool, file: Path | None, metric:
                 f"Of {of.sum()} {label} {yes} lie in the other study's spread, {within} more within this study's interval."
             )
     if file:
-        write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
         show.echo(f"Points: {file}")
 
 

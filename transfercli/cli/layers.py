@@ -2,7 +2,7 @@
 
 import click
 
-from transfercli.cli.options import complete_recipe, set_option
+from transfercli.cli.options import complete_recipe, json_option, set_option
 
 
 @click.command(short_help="The layers of a recipe's network.")
@@ -14,7 +14,8 @@ from transfercli.cli.options import complete_recipe, set_option
     help="How many classes a half has; by default as the recipe says, else 500, half of ImageNet's.",
 )
 @set_option
-def layers(name: str, classes: int | None, overrides: tuple[str, ...]) -> None:
+@json_option
+def layers(name: str, classes: int | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print the learnable layers of a recipe's network: what n counts.
 
     A layer is a convolution or fully connected module with all that follows it up to the next one.
@@ -22,6 +23,7 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...]) -> None:
 
     \b
         transfer layers yosinski2014
+        transfer layers yosinski2014 --json
     """
     import torch
 
@@ -36,6 +38,11 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...]) -> None:
     half = classes or (taken // 2 if taken else 500)
     with torch.device("meta"):
         network = build(recipe, half)
+    found = describe(network, pictures.crop)
+    if as_json:
+        keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
+        show.document([{key: row[key] for key in keys} for row in found])
+        return
     show.paragraph(f"{recipe.name}: {recipe.network.name}, pictures of {pictures.crop}×{pictures.crop}, {half} classes in a half")
     click.echo()
-    show.layers(describe(network, pictures.crop))
+    show.layers(found)

@@ -150,6 +150,14 @@ def on_the_same(device: str, bank_size: int | None, accept_change: bool = False)
     return words + ["--accept-change"] * accept_change
 
 
+def json_option(command: F) -> F:
+    """`--json`."""
+    return _all(
+        command,
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts (docs/json.md)."),
+    )
+
+
 def report_options(command: F) -> F:
     """`--quiet` and `--tensorboard`, of commands that train."""
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from transfercli.cli import show
-from transfercli.cli.options import complete_recipe, device_options, on_the_same, set_option
+from transfercli.cli.options import complete_recipe, device_options, json_option, on_the_same, set_option
 from transfercli.errors import TransferError
+from transfercli.hints import command
 
 if TYPE_CHECKING:
     from transfercli.recipe import Recipe
@@ -20,7 +21,10 @@ PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @set_option
 @device_options
-def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], device: str, bank_size: int | None) -> None:
+@json_option
+def plan(
+    recipe_name: str, directory: Path | None, overrides: tuple[str, ...], device: str, bank_size: int | None, as_json: bool
+) -> None:
     """Say what a study by RECIPE of the pictures in DIR will cost: networks, banks, steps, multiply-adds, disk, memory, time.
 
     The time is an estimate from a few seconds of training on noise, on this very device, without reading pictures.
@@ -30,6 +34,7 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     \b
         transfer plan tiny-imagenet /data/tiny-imagenet-200
         transfer plan yosinski2014 --device cuda
+        transfer plan demo --json
     """
     from transfercli import cost
     from transfercli import recipe as recipes
@@ -51,7 +56,8 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     memory = cost.bank_bytes(max(map(len, cut)), recipe, layers, cost.at_once(where))
     alone = sum(cost.multiply_adds([n], layers) for n in networks) * recipe.training.batch
 
-    show.facts(
+    facts = show.facts if not as_json else lambda *pairs: None
+    facts(
         ("device", f"{device_name(where)}, {free_memory(where) / 2**30:.0f} GiB free, {str(precision)[6:]}"),
         ("pictures", f"{pictures:,} of {count} classes to train on{assumed and f', as on {assumed}: no DIR is named'}"),
         ("networks", f"{len(networks)} in {len(cut)} banks of at most {size}"),
@@ -74,7 +80,7 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     speed = work[cut.index(largest)] / seconds
     paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if recipe.network.name == "caffenet" else ""
     yours = f" if the pictures are as many as {assumed}'s (else name DIR)" if assumed else ""
-    show.facts(
+    facts(
         (
             "measured",
             f"{seconds:.3f} s for a step of {len(largest)} networks{how}, {speed / 1e9:,.0f} billion multiply-adds a second",
@@ -84,7 +90,35 @@ def plan(recipe_name: str, directory: Path | None, overrides: tuple[str, ...], d
     )
     pictures_of = [directory or "DIR"] if directory or not recipe.pictures.builtin else []
     changes = [word for override in overrides for word in ("--set", override)]
-    show.next_step("run", recipe_name, *pictures_of, *changes, *on_the_same(device, bank_size))
+    following = ["run", recipe_name, *pictures_of, *changes, *on_the_same(device, bank_size)]
+    if not as_json:
+        show.next_step(*following)
+        return
+    show.document(
+        {
+            "recipe": recipe.name,
+            "device": device_name(where),
+            "free_bytes": free_memory(where),
+            "precision": str(precision)[6:],
+            "classes": count,
+            "pictures": pictures,
+            "assumed": assumed or None,
+            "networks": len(networks),
+            "banks": len(cut),
+            "bank_size": size,
+            "steps": steps,
+            "batch": recipe.training.batch,
+            "multiply_adds": sum(work) * steps,
+            "multiply_adds_alone": alone * steps,
+            "memory_bytes": memory,
+            "disk_bytes": cost.disk_bytes(len(networks), layers),
+            "seconds_per_step": seconds,
+            "reckoned": bool(how),
+            "seconds": total,
+            "seconds_per_network": total / len(networks),
+            "next": command(*following),
+        }
+    )
 
 
 def _pictures(recipe: "Recipe", directory: Path | None) -> tuple[int, int, str]:

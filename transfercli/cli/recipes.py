@@ -12,7 +12,7 @@ from transfercli.hints import command
 @click.group(invoke_without_command=True, short_help="List, show and copy recipes.")
 @click.pass_context
 def recipes(ctx: click.Context) -> None:
-    """List the recipes; `show` prints one, `copy` makes a file of one to change.
+    """List the recipes; `show` prints one, `copy` makes a file of one to change, `keys` explains every key.
 
     \b
         transfer recipes
@@ -72,3 +72,28 @@ def copy(name: str, file: Path | None) -> None:
     pictures = () if library.load(text, f"recipe {name}").pictures.builtin else ("DIR",)
     write_text(file, text, f"transfer recipes copy {name} FILE")
     click.echo(f"Recipe: {file}\nNext: change it, then: {command('run', file, *pictures)}")
+
+
+@recipes.command()
+@click.argument("part", metavar="[KEY]", required=False, default="")
+@click.option("--markdown", is_flag=True, help="Print the page docs/recipe-keys.md, of all keys.")
+def keys(part: str, markdown: bool) -> None:
+    """Explain every key of a recipe, or those of KEY: what it may be, its default, what it does.
+
+    \b
+        transfer recipes keys
+        transfer recipes keys training.schedule
+    """
+    from transfercli import keys as explained
+    from transfercli.cli import show
+
+    if markdown:
+        click.echo(explained.markdown(), nl=False)
+        return
+    chosen = [key for key in explained.all_keys() if f"{key.path}.".startswith(f"{part}." if part else "")]
+    if not chosen:
+        raise TransferError(f"no recipe has a key {part!r}; see all: transfer recipes keys")
+    for key in chosen:
+        otherwise = key.otherwise if key.default is None else f"default: {key.default}"
+        show.paragraph(f"{key.path}: {key.values} ({otherwise})".replace("`", ""))
+        show.paragraph(key.meaning.replace("`", ""), "    ")

@@ -1,5 +1,6 @@
 """What commands print: tables, lines, and what to type next."""
 
+import json
 import math
 import shutil
 import sys
@@ -58,6 +59,22 @@ def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.Data
 def echo(line: str) -> None:
     """A line that holds names which anybody may have chosen."""
     click.echo(plain(line))
+
+
+def document(value: Any) -> None:
+    """One JSON document on standard output, in ASCII; what is missing (NaN) is null."""
+    click.echo(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, of Python's, numpy's or pandas' own."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def width() -> int | None:
