@@ -575,9 +575,8 @@ def test_counts_of_first_and_of_five_guesses(classes: int, pictures: int, seed: 
     assert found.sums.dtype == torch.float64
     assert found.sums[:2].tolist() == [sum(r < 1 for r in rank), sum(r < 5 for r in rank)]
     assert float(found.sums[2]) == pytest.approx(loss, rel=1e-4)
-    assert found.shares() == pytest.approx(
-        (sum(r < 1 for r in rank) / pictures, sum(r < 5 for r in rank) / pictures, loss / pictures)
-    )
+    right = [sum(r < guesses for r in rank) / pictures for guesses in (1, 5)]
+    assert found.shares() == pytest.approx((*right, loss / pictures), rel=1e-4)
     recalls = [np.mean([r < 1 for r, label in zip(rank, labels, strict=True) if label == one]) for one in set(labels)]
     assert found.balanced() == pytest.approx(np.mean(recalls))
 
