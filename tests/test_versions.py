@@ -119,3 +119,24 @@ def test_a_base_that_guesses_is_told_and_the_command_fails(
     again = transfer("train-base", *words)
     assert again.code == 3 and again.err.splitlines()[-1] == said.err.splitlines()[-1]
     assert transfer("train-base", *words, "--smoke").code == 1  # a smoke study is another folder, and there is none
+
+
+@pytest.mark.parametrize(
+    ("network", "status", "code"),
+    [
+        *(("R3B", "did not learn", 0), ("R3B", "diverged at step 4", 3), ("A3B", "did not learn", 3)),
+        *(("B3B", "diverged at step 4", 3), ("R3B", "done", 0)),
+    ],
+)
+def test_random_features_that_let_nothing_be_learned_are_no_failure(
+    transfer: Callable[..., Said], study: Study, network: str, status: str, code: int
+) -> None:
+    words = ("sweep", "--study", study.root, "--device", "cpu", "--layers", "3", "--treatments", "AnB,BnB,RnB", "--targets", "B")
+    assert transfer(*words).code == 0
+    path = study.root / SPLIT / network / "row.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": status}))
+    said = transfer(*words)  # all are done: the table and the end are those of the rows
+    assert said.code == code
+    assert ("1 of 3 networks failed" in said.err) == (code == 3)
+    if status == "did not learn":
+        assert f"* {SPLIT}, did not learn: {network}" in said.out
