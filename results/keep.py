@@ -1,6 +1,7 @@
 """Keep a finished study as a reference: its recipe, splits, table, figures, report and differences, and what made it.
 
 python results/keep.py STUDY NAME "COMMAND"          writes results/reference/NAME
+python results/keep.py STUDY NAME "COMMAND" --paper  the same, with the published means of 2014 in its figures
 """
 
 import json
@@ -8,13 +9,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from transfercli.analysis import TREATMENTS
+from transfercli.analysis import TREATMENTS, guess
 from transfercli.cli import main
 from transfercli.conclusions import conclude
 from transfercli.study import Study
 
 
-def keep(study: Study, target: Path, command: str) -> None:
+def keep(study: Study, target: Path, command: str, paper: bool = False) -> None:
     for split in study.split_names():
         (target / split).mkdir(parents=True, exist_ok=True)
         values = json.loads((study.root / split / "split.json").read_text(encoding="utf-8"))
@@ -22,7 +23,7 @@ def keep(study: Study, target: Path, command: str) -> None:
         (target / split / "split.json").write_text(text + "\n", encoding="utf-8")
     for name in ("recipe.yaml", "results.csv"):
         shutil.copy(study.root / name, target)
-    main(["plot", "--study", str(study.root), "--out", str(target / "figures")])
+    main(["plot", "--study", str(study.root), "--out", str(target / "figures"), *["--paper"] * paper])
     main(["report", "--study", str(study.root), "--out", str(target / "report.html")])
     main(["analyze", "--study", str(study.root), "--csv", str(target / "differences.csv")])
     (target / "README.md").write_text(page(study, target.name, command), encoding="utf-8")
@@ -63,7 +64,7 @@ def page(study: Study, name: str, command: str) -> str:
     for key, part in rows.groupby(["split", "target"]):
         split, half = map(str, key)
         layers = sorted(set(part["layer"]))
-        lines += ["", f"## {split}, target {half}: top-1 (chance {1 / part['classes'].iloc[0]:.3f})", ""]
+        lines += ["", f"## {split}, target {half}: top-1 (chance {guess(part).iloc[0]:.3f})", ""]
         lines += ["| treatment | " + " | ".join(f"n = {n}" for n in layers) + " |", "|---|" + "---:|" * len(layers)]
         for treatment in TREATMENTS:
             of = part[part["treatment"] == treatment].groupby("layer")["top1"].mean()
@@ -73,4 +74,4 @@ def page(study: Study, name: str, command: str) -> str:
 
 
 if __name__ == "__main__":
-    keep(Study(Path(sys.argv[1])), Path(__file__).parent / "reference" / sys.argv[2], sys.argv[3])
+    keep(Study(Path(sys.argv[1])), Path(__file__).parent / "reference" / sys.argv[2], sys.argv[3], "--paper" in sys.argv[4:])

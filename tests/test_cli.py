@@ -404,6 +404,32 @@ def test_the_table_averages_seeds_and_marks_what_failed(capsys: pytest.CaptureFi
     assert "* s, did not learn: A1B R1B R2B R3B R4B R5B R6B R7B and 2 more (results.csv names them)\n" in capsys.readouterr().out
 
 
+def test_random_features_that_learned_nothing_are_in_the_mean_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"split": "s", "network": "R1B", "treatment": "RnB", "target": "B", "layer": 1, "classes": 4}
+    rows = [(0, 0.45, "done"), (1, 0.25, "did not learn"), (2, None, "diverged at step 3")]
+    show.results(pandas.DataFrame([{**about, "seed": seed, "top1": top1, "status": status} for seed, top1, status in rows]))
+    assert "RnB  0.350*" in [" ".join(line.split()).replace(" ", "  ") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_where_classes_are_unequal_balanced_accuracies_stand_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"split": "s", "seed": 0, "network": "baseB", "treatment": "base", "target": "B", "layer": 0, "classes": 2}
+    row = {**about, "top1": 0.9, "balanced_top1": 0.6, "chance": 0.8, "status": "done"}
+    show.results(pandas.DataFrame([row]))
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "s, target B: top-1 accuracy (chance 0.800)",
+        "         n=0",
+        "baseB  0.900",
+        "",
+        "s, target B: balanced accuracy, in which each class counts alike (chance 0.500)",
+        "         n=0",
+        "baseB  0.600",
+        "",
+    ]
+    show.results(pandas.DataFrame([{**row, "balanced_top1": 0.9, "chance": 0.5}]))
+    assert "balanced" not in capsys.readouterr().out
+
+
 def test_a_network_without_a_loss_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     show.networks(
         [{"split": "s", "seed": 0, "network": "baseB", "top1": 0.25, "top5": 1.0, "loss": None, "status": "diverged at step 3"}]

@@ -30,6 +30,7 @@ QUANTITIES = (
 RANGES = ((1, 7), (3, 7), (5, 7))
 SAME_TARGET = ["split", "seed", "target"]
 UNIT = ["split", "target"]  # a pair, as the tables count them: its seeds are repeats of the training, not of the halves
+UNLIKE = 1e-6  # two accuracies that differ by no more are the same, rounded
 OF_FAILED_BASE = "copied from a failed base"  # what a figure calls a network that learned from one that did not
 
 _SHOWN = ["splits", *SAME_TARGET, "treatment", "layer", "value", "status", "chance"]
@@ -169,9 +170,7 @@ def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     unsound = (table["status"] == "done") & ~_is_sound(table)
     status = table["status"].where(~unsound, OF_FAILED_BASE).where(~learned_nothing(table), OF_RANDOM_FEATURES)
     table = compared(table.assign(status=status))
-    chance = 1 / table["classes"].astype(float)
-    if "chance" in table:
-        chance = table["chance"].astype(float).fillna(chance)
+    chance = guess(table)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
     return table.assign(value=value, chance=chance)[_SHOWN].dropna(subset=["value"])
@@ -180,6 +179,17 @@ def accuracies(table: pd.DataFrame) -> pd.DataFrame:
 def counts(shown: pd.DataFrame) -> pd.Series:
     """Which networks in `accuracies` or `drops` are in the means; the others are only shown to have failed."""
     return shown["status"].isin(["done", OF_RANDOM_FEATURES])
+
+
+def guess(table: pd.DataFrame) -> pd.Series:
+    """What a guess is right of each network's pictures, a fraction; rows of old do not say, but their classes are of one size."""
+    alike = 1 / table["classes"].astype(float)
+    return table["chance"].astype(float).fillna(alike) if "chance" in table else alike
+
+
+def unequal(table: pd.DataFrame) -> bool:
+    """Whether classes are of unequal size, so that balanced accuracies are other than the plain ones."""
+    return "balanced_top1" in table and bool((table["balanced_top1"] - table["top1"]).abs().max() > UNLIKE)
 
 
 def drops(table: pd.DataFrame) -> pd.DataFrame:

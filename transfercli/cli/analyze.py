@@ -17,7 +17,6 @@ NOTES = (
     "A pair is of a split and a target half, seeds averaged; an interval is about {halves}. "
     "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
 )
-UNLIKE = 1e-6  # two accuracies that differ by no more are the same, rounded
 COLUMNS = ["quantity", "layer", "mean", "low", "high", "n", "splits"]  # of --csv
 SAID = {
     "last": "that of the last evaluation",
@@ -51,7 +50,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     """
     import pandas as pd
 
-    from transfercli.analysis import differences, half_names, kinds_of_split, published_table, records
+    from transfercli.analysis import differences, half_names, kinds_of_split, published_table, records, unequal
     from transfercli.conclusions import brief, conclude
     from transfercli.contrasts import contrasts
     from transfercli.files import write_text
@@ -90,7 +89,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         _print_networks(_networks(table, column))
     for note in NOTES if len(found) else ():
         show.paragraph(note.format(metric=SAID[metric], halves=OTHER_HALVES))
-    if metric != "balanced" and "balanced_top1" in table and (table["balanced_top1"] - table["top1"]).abs().max() > UNLIKE:
+    if metric != "balanced" and unequal(table):
         show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
         show.echo(f"Differences: {file}")

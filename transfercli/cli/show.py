@@ -183,26 +183,33 @@ def _called(row: dict[str, Any]) -> str:
 
 
 def results(rows: "pandas.DataFrame") -> None:
-    """Top-1 accuracy by treatment and layer: a table for each split and target, bases at n = 0, means over seeds."""
-    from transfercli.analysis import half_names
+    """Top-1 accuracy by treatment and layer: a table for each split and target, bases at n = 0, means over seeds.
+
+    Where classes are unequal, a table of balanced accuracies follows each.
+    """
+    from transfercli.analysis import guess, half_names, unequal
 
     halves = half_names(rows)
     for key, part in rows.groupby(["split", "target"], sort=True):
         split, target = map(str, key)
-        chance, seeds = 1 / int(part["classes"].iloc[0]), part["seed"].nunique()
-        click.echo()
-        paragraph(
-            f"{split}, target {half_title(split, target, halves)}: top-1 accuracy (chance {chance:.3f})"
-            + f", mean of {seeds} seeds" * (seeds > 1)
-        )
-        layers = sorted({0, *part["layer"]})
-        body = []
-        for treatment in ("base", *TREATMENTS):
-            of_treatment = part[part["treatment"] == treatment]
-            if len(of_treatment):
-                name = f"base{target}" if treatment == "base" else treatment
-                body.append((name, *(_mean(of_treatment[of_treatment["layer"] == layer]) for layer in layers)))
-        table(("", *(f"n={layer}" for layer in layers)), body, "lr")
+        seeds, chances = part["seed"].nunique(), {"top1": guess(part).iloc[0]}
+        if unequal(part):
+            chances["balanced_top1"] = 1 / int(part["classes"].iloc[0])
+        for metric, chance in chances.items():
+            what = "top-1 accuracy" if metric == "top1" else "balanced accuracy, in which each class counts alike"
+            click.echo()
+            paragraph(
+                f"{split}, target {half_title(split, target, halves)}: {what} (chance {chance:.3f})"
+                + f", mean of {seeds} seeds" * (seeds > 1)
+            )
+            layers = sorted({0, *part["layer"]})
+            body = []
+            for treatment in ("base", *TREATMENTS):
+                of = part[part["treatment"] == treatment]
+                if len(of):
+                    name = f"base{target}" if treatment == "base" else treatment
+                    body.append((name, *(_mean(of[of["layer"] == layer], metric) for layer in layers)))
+            table(("", *(f"n={layer}" for layer in layers)), body, "lr")
     for key, part in rows[rows["status"] != "done"].groupby(["split", "status"], sort=True):
         split, status = map(str, key)
         names = list(part["network"])
@@ -211,11 +218,13 @@ def results(rows: "pandas.DataFrame") -> None:
     click.echo()
 
 
-def _mean(rows: "pandas.DataFrame") -> str:
-    """The mean top-1 of those that are done; marked where one is not."""
-    done = rows[rows["status"] == "done"]
-    mean = (done if len(done) else rows)["top1"].astype(float).mean() if len(rows) else math.nan
-    return _number(mean) + "*" * (len(done) < len(rows)) if len(rows) else ""
+def _mean(rows: "pandas.DataFrame", metric: str) -> str:
+    """The mean of those that did not fail; marked where one is not done."""
+    from transfercli.analysis import result
+
+    good = rows[result(rows)]
+    mean = (good if len(good) else rows)[metric].astype(float).mean() if len(rows) else math.nan
+    return _number(mean) + "*" * bool((rows["status"] != "done").any()) if len(rows) else ""
 
 
 def _number(value: float | None) -> str:
