@@ -9,7 +9,7 @@ from test_figures import bars, legend, logs, markers, panels, study, texts
 from transfercli.benefits import BENEFITS, log_names
 from transfercli.benefits import benefits as mean_benefits
 from transfercli.figures import benefits, learning_curves
-from transfercli.looks import LOOKS
+from transfercli.looks import LOOKS, TWO_PAIRS
 from transfercli.means import mean_curve
 
 AnB = LOOKS["AnB"].color
@@ -81,6 +81,18 @@ def test_panels_share_a_scale_that_holds_all_their_curves():
         assert low == 0 and 0.9 < high < 1
 
 
+def test_a_copy_of_a_base_that_failed_is_dotted_and_random_features_that_learned_nothing_are_in_the_mean():
+    table = study(treatments=("AnB", "RnB"), layers=[3])
+    table["source"] = table["network"].str[0]
+    table.loc[table["network"] == "baseA", "status"] = "did not learn"
+    table.loc[table["network"] == "R3B", "status"] = "did not learn"
+    figure = learning_curves(dict(zip(log_names(table), rising(*table["top1"]), strict=True)), table)
+    by_treatment = {treatment: panels(figure)[LOOKS[treatment].label] for treatment in ("AnB", "RnB")}
+    assert len(drawn(by_treatment["AnB"], ":")) == 2 and len(drawn(by_treatment["AnB"])) == 2  # baseA, A3B; baseB, B3A
+    assert [line[0] for line in drawn(by_treatment["RnB"], ":")] == ["black"]
+    assert len(drawn(by_treatment["RnB"])) == 2 and by_treatment["RnB"].get_ylabel() == ""
+
+
 def test_a_network_that_did_not_train_is_dotted_and_in_no_mean():
     table = study(("random-0", "random-1"), targets="B", treatments=("AnB",), layers=[3])
     table.loc[(table["split"] == "random-1") & (table["layer"] == 3), "status"] = "did not learn"
@@ -139,11 +151,12 @@ def test_the_benefits_have_a_panel_each_with_means_points_and_intervals():
         assert line.get_ydata() == pytest.approx(100 * there["mean"].to_numpy())
         assert len(markers(ax, LOOKS[treatment].marker)) == there["n"].sum() == (8 if kind == "random" else 4)
         found = bars(ax, treatment)
-        for layer in (2, 5):
+        assert set(found) == ({2, 5} if kind == "random" else set())  # of two pairs there is none
+        for layer in found:
             assert found[layer] == pytest.approx(100 * there.loc[layer, ["low", "high"]].to_numpy(float))
     assert figure.axes[0].get_ylabel() == "random halves\ntop-1 at the first evaluation\nminus its base's (points)"
     assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
-    assert legend(figure) == [LOOKS["AnB"].label, LOOKS["AnB+"].label, "95% interval of the mean"]
+    assert legend(figure) == [LOOKS["AnB"].label, LOOKS["AnB+"].label, "95% interval of the mean", TWO_PAIRS]
 
 
 def test_a_network_that_never_gets_near_its_base_is_open_in_the_panel_of_slopes():

@@ -21,7 +21,7 @@ from transfercli.figures import (
     filters,
     learning_curves,
 )
-from transfercli.looks import LOOKS, cross, side_by_side
+from transfercli.looks import LOOKS, TWO_PAIRS, cross, side_by_side
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
 MEANS = {"BnB": 0.90, "BnB+": 0.91, "AnB": 0.80, "AnB+": 0.92, "RnB": 0.50}
@@ -56,6 +56,11 @@ def study(splits=("random-0",), targets="AB", treatments=tuple(MEANS), layers=ra
 def logs(*names):
     steps = np.arange(100, 600, 100)
     return {name: pd.DataFrame({"step": steps, "top1": steps / 1000}) for name in names}
+
+
+def log_to(top1):
+    steps = np.arange(0, 600, 100)
+    return pd.DataFrame({"step": steps, "top1": top1 * steps / 500})
 
 
 def panels(figure):
@@ -113,7 +118,7 @@ def test_a_study_has_a_point_per_network_and_a_line_per_treatment():
     assert ax.get_xticks().tolist() == list(range(8))
     assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
     assert ax.get_ylabel() == "top-1 accuracy"
-    assert legend(figure) == [*(LOOKS[treatment].label for treatment in ("base", *MEANS)), "95% interval of the mean"]
+    assert legend(figure) == [*(LOOKS[treatment].label for treatment in ("base", *MEANS)), TWO_PAIRS]
     assert "AnB+  transfer, fine-tuned" in legend(figure)
 
 
@@ -141,12 +146,12 @@ def test_random_features_that_learned_nothing_are_a_cross_in_the_mean_as_no_othe
     assert round(x) == 6
     if treatment == "RnB":
         assert y == 0.11 and means[5] == pytest.approx((0.11 + other) / 2)
-        assert legend(figure)[-2:] == ["random features that learned nothing", "95% interval of the mean"]
+        assert legend(figure)[-2:] == ["random features that learned nothing", TWO_PAIRS]
         [(_, y)] = markers(drop_vs_layer(table).axes[0], "x")
         assert y == pytest.approx(100 * (0.11 - 0.87))
         return
     assert y == figure.axes[0].get_ylim()[0] and means[5] == pytest.approx(other)
-    assert legend(figure)[-2:] == ["did not learn", "95% interval of the mean"]
+    assert legend(figure)[-2:] == ["did not learn", TWO_PAIRS]
     [(x, y)] = markers(drop_vs_layer(table).axes[0], "x")
     assert round(x) == 6 and -50 < y < -38  # at the panel's edge, not 76 points down
 
@@ -205,46 +210,56 @@ def test_kinds_of_split_have_their_own_panels_and_dissimilar_halves_a_line_per_t
 
 
 def test_drops_are_points_below_the_base_of_the_same_target():
-    figure = drop_vs_layer(study(treatments=("AnB", "BnB")))
+    figure = drop_vs_layer(study(("random-0", "random-1"), treatments=("AnB", "BnB")))
     [ax] = figure.axes
     [(_, y)] = lines(ax, "AnB")
     assert list(y) == pytest.approx([-8.0] * 7)
-    assert [y for _, y in markers(ax, LOOKS["AnB"].marker)] == pytest.approx([-8.0] * 14)
+    assert [y for _, y in markers(ax, LOOKS["AnB"].marker)] == pytest.approx([-8.0] * 28)
     assert ax.get_ylabel() == "top-1 minus its base (points)"
-    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]  # no interval: the targets' drops are the same
+    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]  # no interval: all drops are the same
 
 
 def test_the_intervals_of_drops_are_those_of_the_paired_differences():
     table = spread(study(("random-0", "random-1", "animals")))
     paired = differences(table).set_index(["splits", "quantity", "layer"])[["low", "high"]]
     drawn = panels(drop_vs_layer(table))
-    for (kind, name), treatment in product((("random", "random halves"), ("animals", "halves of animals")), MEANS):
-        found = bars(drawn[name], treatment)
+    for treatment in MEANS:
+        found = bars(drawn["random halves"], treatment)
         assert list(found) == list(range(1, 8))
         for layer, interval in found.items():
-            assert interval == pytest.approx(100 * paired.loc[(kind, f"{treatment}-base", str(layer))].to_numpy())
+            assert interval == pytest.approx(100 * paired.loc[("random", f"{treatment}-base", str(layer))].to_numpy())
 
 
 def test_the_intervals_of_accuracies_are_students_and_cut_off_by_the_points():
-    table = spread(study(treatments=("AnB",), layers=[1, 2]))
+    table = spread(study(("random-0", "random-1", "random-2"), "B", ("AnB",), layers=[1, 2]))
     [ax] = accuracy_vs_layer(table).axes
-    one, other = table.loc[(table["layer"] == 2) & (table["treatment"] == "AnB"), "top1"]
-    reach = 12.7062047 * abs(one - other) / 2  # t for two networks; the standard error of their mean
-    assert bars(ax, "AnB")[2] == pytest.approx(((one + other) / 2 - reach, (one + other) / 2 + reach))
+    three = table.loc[(table["layer"] == 2) & (table["treatment"] == "AnB"), "top1"]
+    reach = 4.302653 * three.std() / np.sqrt(3)  # t for three networks; the standard error of their mean
+    assert bars(ax, "AnB")[2] == pytest.approx((three.mean() - reach, three.mean() + reach))
     low, high = ax.get_ylim()
     height = table["top1"].max() - table["top1"].min()
     assert 2 * reach > height
-    assert (low, high) == pytest.approx((table["top1"].min() - 0.08 * height, table["top1"].max() + 0.08 * height))
+    margin = max(0.08 * height, 0.01)
+    assert (low, high) == pytest.approx((table["top1"].min() - margin, table["top1"].max() + margin))
     assert all(bar.get_clip_on() for bar in ax.patches)
     assert set(bars(ax, "base")) == {0}
 
 
-def test_one_network_has_no_interval_and_the_legend_does_not_speak_of_any():
-    for make in (accuracy_vs_layer, drop_vs_layer):
-        figure = make(spread(study(targets="B")))
-        assert not figure.axes[0].patches
-        assert "95% interval of the mean" not in legend(figure)
-        assert "95% interval of the mean" in legend(make(spread(study())))
+@pytest.mark.parametrize("make", [accuracy_vs_layer, drop_vs_layer])
+def test_one_network_and_two_have_no_interval_and_the_legend_says_why_two_have_none(make):
+    one, two, three = (make(spread(study([f"random-{seed}" for seed in range(pairs)], "B"))) for pairs in (1, 2, 3))
+    assert [bool(figure.axes[0].patches) for figure in (one, two, three)] == [False, False, True]
+    said = [[text for text in legend(figure) if "interval" in text] for figure in (one, two, three)]
+    assert said == [[], [TWO_PAIRS], ["95% interval of the mean"]]
+
+
+def test_of_two_pairs_no_benefit_has_an_interval():
+    made = {}
+    for pairs in (1, 2, 3):
+        table = spread(study([f"random-{seed}" for seed in range(pairs)], "B"))
+        made[pairs] = benefits(table, {f"{row.split}/{row.network}": log_to(row.top1) for row in table.itertuples()})
+    assert [any(ax.patches for ax in figure.axes) for figure in made.values()] == [False, False, True]
+    assert [TWO_PAIRS in legend(figure) for figure in made.values()] == [False, True, False]
 
 
 def test_a_target_of_dissimilar_halves_has_no_interval_however_many_its_seeds():

@@ -207,6 +207,24 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
             assert (bar[0], bar[3]) == (x, 4)
 
 
+def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_page: str) -> None:
+    """Man-made/natural halves have one pair for each target."""
+    table = several.table()
+    drawn = charts.charts(table, report.published_beside(table), analysis.bounded(table))
+    bars = {chart["title"]: chart["bars"] for chart in drawn if chart["quantity"] == "gain"}
+    assert set(bars["random halves"]) == set(TREATMENTS) and bars["man-made / natural halves"] == {}
+    assert "two pairs have none, as it would hide the rest" in Page(several_page).text
+
+
+def test_lines_are_means_of_pairs_whose_seeds_are_averaged(tmp_path: Path) -> None:
+    written(tmp_path, seeds=(0, 1, 2))
+    table = written(tmp_path, ("random-1",)).table()
+    drawn = charts.charts(table, report.published_beside(table), analysis.bounded(table))
+    [line] = [line for line in drawn[0]["lines"] if line["treatment"] == "AnB"]
+    third = table[(table["treatment"] == "AnB") & (table["layer"] == 3)]
+    assert line["points"][2][1] == pytest.approx(100 * third.groupby("split")["top1"].mean().mean(), abs=1e-3)
+
+
 def test_learning_curves_are_means_by_layer_beside_their_bases(several: Study) -> None:
     table = several.table()
     drawn = charts.learning(table, several.logs())
@@ -223,9 +241,31 @@ def test_learning_curves_are_means_by_layer_beside_their_bases(several: Study) -
 
 def test_learning_curves_leave_out_networks_that_failed(tmp_path: Path) -> None:
     failed = {"status": "did not learn", "top1": 0.1}
-    study = written(tmp_path, treatments=("AnB", "RnB"), changes={"A3B": failed} | {f"R{n}B": failed for n in range(1, 8)})
-    [chart] = charts.learning(study.table(), study.logs())
-    assert [line["layer"] for line in chart["lines"]] == [0, 1, 2, 4, 5, 6, 7]
+    diverged = {f"B{n}B": failed | {"status": "diverged at step 7"} for n in range(1, 8)}
+    study = written(tmp_path, treatments=("BnB", "AnB", "RnB"), changes={"A3B": failed, "R3B": failed} | diverged)
+    drawn = {chart["treatment"]: chart["lines"] for chart in charts.learning(study.table(), study.logs())}
+    assert {treatment: [line["layer"] for line in lines] for treatment, lines in drawn.items()} == {
+        "AnB": [0, 1, 2, 4, 5, 6, 7],
+        "RnB": [0, 1, 2, 3, 4, 5, 6, 7],  # that random features learn nothing is a result
+    }
+
+
+def test_random_features_that_learned_nothing_are_a_marked_result(tmp_path: Path) -> None:
+    page = Page(report.page(written(tmp_path, changes={"R6B": {"status": "did not learn", "top1": 0.1}})))
+    networks = {network["name"]: network for network in page.data["networks"]}
+    assert (networks["R6B"]["cross"], networks["R6B"]["failed"]) == ("x", False)
+    assert ["status", "random features that learned nothing"] in networks["R6B"]["facts"]
+    assert "random features that learned nothing: a result, in the mean." in page.text
+    assert "Crosses are networks that failed" not in page.text and "Networks that failed None." in page.text
+    [line] = [line for line in page.data["charts"][0]["lines"] if line["treatment"] == "RnB"]
+    assert line["points"][5][1] == 10.0
+
+
+def test_a_copy_of_a_base_that_failed_is_marked_on_the_page(tmp_path: Path) -> None:
+    failed = {"status": "did not learn", "top1": 0.1}
+    networks = {n["name"]: n for n in Page(report.page(written(tmp_path, changes={"baseA": failed}))).data["networks"]}
+    assert networks["A3B"]["failed"] and networks["A3B"]["cross"] and not networks["B3B"]["failed"]
+    assert ["status", analysis.OF_FAILED_BASE] in networks["A3B"]["facts"]
 
 
 def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> None:

@@ -167,13 +167,17 @@ def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     Idle bases (`compared`) are left out.
     """
     table = _with_columns(table)
-    unsound = (table["status"] == "done") & ~_is_sound(table)
-    status = table["status"].where(~unsound, OF_FAILED_BASE).where(~learned_nothing(table), OF_RANDOM_FEATURES)
-    table = compared(table.assign(status=status))
+    table = compared(table.assign(status=shown_status(table)))
     chance = guess(table)
     value = table["top1"].astype(float)
     value = value.where((table["status"] == "done") | value.notna(), chance)
     return table.assign(value=value, chance=chance)[_SHOWN].dropna(subset=["value"])
+
+
+def shown_status(table: pd.DataFrame) -> pd.Series:
+    """Each network's status, but OF_FAILED_BASE where it is done and not `sound`, or OF_RANDOM_FEATURES (`learned_nothing`)."""
+    unsound = (table["status"] == "done") & ~_is_sound(table)
+    return table["status"].where(~unsound, OF_FAILED_BASE).where(~learned_nothing(table), OF_RANDOM_FEATURES)
 
 
 def counts(shown: pd.DataFrame) -> pd.Series:

@@ -33,6 +33,8 @@ PAPER = "Yosinski et al. 2014"
 LAYER = "layer n at which the network is chopped and retrained"
 CROSSES = {"did not learn": "x", "no better than chance": "1", "diverged": "+"}
 OF_RANDOM_FEATURES = "random features that learned nothing"  # which is a result and no failure
+LEAST_PAIRS = 3  # that an interval is drawn of: Student's t of two is 12.7, and a bar of ±25 points hides the panel
+TWO_PAIRS = "no interval of two pairs (t = 12.7)"
 SPREAD = 0.035  # layers: how far to each side the networks of one treatment and layer stand
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from transfercli.analysis import kind_of_split, pair_means
+from transfercli.analysis import kind_of_split, pair_means, sound
 from transfercli.benefits import curve, log_names
 from transfercli.plan import Network
 
@@ -38,13 +38,13 @@ class Curve(NamedTuple):
 
 
 def measured(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> list[Curve]:
-    """The logs that have a line, in the order of their names; by the table, where there is one, who trained.
+    """The logs that have a line, in the order of their names; by the table, where there is one, who is sound.
 
     Raises ValueError where a name is no network's.
     """
     failed = set()
     if table is not None and len(table):
-        failed = {*log_names(table[table["status"] != "done"])}
+        failed = {*log_names(table.drop(sound(table).index))}
     found = [Curve(_network(name), curve(logs[name]), name not in failed) for name in sorted(logs)]
     return [one for one in found if len(one.top1)]
 

@@ -45,8 +45,9 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
         if (each["slope"].notna() & ~each["reached"].astype(bool)).any():
             bound = f"never reached {SHARE:.0%}: at most this"
             handles.append(handle(bound, GREY, "o", "none", markerfacecolor="white"))
-        if drawn.has_intervals(list(axes.flat)):
-            handles.append(drawn.interval_handle())
+        measured = [each.assign(value=each[benefit]).dropna(subset=["value"]) for benefit in PANELS]
+        groups = [group for among in measured for _, group in among.groupby(["splits", "treatment"])]
+        handles += drawn.interval_handles(list(axes.flat), groups)
         figure.supxlabel(LAYER)
         legend(figure, handles)
     return figure

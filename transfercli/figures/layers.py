@@ -31,11 +31,11 @@ Panel = tuple[str, pd.DataFrame, pd.DataFrame]
 def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """Top-1 on the target half against the layer n, after the paper's Figure 2; one panel per kind of split.
 
-    A point is a network, a line joins a treatment's means, a bar is the 95% interval (Student's t) of the mean of two
-    networks or more, cut off where the panel ends: the points alone set its height. Networks that did not train are crosses,
-    in no mean, and at the panel's edge where they lie beyond it. Random features that learned nothing are crosses too, but
-    a result, in the mean. In splits that are not random the two halves are different
-    tasks, so there each target has its own lines.
+    A point is a network, a line joins a treatment's means, a bar is the 95% interval (Student's t) of the mean of three pairs
+    of split and target or more, cut off where the panel ends: the points alone set its height. Networks that did not train are
+    crosses, in no mean, and at the panel's edge where they lie beyond it. Random features that learned nothing are crosses too,
+    but a result, in the mean. In splits that are not random the two halves are different tasks, so there each target has its
+    own lines.
     `published` (analysis.published_table) adds the means of 2014, dashed, where the study has the same kind of split; with an
     empty table it is drawn alone. Raises NothingToDraw where there is no network.
     """
@@ -54,7 +54,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
                 for of_bases, color in ((levels, "#222222"), (base_levels(others, by_target), GREY)):
                     _name_targets(ax, {half_name(kind, target, names): level for target, level in of_bases.items()}, color)
         label_rows(figure, axes, "top-1 accuracy")
-        _legend(figure, axes, panels, alone=not len(table))
+        _legend(figure, axes, panels, by_target=True, alone=not len(table))
     return figure
 
 
@@ -73,7 +73,7 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
             drawn.limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
             _draw_panel(ax, panel_title(kind, names), points, others, by_target=False)
         label_rows(figure, axes, "top-1 minus its base (points)")
-        _legend(figure, axes, panels, alone=not len(table))
+        _legend(figure, axes, panels, by_target=False, alone=not len(table))
     return figure
 
 
@@ -202,19 +202,19 @@ def _name_targets(ax: Axes, levels: dict[str, float], color: str) -> None:
     for name, level in levels.items():
         if len(levels) > 1:
             higher = level == max(levels.values())
-            place = {"ha": "center", "va": "bottom" if higher else "top"}
-            note(ax, f"to {name}", (0, level), (0, 5 if higher else -5), color=color, **place)
+            place = {"va": "bottom" if higher else "top", "xycoords": ax.get_yaxis_transform()}
+            note(ax, f"to {name}", (0.008, level), (0, 5 if higher else -5), color=color, **place)
 
 
-def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], alone: bool) -> None:
+def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], by_target: bool, alone: bool) -> None:
     points = pd.concat([points for _, points, _ in panels])
     others = pd.concat([others for _, _, others in panels])
     both = pd.concat([points, others])
     handles = drawn.treatment_handles(set(both["treatment"]))
     for status in sorted(set(both["status"]) - {"done"}):
         handles.append(handle(status, GREY, cross(status), "none", markeredgewidth=1.6))
-    if drawn.has_intervals(axes):
-        handles.append(drawn.interval_handle())
+    groups = [group for kind, points, _ in panels for group in _groups(points, by_target and kind != "random")]
+    handles += drawn.interval_handles(axes, [group for group in groups if counts(group).all()])
     if len(others):
         handles.append(handle(PAPER, lighter(GREY, 0.2), "o", DASHES, markerfacecolor="white"))
     figure.supxlabel(LAYER)

@@ -1,5 +1,6 @@
 """Networks against the layer n: a point for each, a line through a treatment's means, the means' intervals."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 from transfercli.analysis import TREATMENTS, pair_means
 from transfercli.figures.style import GREY, INTERVAL, handle
 from transfercli.intervals import mean_interval
-from transfercli.looks import LOOKS, SPREAD, side_by_side
+from transfercli.looks import LEAST_PAIRS, LOOKS, SPREAD, TWO_PAIRS, side_by_side
 
 
 def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
@@ -31,11 +32,11 @@ def draw_means(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
 
 
 def draw_intervals(ax: Axes, group: pd.DataFrame) -> None:
-    """The 95% interval of each layer's mean, where it has two pairs or more. The panel's limits cut it off."""
+    """The 95% interval of each layer's mean, where it has LEAST_PAIRS or more. The panel's limits cut it off."""
     look = LOOKS[group["treatment"].iloc[0]]
     for layer, values in _by_layer(pair_means(group)):
         _, low, high = mean_interval(values)
-        if low < high:
+        if low < high and len(values) >= LEAST_PAIRS:
             ax.bar(layer + look.dodge, high - low, SPREAD, low, color=look.color, alpha=0.28, linewidth=0, zorder=1.5)
 
 
@@ -43,10 +44,6 @@ def _by_layer(group: pd.DataFrame) -> list[tuple[int, pd.Series]]:
     """The values at each layer, always in the same order."""
     group = group.sort_values([column for column in ("target", "split", "seed") if column in group])
     return [(layer, group.loc[group["layer"] == layer, "value"]) for layer in sorted(set(group["layer"].astype(int)))]
-
-
-def has_intervals(axes: list[Axes]) -> bool:
-    return any(ax.patches for ax in axes)
 
 
 def limits(ax: Axes, values: list[float]) -> None:
@@ -69,5 +66,11 @@ def treatment_handles(treatments: set[str]) -> list[Line2D]:
     return [handle(look.label, look.color, look.marker, "none" if name == "base" else "-") for name, look in shown]
 
 
-def interval_handle() -> Line2D:
-    return handle(INTERVAL, GREY, "|", "none", alpha=0.4, markersize=9, markeredgewidth=4)
+def interval_handles(axes: list[Axes], groups: Iterable[pd.DataFrame]) -> list[Line2D]:
+    """What the legend says of intervals: that there are some, and why a layer of one of these `groups` of networks has none."""
+    handles = []
+    if any(ax.patches for ax in axes):
+        handles.append(handle(INTERVAL, GREY, "|", "none", alpha=0.4, markersize=9, markeredgewidth=4))
+    if any(len(values) == 2 for group in groups for _, values in _by_layer(pair_means(group))):
+        handles.append(handle(TWO_PAIRS, GREY, "", "none"))
+    return handles

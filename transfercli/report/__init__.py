@@ -65,6 +65,7 @@ def page(study: Study) -> str:
             learning=list(enumerate(drawn["learning"])),
             treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
             failures=failures(table),
+            nothing=bool(analysis.learned_nothing(table).any()),
             looks=LOOKS,
             markers=charts.MARKERS,
             crosses=CROSSES,

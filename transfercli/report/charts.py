@@ -13,7 +13,7 @@ from transfercli.analysis import SAME_TARGET, TREATMENTS, records
 from transfercli.benefits import curve
 from transfercli.errors import plain
 from transfercli.intervals import binomial_interval
-from transfercli.looks import LAYER, LOOKS, Names, chance_name, cross, half_name, panel_title, side_by_side
+from transfercli.looks import LAYER, LEAST_PAIRS, LOOKS, Names, chance_name, cross, half_name, panel_title, side_by_side
 from transfercli.means import base_levels, bases_of, means_by_layer, measured
 from transfercli.report.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study import log_name
@@ -133,11 +133,14 @@ def _levels(shown: pd.DataFrame, by_target: bool, names: Names) -> list[list]:
 
 
 def _bars(found: pd.DataFrame) -> dict[str, dict[str, list]]:
-    """By kind of split and treatment, [x, low, high, pairs] of each mean gain, in points; of one pair by its pictures alone."""
+    """By kind of split and treatment, [x, low, high, pairs] of each mean gain, in points; of one pair by its pictures alone.
+
+    Of two pairs there is none (LEAST_PAIRS).
+    """
     bars: dict[str, dict[str, list]] = {}
     for row in records(found):
         treatment, other = row["quantity"].split("-")
-        if other == "base" and row["layer"].isdigit() and not missing(row["low"]):
+        if other == "base" and row["layer"].isdigit() and not missing(row["low"]) and (row["n"] == 1 or row["n"] >= LEAST_PAIRS):
             bar = [_beside(row["layer"], treatment), _short(100 * row["low"]), _short(100 * row["high"]), row["n"]]
             bars.setdefault(row["splits"], {}).setdefault(treatment, []).append(bar)
     return bars
@@ -173,11 +176,12 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
-    rows, names = records(table), analysis.half_names(table)
+    shown = table.assign(status=analysis.shown_status(table))
+    rows, names = records(shown), analysis.half_names(table)
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
-    for row in rows:
+    for row, counts in zip(rows, analysis.counts(shown), strict=True):
         place = bases.get(_half(row)) if row["treatment"] != "base" else None
         base = rows[place] if place is not None and rows[place]["status"] == "done" else None
         evaluations = _thinned(curve(logs[log_name(row)])) if log_name(row) in logs else pd.Series(dtype=float)
@@ -188,6 +192,7 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
                 "treatment": row["treatment"],
                 "layer": int(row["layer"]),
                 "cross": "" if row["status"] == "done" else cross(row["status"]),
+                "failed": not counts,
                 "about": made_of(row, names),
                 "facts": facts(row, base),
                 "base": place,

@@ -143,7 +143,7 @@
   function specification(chart) {
     const isGain = chart.quantity === "gain";
     const points = chart.points
-      .map(([network, x, y]) => ({ network, x, y, treatment: data.networks[network].treatment, failed: data.networks[network].cross !== "" }))
+      .map(([network, x, y]) => ({ network, x, y, treatment: data.networks[network].treatment, failed: data.networks[network].failed }))
       .filter((point) => visible(point.treatment));
     // How far a network fell that failed says nothing: it may not flatten the others.
     const measured = points.some((point) => !point.failed) ? points.filter((point) => !point.failed) : points;
@@ -157,7 +157,7 @@
       ...beside.flatMap((line) => line.points.map((point) => point[1]))];
     if (!heights.length) heights.push(0, 100);
     let low = Math.min(...heights), high = Math.max(...heights);
-    // Of two pairs the interval may be far wider than all else: there the panel ends before the bars do.
+    // An interval of few pairs may be far wider than all else: there the panel ends before the bars do.
     const most = 0.3 * (high - low);
     const [lowest, highest] = [Math.min(...bars.map((bar) => bar.low)), Math.max(...bars.map((bar) => bar.high))];
     [low, high] = [Math.max(Math.min(low, lowest), low - most), Math.min(Math.max(high, highest), high + most)];
