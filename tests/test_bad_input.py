@@ -237,7 +237,10 @@ def test_wrong_values_of_flags(refused: Callable[..., str], study: Study, flag: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["swep"], "No such command 'swep' (see: transfer --help)"),
+        (["swep"], "No such command 'swep'. Did you mean 'sweep'? (see: transfer --help)"),
+        (["stauts"], "No such command 'stauts'. Did you mean 'status'? (see: transfer --help)"),
+        (["analyse"], "No such command 'analyse'. Did you mean 'analyze'? (see: transfer --help)"),
+        (["quux"], "No such command 'quux' (see: transfer --help)"),
         (["run"], "Missing argument 'RECIPE' (see: transfer run --help)"),
         (["recipes", "copy"], "Missing argument 'NAME' (see: transfer recipes copy --help)"),
         (
@@ -465,7 +468,7 @@ def test_weights_that_are_damaged(transfer: Transfer, study: Study) -> None:
     assert said.code == 1 and said.out == ""
     last = said.err.splitlines()[-1]
     assert last.startswith("Error: cannot read the weights of random-0 baseB (")
-    assert last.endswith("); remove study/random-0/baseB and train it again: transfer train-base")
+    assert last.endswith("); remove study/random-0/baseB and train it again: transfer train-base --study study")
     assert [row["network"] for row in study.rows()] == ["baseA", "baseB"]
 
 

@@ -162,3 +162,51 @@ def test_two_studies_are_compared_in_the_order_they_are_named(transfer: Transfer
     assert both.code == 0, both.err
     assert re.search(r"^random: study against theirs.csv", both.out)
     assert re.search(r"^random: this study against theirs.csv", transfer("compare", "theirs.csv", "--study", "study").out)
+
+
+# -- errors that say what would have been right
+
+
+def test_a_base_that_is_missing_is_named_with_its_seed_and_trained_by_what_is_said(transfer: Transfer, recipe: str) -> None:
+    transfer("split", "--recipe", recipe)
+    transfer("train-base")
+    said = transfer("sweep", "--set", "seeds=0-1")
+    assert said.code == 1
+    assert said.err == "Error: random-0 has no baseA of seed 1 yet; train it: transfer train-base --set seeds=0,1\n"
+    assert transfer(*shlex.split(said.err.partition(": transfer ")[2])).code == 0
+    assert transfer("sweep", "--set", "seeds=0-1").code == 0
+
+
+def test_a_base_that_the_recipe_does_not_need_is_trained_by_what_is_said(transfer: Transfer, recipe: str) -> None:
+    transfer("split", "--recipe", recipe, "--set", "treatments=BnB")
+    transfer("train-base")
+    said = transfer("sweep", "--targets", "A")
+    assert said.err == "Error: random-0 has no baseA yet; train it: transfer train-base --halves A\n"
+    assert transfer(*shlex.split(said.err.partition(": transfer ")[2])).code == 0
+    assert transfer("sweep", "--targets", "A").code == 0
+
+
+def test_verify_says_a_problem_once_and_what_mends_it(transfer: Transfer, study: Study) -> None:
+    study.write_recipe(study.recipe().model_copy(update={"layers": (2, 6), "targets": ("B",), "treatments": ("BnB", "AnB")}))
+    transfer("sweep", "study", "--treatments", "AnB")
+    (study.root / "random-0/baseA/weights.safetensors").write_bytes(b"")
+    problems = [line for line in transfer("verify", "study").out.splitlines() if line.startswith("Problem: ")]
+    assert len(problems) == 1
+    assert problems[0].endswith("remove study/random-0/baseA and train it again: transfer train-base --study study")
+    (study.root / "random-0/A6B/weights.safetensors").write_bytes(b"")
+    problems = [line for line in transfer("verify", "study").out.splitlines() if "A6B" in line]
+    words = shlex.split(problems[0].partition("again: transfer ")[2])
+    assert words == ["sweep", "--layers", "6", "--treatments", "AnB", "--targets", "B", "--study", "study"]
+
+
+@pytest.mark.parametrize("words", [("analyze", "--paper"), ("compare",)])
+def test_a_csv_may_go_to_standard_output_and_nothing_else_does(
+    transfer: Transfer, study: Study, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    study.write_recipe(study.recipe().model_copy(update={"layers": (7,), "treatments": ("BnB",)}))
+    transfer("sweep", "study")
+    written = transfer(*words, "study", "--csv", "found.csv")
+    said = transfer(*words, "study", "--csv", "-")
+    assert (written.code, said.code) == (0, 0)
+    assert said.out == (tmp_path / "found.csv").read_text() and "quantity,layer," in said.out.splitlines()[0]
+    assert not (tmp_path / "-").exists()

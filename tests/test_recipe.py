@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfercli import recipe as recipes
-from transfercli import yamltext
+from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
 from transfercli.networks import caffenet, small
 from transfercli.recipe import LEAST_CROP, Evaluation, Recipe, Training
@@ -208,7 +208,7 @@ def test_all_mistakes_at_once() -> None:
         "pictures: crop 40 is larger than size 32; "
         "network.name: input should be 'caffenet' or 'small'; "
         "network.widths: tuple should have at least 7 items after validation, not 2; "
-        "network.droput: unknown key; "
+        "network.droput: unknown key (did you mean network.dropout?); "
         "training.steps: input should be greater than 0; "
         "training.batch: missing; "
         "training.schedule.rate: missing; "
@@ -223,6 +223,15 @@ def test_all_mistakes_at_once() -> None:
     ("overrides", "expected"),
     [
         (["batchsize=3"], "batchsize: unknown key"),
+        (["training.epoch=3"], "training.epoch: unknown key (did you mean training.epochs?)"),
+        (["seed=3"], "seed: unknown key (did you mean seeds?)"),
+        (
+            ["training.schedule=step"],
+            "training.schedule: a schedule has figures, as {name: step, rate: 0.01, gamma: 0.1, every: 10000}",
+        ),
+        (["training.schedule=3"], "training.schedule: a schedule has figures, as {name: one-cycle, rate: 0.01}"),
+        (["seeds=3-1"], "seeds: the range 3-1 runs backwards: write it as 0-3"),
+        (["seeds=0-9999"], "seeds: the range 0-9999 is too long: write it as 0-3"),
         (["training.batchsize=3"], "training.batchsize: unknown key"),
         (["training.steps=5"], "training: give either steps or epochs"),
         (["training.epochs=null"], "training: give either steps or epochs"),
@@ -605,3 +614,19 @@ def test_evaluations_are_spread_evenly_from_0_to_the_last_step(steps: int, numbe
     assert len(times) == min(number, steps) + 1
     gaps = {b - a for a, b in pairwise(times)}
     assert gaps <= {math.floor(steps / number), math.ceil(steps / number), 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0-3", (0, 1, 2, 3)), ("7", (7,)), ("0-1, 5", (0, 1, 5)), ("[0-1, 8]", (0, 1, 8))]
+)
+def test_seeds_and_splits_take_ranges(text: str, expected: tuple[int, ...]) -> None:
+    recipe = loaded(f"seeds={text}", f"splits={text}")
+    assert recipe.seeds == expected
+    assert recipe.splits == tuple(f"random-{number}" for number in expected)
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+def test_the_schedule_that_an_error_shows_is_one(name: str) -> None:
+    said = message(loaded, f"training.schedule={name}")
+    shown = said.partition("a schedule has figures, as ")[2].partition(";")[0]
+    assert loaded(f"training.schedule={shown}").training.schedule.name == name

@@ -193,3 +193,14 @@ def test_looking_changes_nothing(study: Study) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.root.rglob("*") if path.name != ".lock"}
     assert [n["network"] for n in standing(study)["networks"] if n["state"] == "done"] == [b.name for b in bases([SPLIT], [0])]
     assert before == {path: path.stat().st_mtime_ns for path in study.root.rglob("*") if path.name != ".lock"}
+
+
+def test_a_smoke_runs_networks_are_not_judged(transfer: Transfer, bases_must_learn: None) -> None:
+    """Four steps teach them nothing: neither table, status nor conclusion say so, and the exit code is 0."""
+    for words in (("split", "--set", "layers=7"), ("train-base",), ("sweep",), ("analyze",), ("status",)):
+        said = transfer(*words, "--smoke")
+        assert said.code == 0, said.err
+        assert not any(
+            word in said.out + said.err for word in ("failed", "did not learn", "no better than chance", "cannot tell")
+        )
+    assert transfer("status", "--smoke").out.splitlines()[-2].startswith("7 of 7 networks are done, ")

@@ -609,5 +609,5 @@ def test_weights_that_cannot_be_read_are_named(study: Study) -> None:
         load_weights(study, one)
     text = str(error.value)
     assert text.startswith(f"cannot read the weights of {SPLIT} baseA (")
-    assert text.endswith(f"); remove {path.parent} and train it again: transfer train-base")
+    assert text.endswith(f"); remove {path.parent} and train it again: transfer train-base --study {study.root}")
     assert "\n" not in text

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from transfercli.errors import TransferError
 
@@ -11,6 +11,7 @@ Treatment = Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"]
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 HALVES = ("A", "B")
 ALTERNATE = "alternate"  # in the place of targets: the splits take turns
+LONGEST_RANGE = 1000  # numbers in a range of seeds or splits
 RANDOM = "R"  # the source of networks whose first layers are random and frozen
 LEARNED_NOTHING = "did not learn"  # the status of a network whose loss stayed at a guess's
 
@@ -136,6 +137,18 @@ def parse_layers(text: str) -> tuple[int, ...]:
             raise TransferError(f"the layers {text!r} run backwards; write the lower number first: {last}-{first}")
         layers.update(range(first, last + 1))
     return tuple(sorted(layers))
+
+
+def spread(words: Sequence[Any]) -> list[Any]:
+    """The words, with a range of numbers such as `0-3` one by one; what is no range stays as it is. Raises TransferError."""
+    found: list[Any] = []
+    for word in words:
+        match = re.fullmatch(r"([0-9]{1,10})\s*-\s*([0-9]{1,10})", word) if isinstance(word, str) else None
+        first, last = map(int, match.groups()) if match else (0, 0)
+        if not 0 <= last - first < LONGEST_RANGE:
+            raise TransferError(f"the range {word} {'is too long' if first < last else 'runs backwards'}: write it as 0-3")
+        found += map(str, range(first, last + 1)) if match else [word]
+    return found
 
 
 def check_layers(layers: Sequence[int], count: int) -> None:

@@ -8,8 +8,9 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -18,7 +19,17 @@ from transfercli import schedules, yamltext
 from transfercli.errors import TransferError
 from transfercli.library import names as names
 from transfercli.library import text as text
-from transfercli.plan import ALTERNATE, TREATMENTS, Network, Treatment, check_layers, needed_bases, parse_layers, transfers
+from transfercli.plan import (
+    ALTERNATE,
+    TREATMENTS,
+    Network,
+    Treatment,
+    check_layers,
+    needed_bases,
+    parse_layers,
+    spread,
+    transfers,
+)
 from transfercli.split import LARGEST_SEED, method_and_seed, split_name
 
 LAYER_COUNT = 8  # learnable layers of both networks
@@ -150,6 +161,13 @@ class Schedule(Section):
     start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
     """The first step's share of `rate`; not set: 0.04."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_figures(cls, value: Any) -> Any:
+        if not isinstance(value, (dict, cls)):
+            raise ValueError(f"a schedule has figures, as {schedules.example(value)}")
+        return value
+
     @model_validator(mode="after")
     def _figures_fit(self) -> "Schedule":
         takes = dict(inspect.signature(schedules.SCHEDULES[self.name]).parameters)
@@ -280,6 +298,12 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _ranges(value: Any) -> Any:
+    """As `_one_or_more`, with the numbers of ranges, such as 0-3, one by one."""
+    listed = _one_or_more(value)
+    return _as_value_error(spread, listed) if isinstance(listed, list) else listed
+
+
 def _numbered(value: Any) -> Any:
     """A split's number, such as 3, as its name: random-3."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -323,6 +347,7 @@ def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
 
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
+Ranges = BeforeValidator(_ranges)
 SplitWord = Annotated[str, BeforeValidator(_numbered)]
 Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
 
@@ -332,7 +357,7 @@ class Recipe(Section):
     """What the recipe is called: letters, digits, '.', '_' and '-'."""
     about: Annotated[str, AfterValidator(_one_line)] = ""
     """What it is, in a line."""
-    splits: Annotated[tuple[SplitWord, ...], OneOrMore, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(_known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
     class,half.
     """
@@ -342,7 +367,7 @@ class Recipe(Section):
     """For which n the first n layers are copied: `1-7`, or a list."""
     treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
     """What is done with the copied layers (README, The treatments)."""
-    seeds: Annotated[tuple[Seed, ...], OneOrMore, Distinct] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""
     judged: bool = True
     """Whether a network that learned nothing is said to have failed; those of a smoke run are not."""
@@ -454,9 +479,20 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
 
 
+def _keys(path: Sequence[str]) -> list[str]:
+    """The keys of the section at that path of a recipe."""
+    section: Any = Recipe
+    for key in path:
+        kind = section.model_fields[key].annotation
+        section = next(one for one in (*get_args(kind), kind) if inspect.isclass(one) and issubclass(one, Section))
+    return list(section.model_fields)
+
+
 def _say(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key"
+        *above, key = map(str, error["loc"])
+        near = get_close_matches(key, _keys(above), n=1, cutoff=0.8)
+        return "unknown key" + (f" (did you mean {'.'.join([*above, *near])}?)" if near else "")
     if error["type"] == "missing":
         return "missing"
     own = error["type"] == "value_error"  # raised here; the rest is pydantic's

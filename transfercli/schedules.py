@@ -4,6 +4,7 @@ Each takes the step (0-based), the number of steps and its own figures, and retu
 The first five are Caffe's `fixed`, `step`, `exp`, `inv` and `poly` with power 0.5 (caffe/src/caffe/solvers/sgd_solver.cpp).
 """
 
+import inspect
 import math
 from collections.abc import Callable
 
@@ -57,3 +58,12 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "cosine": cosine,
     "one-cycle": one_cycle,
 }
+
+EXAMPLE = {"rate": 0.01, "gamma": 0.1, "every": 10000, "power": 0.75}  # figures as one might choose them
+
+
+def example(name: object) -> str:
+    """How a recipe writes the schedule of that name, or one-cycle where there is none of that name."""
+    known = name if name in SCHEDULES else "one-cycle"
+    takes = inspect.signature(SCHEDULES[str(known)]).parameters
+    return "{" + ", ".join([f"name: {known}", *(f"{key}: {figure}" for key, figure in EXAMPLE.items() if key in takes)]) + "}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from transfercli.errors import TransferError
 from transfercli.files import metadata
-from transfercli.plan import Network, named
+from transfercli.plan import Network, failed, named
 from transfercli.study import ORDER, Study, as_dict, as_network
 
 
@@ -35,7 +35,9 @@ def standing(study: Study) -> dict[str, Any]:
 
     def about(one: Network) -> dict[str, Any]:
         row = rows.get(one, {})
-        state = ("done" if row["status"] == "done" else "failed") if row else "running" if one in running else "to do"
+        state = (
+            ("failed" if failed(one.treatment, row["status"]) else "done") if row else "running" if one in running else "to do"
+        )
         said = {"status": row.get("status"), "top1": row.get("top1"), "step": row["step"] if row else at.get(one, 0)}
         of = as_dict(one, halves[one.split].split if one.split in halves else None)
         return {**of, "planned": one in planned, "state": state, **said, "steps": steps.get(one.split)}

@@ -16,6 +16,7 @@ from transfercli.bank import Bank
 from transfercli.cost import bank_size as fitting
 from transfercli.devices import device_name, pick_precision, reproducible
 from transfercli.errors import TransferError
+from transfercli.hints import command
 from transfercli.indexing import pictures_of
 from transfercli.interrupts import Stopped, Wish, deferred
 from transfercli.pictures.stream import Part, Source
@@ -292,8 +293,18 @@ def load_weights(study: Study, network: Network) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise TransferError(
             f"cannot read the weights of {network.split} {network.name} ({error}); "
-            f"remove {path.parent} and train it again: transfer train-base"
+            f"remove {path.parent} and train it again: {how_to_train(study, network, study.recipe())}"
         ) from None
+
+
+def how_to_train(study: Study, network: Network, recipe: Recipe) -> str:
+    """The command that trains this network, also where the study's recipe does not plan it."""
+    words = ["sweep", "--layers", str(network.layer), "--treatments", network.treatment, "--targets", network.target]
+    if network.is_base:
+        words = ["train-base"] if network in recipe.networks([network.split]) else ["train-base", "--halves", network.target]
+    if recipe.seeds != study.recipe().seeds:
+        words += ["--set", f"seeds={','.join(map(str, recipe.seeds))}"]
+    return command(*words, study=study.root)
 
 
 def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> None:
@@ -305,7 +316,8 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
     for one in sorted(needed, key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
         if row is None:
-            raise TransferError(f"{one.split} has no {one.name} yet; train it: transfer train-base --study {study.root}")
+            seed = f" of seed {one.seed}" * bool(one.seed)
+            raise TransferError(f"{one.split} has no {one.name}{seed} yet; train it: {how_to_train(study, one, recipe)}")
         for what, wanted in (("recipe", recipe.digest()), ("split", study.halves(one.split).digest)):
             if row.get(f"{what}_digest") != wanted:
                 raise TransferError(

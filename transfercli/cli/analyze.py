@@ -29,7 +29,11 @@ SAID = {
 @click.option("--paper", is_flag=True, help="Analyse the published study of 2014 instead.")
 @click.option("--networks", is_flag=True, help="List every network too, with the binomial interval of its accuracy.")
 @click.option(
-    "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the differences there."
+    "--csv",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the differences there; - is standard output.",
 )
 @metric_option
 @json_option
@@ -53,7 +57,6 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     from transfercli.analysis import differences, half_names, kinds_of_split, published_table, records, unequal
     from transfercli.conclusions import brief, conclude
     from transfercli.contrasts import contrasts
-    from transfercli.files import write_text
     from transfercli.looks import half_name, half_title
     from transfercli.verdicts import OTHER_HALVES
 
@@ -63,10 +66,13 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     metric = metric or ("best10" if paper else "last")
     column = metric_column(metric, table)
     found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
-    conclusions, answer = conclude(table, column), brief(table, column)
-    names = half_names(table)
     if file:
-        write_text(file, found[COLUMNS].to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+        show.csv(found[COLUMNS], file)
+    if file == show.STDOUT:
+        return
+    judged = paper or not study.recipe_file.exists() or study.recipe().judged  # of a smoke run nothing is concluded
+    conclusions, answer = (conclude(table, column), brief(table, column)) if judged else ({}, [])
+    names = half_names(table)
     if as_json:
         about = {"metric": column, "answer": answer, "conclusions": conclusions}
         show.document({**about, "differences": records(found[COLUMNS]), "networks": _networks(table, column)})
@@ -93,7 +99,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
         show.echo(f"Differences: {file}")
-    if smoke and not paper:
+    if not judged:
         click.echo(show.SMOKE)
     if not paper and study.recipe_file.exists() and study.row_files():
         swept = (table["treatment"] != "base").any()

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @click.command(short_help="This study against the published one, or another, point by point.")
 @click.argument("places", metavar="[STUDY] [OTHER]", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--accuracy", is_flag=True, help="Compare the accuracies too, not only the gains over the base.")
-@click.option("--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all points there.")
+@click.option(
+    "--csv",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all points there; - is standard output.",
+)
 @metric_option
 @json_option
 @study_options
@@ -44,7 +50,6 @@ def compare(
         transfer compare results/mine results/reference/demo
     """
     from transfercli import analysis, tables
-    from transfercli.files import write_text
 
     folder, other = _both(places, folder)
     study = study_at(folder, smoke)
@@ -64,7 +69,9 @@ def compare(
             f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
         )
     if file:
-        write_text(file, found.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+        show.csv(found, file)
+    if file == show.STDOUT:
+        return
     if as_json:
         every = analysis.records(found.assign(in_spread=analysis.in_spread(found)))
         about = {"study": str(study.root), "other": None if other is None else str(other)}

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from transfercli.study import Halves, Study
 
+STDOUT = Path("-")
 FAILED = 3  # the exit code where everything ran and a network failed
 SMOKE = "A smoke run only shows that everything works; its numbers mean nothing."
 
@@ -36,6 +38,17 @@ def following(study: "Study", *flags: str) -> list[str]:
     """How the study's recipe goes on: what it plans is trained, with these flags, and then drawn."""
     waiting = [network for network in study.recipe().networks(study.need_splits()) if study.row(network) is None]
     return ["train-base" if any(network.is_base for network in waiting) else "sweep", *flags] if waiting else ["plot"]
+
+
+def csv(rows: "pandas.DataFrame", file: Path) -> None:
+    """Rows as CSV into a file, or, where that is `-`, to standard output."""
+    from transfercli.files import write_text
+
+    text = rows.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+    if file == STDOUT:
+        click.echo(text, nl=False)
+    else:
+        write_text(file, text)
 
 
 def table_of(study: "Study") -> "pandas.DataFrame":

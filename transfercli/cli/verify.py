@@ -36,9 +36,10 @@ def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> Non
         )
     report = check(study, pick_device(device), bank_size, say)
     show.table(("checked", "number"), [(what, f"{count:,}") for what, count in report.counts.items()], "lr")
-    for problem in report.problems:
+    problems = list(dict.fromkeys(report.problems))  # a base that is damaged is missed by all that came of it
+    for problem in problems:
         show.echo(f"Problem: {problem}")
-    if report.problems:
-        count = len(report.problems)
+    if problems:
+        count = len(problems)
         raise TransferError(f"{study.root} has {count} problem{'s' * (count > 1)}, named above; what each says mends it")
     show.echo(f"{study.root} is sound")
