@@ -133,6 +133,30 @@ def test_the_page_fits_its_screen_and_its_text_can_be_read(open_page: Open, scre
     assert outside == []
 
 
+@pytest.mark.parametrize("study", ["random", "named"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_first_screen_is_the_answer(open_page: Open, file: Path, tmp_path: Path, screen: str, study: str) -> None:
+    """Three sentences and the figure of accuracies; of halves that are different tasks, where each has its own, most of it."""
+    path = file
+    if study == "named":
+        path = tmp_path / "report.html"
+        named = written(tmp_path / "study", ("pets",), "AB", names={"pets": ("cats that are rather small", "dogs")})
+        path.write_text(report.page(named), encoding="utf-8")
+    page = open_page(screen, path=path)
+    sentences = page.locator("#answer p")
+    assert sentences.count() == 3
+    height = SCREENS[screen]["viewport"]["height"]
+    last, chart = sentences.nth(2).bounding_box(), page.locator(f"{FIRST} >> svg").bounding_box()
+    assert last is not None and chart is not None
+    assert last["y"] + last["height"] <= chart["y"]
+    seen = (height - chart["y"]) / chart["height"]
+    assert seen >= (1 if study == "random" else 0.6)
+    plot, *names = page.locator(FIRST).evaluate(
+        "(box) => [box.querySelector('.grid'), ...box.querySelectorAll('.end')].map((each) => each.getBoundingClientRect().width)"
+    )
+    assert plot > 0.5 * chart["width"] and max(names) <= 0.31 * chart["width"]
+
+
 def test_dark_is_dark_and_the_base_stands_out(open_page: Open) -> None:
     paper = {}
     for scheme in ("light", "dark"):

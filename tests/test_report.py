@@ -17,7 +17,8 @@ from safetensors.numpy import save_file
 
 from transfercli import analysis, report
 from transfercli import recipe as recipes
-from transfercli.conclusions import conclude
+from transfercli.conclusions import brief, conclude
+from transfercli.contrasts import contrasts
 from transfercli.errors import TransferError
 from transfercli.plan import HALVES, TREATMENTS, Network, bases, transfers
 from transfercli.recipe import Recipe
@@ -168,13 +169,17 @@ def test_a_smoke_variant_is_known_as_such(name: str) -> None:
     assert report.is_smoke(recipe.smoke()) and not report.is_smoke(recipe)
 
 
-def test_every_conclusion_is_there_before_anything_else(several: Study, several_page: str) -> None:
+def test_the_page_opens_with_the_answer_and_its_figure_and_every_conclusion_follows(several: Study, several_page: str) -> None:
     text = Page(several_page).text
+    answer = brief(several.table())
+    assert len(answer) == 3
+    for sentence in answer:
+        assert text.index(sentence) < text.index("Figure 1.")
     said = conclude(several.table())
     assert set(said) == {"random", "man-made-natural, target A", "man-made-natural, target B"}
     assert "Man-made / natural halves, to natural" in text and "Man-made / natural halves, to man-made" in text
     for sentence in (sentence for sentences in said.values() for sentence in sentences):
-        assert text.index(" ".join(sentence.split())) < text.index("Figure 1.")
+        assert text.index("Figure 1.") < text.index("What this study shows") < text.index(" ".join(sentence.split()))
 
 
 def test_the_figures_data_are_the_table(several: Study, several_page: str) -> None:
@@ -292,6 +297,19 @@ def test_the_paired_table_says_what_the_analysis_finds(several: Study) -> None:
     assert row.cells[-1].text == "4"
 
 
+def test_the_contrasts_fixed_in_advance_are_a_table(several: Study, several_page: str) -> None:
+    table = several.table()
+    made = cells.contrasts(contrasts(table, bound=True))
+    assert list(made) == ["random", "man-made-natural"]
+    found = contrasts(table).set_index(["splits", "quantity"])
+    assert [row.head for row in made["random"].rows] == ["dip", "boost"]
+    for row in made["random"].rows:
+        number = found.loc[("random", row.head)]
+        assert row.cells[0].text == words.points(number["mean"]) and row.cells[1].text == str(number["n"])
+        assert row.cells[0].beneath == f"{words.points(number['low'])} to {words.points(number['high'])}"
+    assert "Random halves: two contrasts fixed in advance, points" in Page(several_page).text
+
+
 def test_beside_the_published_study_stands_what_compare_finds(several: Study) -> None:
     table, published = several.table(), analysis.published_table()
     made = cells.published(table, published)["random"]
@@ -401,7 +419,7 @@ def test_none_failed(several_page: str) -> None:
 
 def test_bases_alone_make_a_page_that_draws_no_conclusion(tmp_path: Path) -> None:
     page = Page(report.page(written(tmp_path, treatments=())))
-    assert "Nothing yet: there is no transfer network" in page.text
+    assert "Nothing yet: there is no transfer network" in page.text and "No answer yet" in page.text
     assert {chart["quantity"] for chart in page.data["charts"]} == {"accuracy"}
     assert "Paired differences" not in page.text and "What transfer brings" not in page.text
 

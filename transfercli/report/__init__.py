@@ -19,7 +19,8 @@ from transfercli import __version__, analysis, filters
 from transfercli import recipe as recipes
 from transfercli.analysis import TREATMENTS, records
 from transfercli.benefits import benefits
-from transfercli.conclusions import conclude
+from transfercli.conclusions import brief, conclude
+from transfercli.contrasts import contrasts
 from transfercli.errors import TransferError, plain
 from transfercli.looks import CROSSES, LOOKS, PAPER, Names, half_title, panel_title
 from transfercli.recipe import Recipe
@@ -60,6 +61,7 @@ def page(study: Study) -> str:
             facts=facts(table),
             scale=scale(recipe, table),
             is_smoke=is_smoke(recipe),
+            answer=brief(table),
             conclusions=conclude(table),
             charts=list(enumerate(drawn["charts"])),
             learning=list(enumerate(drawn["learning"])),
@@ -72,6 +74,7 @@ def page(study: Study) -> str:
             has_published=bool(len(published)),
             benefits=cells.benefits(benefits(table, logs)),
             differences=cells.differences(found),
+            contrasts=cells.contrasts(contrasts(table, bound=True)),
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
             kernels={plain(name): picture(pixels) for name, pixels in filters.first_layers(study).items()},

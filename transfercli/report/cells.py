@@ -7,6 +7,7 @@ import pandas as pd
 
 from transfercli import analysis
 from transfercli.analysis import TREATMENTS, records
+from transfercli.contrasts import FORMULAS
 from transfercli.errors import plain
 from transfercli.looks import half_title
 from transfercli.report.words import NONE, between, missing, percent, points
@@ -59,6 +60,20 @@ def differences(found: pd.DataFrame) -> dict[str, Table]:
             rows.append(Row(_minus(quantity), [*cells, Cell(_range(pairs))]))
         made[kind] = Table(["", *labels, "pairs"], rows)
     return made
+
+
+def contrasts(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the contrasts fixed in advance, in points: found is what `contrasts.contrasts` finds."""
+    return {
+        kind: Table(
+            ["", "points", "pairs", "what it is"],
+            [
+                Row(row["quantity"], [_difference(row), Cell(str(row["n"])), Cell(FORMULAS[row["quantity"]])])
+                for row in records(of_kind)
+            ],
+        )
+        for kind, of_kind in _by_kind(found)
+    }
 
 
 def _difference(row: dict[str, Any]) -> Cell:

@@ -23,6 +23,14 @@
   pen.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
   const widest = (texts) => Math.max(0, ...texts.map((text) => pen.measureText(text).width));
 
+  /** A text that is no wider than so many pixels. */
+  function fitted(text, most) {
+    if (widest([text]) <= most) return text;
+    const letters = [...text];
+    while (letters.length > 1 && widest([`${letters.join("")}…`]) > most) letters.pop();
+    return `${letters.join("")}…`;
+  }
+
   const within = (value, [low, high]) => Math.min(Math.max(value, low), high);
   const scale = ([low, high], [from, to]) => (value) => from + ((value - low) / (high - low)) * (to - from);
   const pathOf = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
@@ -63,7 +71,8 @@
     const width = box.clientWidth;
     const labels = chart.y.ticks.map(chart.y.form);
     const left = 10 + widest(labels);
-    const right = chart.ends.length ? 26 + widest(chart.ends.map((end) => end.words)) : 10;
+    const ends = chart.ends.map((end) => ({ ...end, words: fitted(end.words, 0.3 * width) }));
+    const right = ends.length ? 26 + widest(ends.map((end) => end.words)) : 10;
     const top = chart.y.title ? 28 : 10, bottom = height - 44;
     const x = scale(chart.x.domain, [left, width - right]);
     const y = scale(chart.y.domain, [bottom, top]);
@@ -90,7 +99,7 @@
       const d = pathOf(line.points.map((point) => [x(point[0]), y(point[1])]));
       add(svg, "path", { d, class: "line", "data-treatment": line.treatment, "stroke-opacity": line.strength ?? 1 });
     }
-    drawEnds(svg, chart.ends, width - right + 12, y, [top, bottom]);
+    drawEnds(svg, ends, width - right + 12, y, [top, bottom]);
     for (const point of chart.points) drawPoint(svg, point, x(point.x), y(point.y));
     for (const bar of chart.bars) {
       const ends = [y(bar.low), y(bar.high)];
