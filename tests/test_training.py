@@ -572,7 +572,8 @@ def test_a_base_that_learned_nothing_has_no_sweep(study: Study) -> None:
         check_bases(study, networks, recipe)
     assert str(error.value) == (
         f"{SPLIT} baseA has nothing to transfer (no better than chance); "
-        "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01"
+        "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
+        f"or go on without that split: remove {study.root / SPLIT}"
     )
     check_bases(study, transfers([SPLIT], [0], ["B"], [3], ["BnB", "RnB"]), recipe)  # which do without it
 

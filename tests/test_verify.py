@@ -12,12 +12,13 @@ import torch
 from conftest import CPU, SPLIT, Said, silent, tiny_recipe
 from safetensors.torch import load_file, save_file
 
+from transfercli import rows
 from transfercli import verify as verifying
 from transfercli.errors import TransferError
 from transfercli.plan import bases, transfers
 from transfercli.study import Study
 from transfercli.training import check_bases, train
-from transfercli.verify import near, read_log, same_machine, verify
+from transfercli.verify import evenly, near, read_log, same_machine, verify
 
 TEN = transfers([SPLIT], [0], ["B"], [2, 6], ["BnB", "BnB+", "AnB", "AnB+", "RnB"])
 
@@ -88,25 +89,47 @@ def test_rows_of_old_are_held_to_what_they_say(sound: Study) -> None:
     assert problems(sound) == []
 
 
+def test_rows_of_old_with_classes_of_unequal_size_were_judged_as_if_they_were_equal(
+    split_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six pictures of one class, a single one of another: of old 0.6 was well above chance, a quarter; today it is a guess."""
+    monkeypatch.setattr(rows, "SIGMAS", 0.0)
+    train_of, val_of = [8, 8, 8, 8], [12, 3, 3, 2]
+    last = {"top1": 0.6, "train_loss": 2.0}
+    assert rows.status(last, None, False, train_of, val_of, True) == "did not learn"
+    assert rows.status(last, None, False, *evenly(train_of, val_of), True) == "done"
+    assert evenly(train_of, val_of) == ([8, 8, 8, 8], [5, 5, 5, 5])
+
+
 @pytest.mark.parametrize(("key", "value"), [("balanced_top1", 0.125), ("fixed_loss", 9.0), ("chance", 0.5)])
 def test_each_new_number_is_checked(sound: Study, key: str, value: float) -> None:
     change_row(sound, "A2B", **{key: value})
     assert any("A2B" in problem and key.split("_")[0] in problem for problem in problems(sound))
 
 
-def test_a_base_trained_again_beside_networks_that_copied_the_old_one_is_named(sound: Study) -> None:
+def test_a_base_trained_again_beside_networks_that_copied_the_old_one_is_named(
+    sound: Study, transfer: Callable[..., Said]
+) -> None:
     """Its weights and row fit each other; only the networks know that it is not the one they were copied from."""
     shutil.rmtree(sound.root / SPLIT / "baseA")
     recipe = tiny_recipe({"training": {"bias_rate": 1.9}})  # stands for another machine, where the numbers differ
     own = sound.recipe()
     sound.write_recipe(recipe)
-    train(sound, bases([SPLIT], [0], ["A"]), CPU, None, silent())
+    with pytest.raises(TransferError, match="A2B was copied from another baseA than is there now"):
+        train(sound, bases([SPLIT], [0], ["A"]), CPU, None, silent())  # the base is trained, and then it is said
     sound.write_recipe(own)
     change_row(sound, "baseA", recipe_digest=own.digest())
     found = problems(sound)
     for name in ("A2B", "A6B", "A2B+", "A6B+"):
         assert f"{SPLIT} {name} was copied from another baseA than is there now" in found
     assert not any("B2B" in problem for problem in found)
+    warned = transfer("analyze", "--study", sound.root)
+    assert warned.code == 0 and warned.err.startswith(
+        f"Warning: {SPLIT} A2B was copied from another baseA than is there now (and"
+    )
+    assert "Warning: " in transfer("status", "--study", sound.root).out
+    again = transfer("train-base", "--study", sound.root, "--device", "cpu")
+    assert again.code == 1 and "A2B was copied from another baseA" in again.err
     with pytest.raises(TransferError) as error:
         check_bases(sound, TEN, own)
     assert str(error.value) == (

@@ -160,6 +160,19 @@ def check_layers(layers: Sequence[int], count: int) -> None:
         )
 
 
+def check_targets(targets: Sequence[str]) -> None:
+    """Raise TransferError where ALTERNATE stands beside another target."""
+    if ALTERNATE in targets and len(targets) > 1:
+        raise TransferError(f"{ALTERNATE} stands alone: it gives each split one target, by turns")
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """Parse `A,B`, `B` or `alternate`. Raises TransferError."""
+    targets = parse_choices(text, (*HALVES, ALTERNATE), "target")
+    check_targets(targets)
+    return targets
+
+
 def parse_choices(text: str, allowed: Sequence[str], what: str) -> tuple[str, ...]:
     """Parse a comma-separated list of allowed words, in the order of `allowed`. Raises TransferError."""
     words = [word.strip() for word in text.split(",")]

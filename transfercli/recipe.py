@@ -20,11 +20,11 @@ from transfercli.errors import TransferError
 from transfercli.library import names as names
 from transfercli.library import text as text
 from transfercli.plan import (
-    ALTERNATE,
     TREATMENTS,
     Network,
     Treatment,
     check_layers,
+    check_targets,
     needed_bases,
     parse_layers,
     spread,
@@ -324,8 +324,7 @@ def _distinct(value: tuple) -> tuple:
 
 
 def _alone(value: tuple[str, ...]) -> tuple[str, ...]:
-    if ALTERNATE in value and len(value) > 1:
-        raise ValueError(f"{ALTERNATE} stands alone: it gives each split one target, by turns")
+    _as_value_error(check_targets, value)
     return value
 
 
@@ -465,7 +464,7 @@ def dump(recipe: Recipe) -> str:
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """What changed, as `key: old → new`, among what decides a network's numbers."""
+    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them."""
 
     def flat(values: dict, prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -473,7 +472,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
             out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         return out
 
-    a, b = flat(old.decisive()), flat(new.decisive())
+    a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in (old, new))
     changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
     a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]

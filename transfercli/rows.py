@@ -61,7 +61,7 @@ def best10(log: list[dict[str, float]]) -> float:
 
 
 def status(
-    last: dict[str, float], diverged: int | None, is_base: bool, train: Sequence[int], val: Sequence[int], judged: bool
+    last: dict[str, float], diverged: int | None, is_base: bool, train: Sequence[float], val: Sequence[float], judged: bool
 ) -> str:
     """`done`, or why the row says nothing about transfer; `last` is the log's last line.
 
@@ -80,12 +80,12 @@ def status(
     return "no better than chance" if is_base else "done"
 
 
-def guess(pictures: Sequence[int]) -> float:
+def guess(pictures: Sequence[float]) -> float:
     """How often a guess is right that always names the largest class, of so many pictures a class."""
     return max(pictures) / sum(pictures)
 
 
-def entropy(pictures: Sequence[int]) -> float:
+def entropy(pictures: Sequence[float]) -> float:
     """The cross-entropy of a guess that gives each class its share: ln k where the k classes are equal."""
     return -sum(n / sum(pictures) * math.log(n / sum(pictures)) for n in pictures if n)
 

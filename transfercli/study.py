@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -275,6 +275,27 @@ class Study:
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
         return {path.parent.relative_to(self.root).as_posix(): _read_log(path.parent / "log.csv") for path in self.row_files()}
+
+
+def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
+    rows = list(rows)
+    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
+    found = []
+    for row in rows:
+        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
+        there = donor.get("weights_digest") if donor else None
+        if isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
+            seed = f" (seed {row['seed']})" * bool(row["seed"])
+            found.append(f"{row['split']} {row['network']}{seed} was copied from another base{row['source']} than is there now")
+    return found
+
+
+def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
+    """All of `mixtures` in one line with the remedy; empty where there is none."""
+    found = mixtures(rows)
+    more = f" (and so were {len(found) - 1} more)" * (len(found) > 1)
+    return f"{found[0]}{more}; put that base back, or remove what was copied from it and train it again" if found else ""
 
 
 def log_name(row: Mapping[str, Any]) -> str:

@@ -20,10 +20,10 @@ from transfercli.hints import command
 from transfercli.indexing import pictures_of
 from transfercli.interrupts import Stopped, Wish, deferred
 from transfercli.pictures.stream import Part, Source
-from transfercli.plan import Network, banks, base
+from transfercli.plan import Network, banks, needed_bases
 from transfercli.recipe import Recipe
 from transfercli.rows import provenance, write_member
-from transfercli.study import Halves, Study, replacing
+from transfercli.study import Halves, Study, mixture, replacing
 from transfercli.threads import processors
 from transfercli.treatments import digest, start
 from transfercli.versions import here, settle
@@ -73,6 +73,7 @@ def train(
         for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
             checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
         study.write_table()
+    refuse_mixtures(study)
     return [row for network in networks if (row := study.row(network)) is not None]
 
 
@@ -312,8 +313,7 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
 
     It must be of this recipe and split; the rows of networks that copied it say which it was.
     """
-    needed = {base(n.split, n.seed, half) for n in networks for half in {n.source, n.target} if half in "AB"}
-    for one in sorted(needed, key=lambda n: (n.split, n.seed, n.name)):
+    for one in sorted(needed_bases(networks), key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
         if row is None:
             seed = f" of seed {one.seed}" * bool(one.seed)
@@ -327,21 +327,13 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
         if row["status"] != "done":
             raise TransferError(
                 f"{one.split} {one.name} has nothing to transfer ({row['status']}); "
-                "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01"
+                "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
+                f"or go on without that split: remove {study.root / one.split}"
             )
-    if mixed := mixtures(study.rows()):
-        more = f" (and so were {len(mixed) - 1} more)" * (len(mixed) > 1)
-        raise TransferError(f"{mixed[0]}{more}; put that base back, or remove what was copied from it and train it again")
+    refuse_mixtures(study)
 
 
-def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
-    rows = list(rows)
-    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
-    found = []
-    for row in rows:
-        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
-        if copied and donor and donor.get("weights_digest", copied) != copied:
-            seed = f" (seed {row['seed']})" * bool(row["seed"])
-            found.append(f"{row['split']} {row['network']}{seed} was copied from another {donor['network']} than is there now")
-    return found
+def refuse_mixtures(study: Study) -> None:
+    """Raise TransferError where a network was copied from another base than the one that is there."""
+    if mixed := mixture(study.rows()):
+        raise TransferError(mixed)

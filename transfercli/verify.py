@@ -19,8 +19,8 @@ from transfercli.errors import TransferError
 from transfercli.files import read_text
 from transfercli.plan import RANDOM, Network, banks, base
 from transfercli.rows import best10, guess, status
-from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, as_network, read_row, table_text
-from transfercli.training import Bench, load_weights, mixtures
+from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, as_network, mixtures, read_row, table_text
+from transfercli.training import Bench, load_weights
 from transfercli.treatments import build, digest, frozen_names, start
 from transfercli.versions import begun
 
@@ -233,7 +233,9 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
     if row["status"].startswith("diverged"):
         return
     classes = bench.halves.split.classes(network.target)
-    train, val = ([len(part[name]) for name in classes] for part in (bench.folder.train, bench.folder.val))
+    train, val = ([float(len(part[name])) for name in classes] for part in (bench.folder.train, bench.folder.val))
+    if "chance" not in row:  # rows of old were judged as if classes were of one size
+        train, val = evenly(train, val)
     who = f"{network.split} {network.name}"
     try:
         last = read_log(bench.study.folder(network) / "log.csv")[-1]
@@ -241,7 +243,13 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
         return  # told already
     now = status(last, None, network.is_base, train, val, bench.recipe.judged)
     report.check("logs", row["status"] == now, f"{who}: its row says {row['status']}, its log {now}")
-    report.check("rows against their split", row.get("chance", guess(val)) == guess(val), f"{who}: its row has another chance")
+    chance = row.get("chance", guess(val))
+    report.check("rows against their split", chance == guess(val), f"{who}: its row has another chance")
+
+
+def evenly(*parts: list[float]) -> tuple[list[float], ...]:
+    """As many pictures, but each class with its equal share."""
+    return tuple([sum(part) / len(part)] * len(part) for part in parts)
 
 
 def _mean(bench: Again, half: str, report: Report) -> None:

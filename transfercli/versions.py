@@ -33,14 +33,14 @@ def settle(study: Study, now: dict[str, str], accept: bool) -> str:
     """
     path = study.root / FILE
     first, accepted = begun(study)
-    first = {"numerics": "1", **first}
-    changed = [f"{key}: {first[key]} → {now[key]}" for key in DECISIVE if first.get(key, now[key]) != now[key]]
+    before = {**now, "numerics": "1", **first}
+    changed = [f"{key}: {before[key]} → {now[key]}" for key in DECISIVE if before[key] != now[key]]
     if changed and not accept:
         raise TransferError(
             f"the study {study.root} was begun with other versions ({'; '.join(changed)}), which may give other numbers; "
             "start a new study: --study DIR, or if it is harmless go on, and let the rows say so: --accept-change"
         )
-    if changed or not path.exists():
+    if changed or not path.exists() or not {*DECISIVE} <= first.keys():  # what was not recorded is from now on
         accepted = [*accepted, *changed]
         write_text(path, json.dumps({**now, "accepted": accepted}, indent=1, ensure_ascii=False) + "\n")
     return "; ".join(accepted)

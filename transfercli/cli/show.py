@@ -31,12 +31,16 @@ SMOKE = "A smoke run only shows that everything works; its numbers mean nothing.
 
 def next_step(*words: object, study: "Study | None" = None) -> None:
     """What to type next, with the study's folder where it is not the usual one."""
-    click.echo(f"Next: {command(*words, study=study.root if study else None)}")
+    if words:
+        click.echo(f"Next: {command(*words, study=study.root if study else None)}")
 
 
 def following(study: "Study", *flags: str) -> list[str]:
-    """How the study's recipe goes on: what it plans is trained, with these flags, and then drawn."""
-    waiting = [network for network in study.recipe().networks(study.need_splits()) if study.row(network) is None]
+    """How the study's recipe goes on: what it plans is trained, with these flags, then drawn; after a failed base not at all."""
+    planned = study.recipe().networks(study.need_splits())
+    if any((row := study.row(network)) and row["status"] != "done" for network in planned if network.is_base):
+        return []
+    waiting = [network for network in planned if study.row(network) is None]
     return ["train-base" if any(network.is_base for network in waiting) else "sweep", *flags] if waiting else ["plot"]
 
 
@@ -60,12 +64,17 @@ def table_of(study: "Study") -> "pandas.DataFrame":
 
 def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
     """`table_of` the study. Raises TransferError where no network is done."""
+    from transfercli.analysis import records
+    from transfercli.study import mixture
+
     table = table_of(study)
     if table.empty:
         raise TransferError(
             f"no network in {study.root} is done, so there is nothing to {what}; "
             f"train some: {command('train-base', study=study.root)}{instead and f', or {instead}'}"
         )
+    if mixed := mixture(records(table)):
+        click.echo(f"Warning: {plain(mixed)}", err=True)
     return table
 
 

@@ -108,14 +108,14 @@ def make(
             f"the study {study.root} would lie among the class folders of {found.root}, and its figures be taken for pictures; "
             "choose another folder: --study DIR"
         )
-    for word in words:
-        _say_unlisted(word, found)
     for name in study.split_names():
         if name not in remade and not indexing.holds(found, study.halves(name), recipe.pictures):
             raise TransferError(
                 f"the pictures in {found.root} are not those of the split {name} in {study.root}, and a study is of one dataset; "
                 f"start a new one: transfer split {shlex.quote(str(found.root))} --study NEW"
             )
+    for word in words:
+        _say_unlisted(word, found)
 
     chosen = {word: indexing.select(found, recipe.pictures, split=word) for word in words}
     # A store's pictures were decoded when it was packed, and what could not be was left out then.

@@ -30,13 +30,14 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
         transfer status results/mine --json
     """
     from transfercli.standing import standing
+    from transfercli.study import mixture
 
     study = study_at(folder, smoke)
     found = standing(study)
     training = found["counts"]["running"]
     following = None if training else show.following(study) if found["weights"] else ["analyze"]
     if as_json:
-        click.echo(json.dumps({**found, "next": following and command(*following, study=study.root)}, indent=1))
+        click.echo(json.dumps({**found, "next": command(*following, study=study.root) if following else None}, indent=1))
         return
     _networks(found["networks"])
     _counts(found)
@@ -44,6 +45,8 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
     for kept in found["checkpoints"] if not training else ():
         count, steps = len(kept["networks"]), _steps(found, kept)
         show.echo(f"{_place(kept)}: {_some(count)} at step {kept['step']:,} of {steps:,}, in the checkpoint of {kept['saved']}")
+    if mixed := mixture(study.rows()):
+        show.echo(f"Warning: {mixed}")
     if not found["weights"]:
         click.echo("These results were kept without the networks' weights and logs: the table alone.")
     if following:

@@ -19,7 +19,7 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers
+from transfercli.plan import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers, parse_targets
 
 if TYPE_CHECKING:
     from transfercli.recipe import Recipe
@@ -46,7 +46,7 @@ def _layers(text: str) -> tuple[int, ...]:
 @click.option(
     "--targets",
     metavar="B|A|A,B|alternate",
-    callback=parsed(lambda text: parse_choices(text, (*HALVES, ALTERNATE), "target")),
+    callback=parsed(parse_targets),
     shell_complete=completed((*HALVES, ALTERNATE), several=True),
     help="Which half is learned and measured (alternate: A in odd random splits, else B); by default the recipe's.",
 )

@@ -65,8 +65,6 @@ def train_base(
     study = study_at(folder, smoke)
     settled = settle_recipe(study, recipe, overrides, smoke)
     rows = make(study, settled, device, bank_size, accept_change, halves)
-    if not smoke and any(row["status"] != "done" for row in rows):
-        click.echo("A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR).")
     show.next_step(*show.following(study, *on_the_same(device, bank_size, accept_change)), study=study)
     show.end(rows, smoke)
 
@@ -98,4 +96,6 @@ def make(
         train_it = command("train-base", "--halves", half, study=study.root)
         click.echo(f"base{half} is left out: no network of the recipe needs it; to train it too: {train_it}")
     click.echo(f"Table: {study.root / 'results.csv'}")
+    if any(row["status"] != "done" for row in rows):
+        click.echo("A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR).")
     return rows
