@@ -201,6 +201,16 @@ def test_kinds_of_split_are_never_averaged_together():
     assert found["n"].tolist() == [2, 1, 1]
 
 
+def test_two_targets_of_a_split_that_is_not_random_have_no_interval():
+    gains = {("A", 5): 0.1, ("B", 5): 0.2, ("A", 6): 0.1, ("B", 6): 0.2, ("A", 7): 0.1, ("B", 7): 0.2}
+    rows = [network("base", 0.5, target=target) for target in "AB"]
+    rows += [network("AnB", 0.5 + gain, target=target, layer=layer) for (target, layer), gain in gains.items()]
+    assert differences(pd.DataFrame(rows))["low"].notna().all()
+    tasks = pd.DataFrame(rows).assign(split="man-made-natural")
+    for found in (differences(tasks), compare(tasks, tasks)):
+        assert len(found) >= 4 and found[["low", "high"]].isna().all(axis=None)
+
+
 def test_differences_between_treatments_need_no_base():
     table = pd.DataFrame([network("AnB", 0.5), network("BnB", 0.7), network("AnB+", 0.8), network("BnB+", 0.9)])
     found = differences(table)
@@ -310,8 +320,14 @@ def test_compare_says_whether_a_value_lies_inside_the_others_spread_and_its_own_
     assert row[["value", "low", "high", "n"]].tolist() == pytest.approx([0.11, 0.11 - reach, 0.11 + reach, 1])
     assert row[["other", "other_low", "other_high", "other_n"]].tolist() == pytest.approx([0.12, 0.10, 0.14, 3])
     assert row["difference"] == pytest.approx(-0.01) and row["inside"]
-    for gain, inside in ((0.10 - 0.99 * reach, True), (0.10 - 1.05 * reach, False), (0.14 + 1.05 * reach, False)):
-        assert one(compare(study_of(gain, repeats=(0,)), theirs), quantity="AnB-base", layer=3)["inside"] == inside
+    assert not one(compare(study_of(0.09, repeats=(0,)), theirs), quantity="AnB-base", layer=3)[
+        "inside"
+    ]  # one pair widens nothing
+    reach = 4.302653 * 0.02 / math.sqrt(3)  # Student's of three pairs, 2 points apart
+    for mean, inside in ((0.10 - 0.99 * reach, True), (0.10 - 1.05 * reach, False), (0.14 + 1.05 * reach, False)):
+        mine = study_of(mean - 0.02, repeats=(0, 1, 2))
+        assert one(compare(mine, theirs), quantity="AnB-base", layer=3)["inside"] == inside
+    assert not one(compare(study_of(0.08), theirs), quantity="AnB-base", layer=3)["inside"]  # nor do two, whose t is 12.7
 
 
 def test_compare_holds_accuracies_and_gains_that_both_have():
@@ -328,7 +344,9 @@ def test_the_released_study_compared_with_itself_is_inside_itself(released):
     found = compare(released, released, "top1_best10")
     assert found["inside"].all() and (found["difference"] == 0).all()
     assert {"base", "AnB", "AnB-base", "BnB+-base"} <= set(found["quantity"])
-    assert not found[["low", "high"]].isna().any().any()
+    two_tasks = (found["splits"] == "man-made-natural") & (found["n"] == 2)
+    assert found.loc[two_tasks, ["low", "high"]].isna().all(axis=None)
+    assert not found.loc[~two_tasks, ["low", "high"]].isna().any().any()
 
 
 def test_a_study_that_does_not_say_how_many_pictures_it_has_gets_no_interval_for_one_pair():

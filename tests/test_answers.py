@@ -17,6 +17,7 @@ from transfercli.contrasts import contrasts
 from transfercli.recipe import dump, validate
 from transfercli.study import COLUMNS, Study, table_text
 from transfercli.tables import load
+from transfercli.verdicts import OTHER_HALVES
 
 Transfer = Callable[..., Said]
 TOP1 = {"base": 0.5, "BnB": 0.49, "BnB+": 0.52, "AnB": 0.45, "AnB+": 0.53, "RnB": 0.2}
@@ -112,6 +113,36 @@ def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> 
     assert "Next: " not in said.out  # a table alone has no logs to report
 
 
+@pytest.mark.parametrize(
+    ("splits", "targets", "about"),
+    [
+        ({}, "B", f"random: intervals are about {OTHER_HALVES}."),
+        ({"random-1": "random-0"}, "AB", "random: intervals are over the two targets, and say nothing of other halves."),
+        ({"random-0": "pets", "random-1": "pets"}, "AB", "pets: no interval, as its two targets are different tasks."),
+        ({"random-0": "cats", "random-1": "pets"}, "B", "cats: one pair a point, so no interval. pets: one pair a point, so no"),
+    ],
+)
+def test_analyze_says_what_intervals_are_about(
+    transfer: Transfer, tmp_path: Path, splits: dict[str, str], targets: str, about: str
+) -> None:
+    """The two splits of the study become the two targets of one."""
+    file = kept(tmp_path / "kept") / "results.csv"
+    table = pd.read_csv(file, keep_default_na=False)
+    if targets == "AB":
+        of_a = table["split"] == "random-0"
+        for column in ("network", "source", "target"):
+            table.loc[of_a, column] = table.loc[of_a, column].str.translate(str.maketrans("AB", "BA"))
+    table.replace({"split": splits}).to_csv(file, index=False)
+    said = transfer("analyze", "--study", "kept").out
+    assert f"A pair is of a split and a target half, seeds averaged. {about}" in said
+    tables = [line for line in said.splitlines() if "RnB-base" in line]
+    bounded = "intervals are" in about
+    assert tables and all(("*" in line) == bounded for line in tables)
+    assert ("± is the mean's 95% interval" in said) == bounded and ("about other halvings" in said) == (
+        targets == "B" and bounded
+    )
+
+
 def test_analyze_says_what_comes_next(transfer: Transfer, swept: Study) -> None:
     said = transfer("analyze", "--study", swept.root)
     assert said.out.splitlines()[-1] == f"Next: transfer report --study {swept.root}"
@@ -191,10 +222,10 @@ def test_compare_with_the_published_study(transfer: Transfer, tmp_path: Path) ->
     said = transfer("compare", "--study", "kept", "--csv", "points.csv")
     text = lines(said.out)
     assert text[0] == "random: this study against the published study"
-    assert "AnB-base 1 −5.00 ±6.91 +0.30 −0.10 to +0.69 −5.30 within ±" in text
+    assert "AnB-base 1 −5.00 ±6.91 +0.30 −0.10 to +0.69 −5.30 no" in text
     assert not any(line.startswith("AnB 1") for line in text)
     expected = compare(pd.read_csv(tmp_path / "kept/results.csv", keep_default_na=False), published_table())
-    assert "Of 12 gains over the base 0 lie in the other study's spread, 12 more within this study's interval." in text
+    assert "Of 12 gains over the base 0 lie in the other study's spread, 0 more within this study's interval." in text
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "points.csv"), expected, check_dtype=False, atol=1e-6)
     assert "base 0 0.500 ±0.049 0.625 0.615 to 0.633 −12.45 no" in lines(transfer("compare", "--study", "kept", "--accuracy").out)
 
@@ -207,6 +238,10 @@ def test_compare_with_another_study(transfer: Transfer, tmp_path: Path) -> None:
     other = lines(transfer("compare", "theirs/results.csv", "--study", "mine").out)
     assert other[0] == "random: this study against theirs/results.csv"
     assert "RnB-base 1 −29.50* ±6.35 −9.50 −10.00 to −9.00 −20.00 no" in other
+    kept(tmp_path / "near", gain=0.02)
+    kept(tmp_path / "three", splits=3)
+    assert "AnB-base 1 −4.50 ±6.35 −2.50 −3.00 to −2.00 −2.00 no" in lines(transfer("compare", "mine", "near").out)
+    assert "AnB-base 1 −4.00* ±2.48 −2.50 −3.00 to −2.00 −1.50 within ±" in lines(transfer("compare", "three", "near").out)
 
 
 def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) -> None:

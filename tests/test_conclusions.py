@@ -341,6 +341,15 @@ def test_the_brief_tells_what_cannot_be_told() -> None:
     assert "layers 3-7) cannot be told from zero, " in said[2]
 
 
+@pytest.mark.parametrize(("repeats", "pictures"), [(1, 100), (1, float("nan")), (2, 1000), (3, 1000)])
+def test_the_brief_takes_wide_intervals_and_none_for_no_evidence(repeats: int, pictures: float) -> None:
+    wide = study({"BnB": [-0.01, -0.01]}, repeats=repeats, spread=0.02, pictures=pictures)
+    assert brief(wide)[1] == (
+        "Whether BnB shows co-adaptation these pairs cannot tell: at no layer is it clearly below its base, nor at every one as "
+        "good."
+    )
+
+
 def test_the_brief_is_of_random_halves_where_there_are_and_else_of_each_target() -> None:
     rows = []
     for target, gain in (("A", -0.2), ("B", -0.1)):

@@ -163,10 +163,12 @@ def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> No
         assert ("its numbers mean nothing" in text) == (not is_own)
 
 
-@pytest.mark.parametrize("name", recipes.names())
-def test_a_smoke_variant_is_known_as_such(name: str) -> None:
-    recipe = recipes.find(name)
-    assert report.is_smoke(recipe.smoke()) and not report.is_smoke(recipe)
+def test_of_a_smoke_run_nothing_is_concluded(tmp_path: Path) -> None:
+    study = written(tmp_path, recipe=recipes.find("demo").smoke())
+    text = Page(report.page(study)).text
+    assert "Nothing is concluded of a smoke run." in text and "No answer yet" not in text
+    concluded = [*brief(study.table()), *conclude(study.table())["random"]]
+    assert len(concluded) > 3 and not any(" ".join(sentence.split()) in text for sentence in concluded)
 
 
 def test_the_page_opens_with_the_answer_and_its_figure_and_every_conclusion_follows(several: Study, several_page: str) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from transfercli import paper, plan, study
 from transfercli.intervals import binomial_interval, mean_interval, noise
-from transfercli.looks import OF_RANDOM_FEATURES
+from transfercli.looks import LEAST_PAIRS, OF_RANDOM_FEATURES
 from transfercli.plan import HALVES
 from transfercli.split import KINDS
 
@@ -216,7 +216,7 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     with more pairs does not count for more. n is the number of pairs (UNIT: of a split and a target, seeds averaged).
     low and high bound the mean's 95% interval over other halvings of the classes (Student's t; NaN for one pair, however
     many its seeds): over pairs and, of a range, over the bases, as all layers' pairs with one base stand or fall with it
-    (NaN where a layer has one). The two targets of a split count as independent.
+    (NaN where a layer has one). The two targets of a random split count as independent; of others there is no interval.
     Only `sound` networks count; a quantity or layer with no pair has no row.
     """
     return _means(paired_values(table, metric))
@@ -234,9 +234,17 @@ def _means(each: pd.DataFrame) -> pd.DataFrame:
         layers += [(f"{first}-{last}", first, last) for first, last in RANGES if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
             among = of_quantity[of_quantity["layer"].between(first, last)]
-            interval = mean_interval(among["value"], among["layer"], among["base"])
+            interval = mean_of_pairs(kind, among["value"], among["layer"], among["base"])
             rows.append((kind, quantity, label, *interval, len(among)))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
+
+
+def mean_of_pairs(
+    kind: str, values: pd.Series, layers: pd.Series | None = None, draws: pd.Series | None = None
+) -> tuple[float, float, float]:
+    """`mean_interval` of a kind of split; low and high are NaN but in random ones: two targets of others are different tasks."""
+    mean, low, high = mean_interval(values, layers, draws)
+    return (mean, low, high) if kind == "random" else (mean, math.nan, math.nan)
 
 
 def layer_labels(found: pd.DataFrame) -> list[str]:
@@ -319,13 +327,13 @@ def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> p
 
     Columns splits, quantity, layer (int), value, low, high, n, other, other_low, other_high, other_n, difference, inside;
     all but n fractions. `quantity` "AnB" is the mean top-1, "AnB-base" the mean paired gain. low and high bound the 95%
-    interval of `value` over n pairs of split and target, seeds averaged (Student's t; of one pair what the validation
+    interval of `value` over n pairs of split and target, seeds averaged (`mean_of_pairs`; of one pair what the validation
     pictures alone can do, NaN where their number is not known). other_low and other_high are the least and the largest of
     the other study's.
-    `inside`: value lies within these two, widened on each side by this study's interval.
+    `inside`: value lies within these two, widened on each side by this study's interval if that is of LEAST_PAIRS or more.
     """
     both = _points(table, metric).merge(_points(other, metric), on=["splits", "quantity", "layer"], suffixes=("", "_theirs"))
-    reach = ((both["high"] - both["low"]) / 2).fillna(0.0)
+    reach = ((both["high"] - both["low"]) / 2).where(both["n"] >= LEAST_PAIRS).fillna(0.0)
     return pd.DataFrame(
         {
             **{column: both[column] for column in ("splits", "quantity", "layer")},
@@ -359,7 +367,7 @@ def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     for kind in kinds_of_split(table):
         for (quantity, layer), group in each[each["splits"] == kind].groupby(["quantity", "layer"], sort=False):
             values = group["value"]
-            mean, low, high = mean_interval(values)
+            mean, low, high = mean_of_pairs(kind, values)
             if len(values) == 1:
                 low, high = _of_one(mean, group["noise"].iloc[0], group["pictures"].iloc[0])
             if str(quantity) in TREATMENTS:

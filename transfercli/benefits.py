@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from transfercli import study
-from transfercli.analysis import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, pairs
-from transfercli.intervals import mean_interval
+from transfercli.analysis import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, mean_of_pairs, pairs
 
 BENEFITS = ("start", "slope", "asymptote")
 SHARE = 0.9  # of the base's final top-1: how far up the slope is measured
@@ -21,9 +20,9 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
     """The mean benefits: columns splits, treatment, layer (int), benefit (one of BENEFITS), mean, low, high, n, reached.
 
     table: the rows of `results.csv`; logs: as `Study.logs()` has them. What the numbers mean, all fractions, is said in
-    `each_benefit`. `splits` is the kind of split; low and high bound the 95% interval of the mean over n pairs (Student's t;
-    NaN for one pair); a pair is a split and a target, seeds averaged. reached: how many of the n came, with all their seeds, to
-    90% of their base's final top-1; for start and asymptote n.
+    `each_benefit`. `splits` is the kind of split; low and high bound the 95% interval of the mean over n pairs
+    (`mean_of_pairs`; NaN for one); a pair is a split and a target, seeds averaged. reached: how many of the n came, with all
+    their seeds, to 90% of their base's final top-1; for start and asymptote n.
     """
     each = each_benefit(table, logs)
     rows = []
@@ -36,7 +35,7 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
                     among = over.agg(value=(benefit, "mean"), reached=("reached", "all"))
                     if len(among):
                         reached = among["reached"].sum() if benefit == "slope" else len(among)
-                        rows.append((kind, treatment, layer, benefit, *mean_interval(among["value"]), len(among), reached))
+                        rows.append((kind, treatment, layer, benefit, *mean_of_pairs(kind, among["value"]), len(among), reached))
     found = pd.DataFrame(rows, columns=["splits", "treatment", "layer", "benefit", "mean", "low", "high", "n", "reached"])
     return found.astype({"layer": int, "n": int, "reached": int})
 

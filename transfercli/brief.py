@@ -9,7 +9,6 @@ from transfercli.contrasts import trained_twice
 from transfercli.looks import Names, half_name, panel_title
 from transfercli.verdicts import (
     ONE_PAIR,
-    OTHER_HALVES,
     WHOLE,
     Gain,
     Gains,
@@ -17,6 +16,7 @@ from transfercli.verdicts import (
     by_layer_of,
     clear_at,
     gains_of,
+    of_what,
     pair_counts,
     parts_of,
     run_to_the_end,
@@ -105,12 +105,12 @@ def _co_adapted(gains: Gains, trained: pd.DataFrame) -> str:
     elif losses:
         said = "Whether BnB shows co-adaptation is not to be told"
     else:
-        clear = clear_at(bnb, "below")
-        said = (
-            f"BnB is below its base, which is co-adaptation, {where(clear, bnb)}"
-            if clear
-            else ("BnB shows no co-adaptation: at no layer is it clearly below its base")
-        )
+        said = "Whether BnB shows co-adaptation these pairs cannot tell: at no layer is it clearly below its base, "
+        said += "nor at every one as good"
+        if clear := clear_at(bnb, "below"):
+            said = f"BnB is below its base, which is co-adaptation, {where(clear, bnb)}"
+        elif all(gain.verdict in ("alike", "above") for gain in bnb.values()):
+            said = "BnB shows no co-adaptation: at no layer is it clearly below its base"
     if losses:
         said += f"; BnB − base says nothing of it, for {short_of_its_best(losses)}"
     return f"{said}."
@@ -154,6 +154,6 @@ def _design(part: Part, gains: Gains, names: Names, kinds: int, marked: bool) ->
         said += f"one pair a point; intervals say {ONE_PAIR}"
     else:
         said += f"{counts[0]}{f' to {counts[-1]}' * (len(counts) > 1)} pairs of split and target a point; intervals are "
-        said += f"about {OTHER_HALVES}" if splits > 1 else "over the two targets, and say nothing of other halves"
+        said += of_what(splits)
         said += f"; †: one pair, whose interval says {ONE_PAIR}" * marked
     return said[0].upper() + said[1:]

@@ -9,7 +9,17 @@ from itertools import product
 
 import pandas as pd
 
-from transfercli.analysis import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, over_seeds, pictures, sound, with_noise
+from transfercli.analysis import (
+    SAME_TARGET,
+    UNIT,
+    kind_of_split,
+    kinds_of_split,
+    mean_of_pairs,
+    over_seeds,
+    pictures,
+    sound,
+    with_noise,
+)
 from transfercli.intervals import NORMAL, mean_interval
 
 # By contrast, the weight of each network's accuracy. The weights of each add up to 0.
@@ -30,7 +40,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
     """The contrasts, in the columns of `analysis.differences`: splits, quantity, layer, mean, low, high, n; fractions.
 
     `quantity` is "dip" or "boost". A pair of split and target has a contrast where one seed has all its networks; its seeds
-    are averaged first. low and high bound the mean's 95% interval over the n pairs (Student's t); for one pair they are NaN
+    are averaged first. low and high bound the mean's 95% interval over the n pairs (`mean_of_pairs`); for one pair they are NaN
     or, with `bound`, what the validation pictures alone can do. A contrast that no pair has has no row.
     """
     good = sound(table).astype({metric: float})
@@ -61,7 +71,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
     for kind, quantity in product(kinds_of_split(each), CONTRASTS):
         values = each.loc[(each["splits"] == kind) & (each["quantity"] == quantity), "value"]
         if len(values):
-            rows.append((kind, quantity, _AT[quantity], *mean_interval(values), len(values)))
+            rows.append((kind, quantity, _AT[quantity], *mean_of_pairs(kind, values), len(values)))
     found = pd.DataFrame(rows, columns=columns)
     return with_noise(found, each) if bound else found
 

@@ -369,7 +369,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""
     judged: bool = True
-    """Whether a network that learned nothing is said to have failed; those of a smoke run are not."""
+    """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
     pictures: Pictures
     network: NetworkRecipe
     training: Training

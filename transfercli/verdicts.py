@@ -96,6 +96,11 @@ def splits_of(trained: pd.DataFrame) -> int:
     return int(trained.loc[trained["treatment"] != "base", "split"].nunique())
 
 
+def of_what(splits: int) -> str:
+    """What the intervals of so many random splits are about: "intervals are ..."."""
+    return f"about {OTHER_HALVES}" if splits > 1 else "over the two targets, and say nothing of other halves"
+
+
 def run_to_the_end(by_layer: ByLayer) -> list[int]:
     """The layers that are below zero without a gap up to the deepest."""
     below = takewhile(lambda layer: by_layer[layer].verdict == "below", sorted(by_layer, reverse=True))

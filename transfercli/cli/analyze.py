@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 NOTES = (
     "Every network is compared with the base of its own split, seed and target half; points of top-1 accuracy, {metric}.",
+    "A pair is of a split and a target half, seeds averaged. {about}",
+)
+BOUNDED = (
     "± is the mean's 95% interval (Student's t; none for one pair); * where it leaves out zero, as 1 in 20 do by chance. "
-    "A pair is of a split and a target half, seeds averaged; an interval is about {halves}. "
-    "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base.",
+    "A mean over layers has its interval over bases: all pairs with one base are one draw; none where a layer has one base."
 )
 COLUMNS = ["quantity", "layer", "mean", "low", "high", "n", "splits"]  # of --csv
 SAID = {
@@ -58,7 +60,6 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     from transfercli.conclusions import brief, conclude
     from transfercli.contrasts import contrasts
     from transfercli.looks import half_name, half_title
-    from transfercli.verdicts import OTHER_HALVES
 
     study = study_at(folder, smoke)
     instead = "look at the published study: transfer analyze --paper"
@@ -93,8 +94,9 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         click.echo()
     if networks:
         _print_networks(_networks(table, column))
-    for note in NOTES if len(found) else ():
-        show.paragraph(note.format(metric=SAID[metric], halves=OTHER_HALVES))
+    intervals = " ".join(f"{kind}: {_about(of_kind, table)}." for kind, of_kind in found.groupby("splits", sort=False))
+    for note in (*NOTES, *[BOUNDED] * bool(found["low"].notna().any())) if len(found) else ():
+        show.paragraph(note.format(metric=SAID[metric], about=intervals))
     if metric != "balanced" and unequal(table):
         show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
@@ -104,6 +106,20 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     if not paper and study.recipe_file.exists() and study.row_files():
         swept = (table["treatment"] != "base").any()
         show.next_step(*(["report"] if swept else show.following(study)), study=study)
+
+
+def _about(found: "pandas.DataFrame", table: "pandas.DataFrame") -> str:
+    """What the intervals of a kind of split are about, or why there is none: found are its differences."""
+    from transfercli.analysis import kind_of_split, sound
+    from transfercli.verdicts import of_what, splits_of
+
+    [kind] = set(found["splits"])
+    if found["low"].notna().any():
+        good = sound(table)
+        return f"intervals are {of_what(splits_of(good[[kind_of_split(split) == kind for split in good['split']]]))}"
+    if found.loc[found["layer"].str.isdigit(), "n"].max() == 1:
+        return "one pair a point, so no interval"
+    return "no interval, as all pairs agree" if kind == "random" else "no interval, as its two targets are different tasks"
 
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:

@@ -40,9 +40,9 @@ def compare(
     Where --study names the study, a single argument is OTHER.
 
     A point is inside when its value lies between the least and the largest of the other study's networks or pairs ("yes"),
-    or would if these were widened on each side by this study's 95% interval ("within ±"). Accuracies are only comparable
-    between studies of the same pictures and network; gains over the base less strictly so. The published random features
-    ran on all 1000 classes: no study's do.
+    or would if these were widened on each side by this study's 95% interval over three pairs or more ("within ±").
+    Accuracies are only comparable between studies of the same pictures and network; gains over the base less strictly so.
+    The published random features ran on all 1000 classes: no study's do.
 
     \b
         transfer compare

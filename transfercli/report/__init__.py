@@ -60,9 +60,9 @@ def page(study: Study) -> str:
             recipe_text=recipes.dump(recipe),
             facts=facts(table),
             scale=scale(recipe, table),
-            is_smoke=is_smoke(recipe),
-            answer=brief(table),
-            conclusions=conclude(table),
+            judged=recipe.judged,  # of a smoke run nothing is concluded
+            answer=brief(table) if recipe.judged else [],
+            conclusions=conclude(table) if recipe.judged else {},
             charts=list(enumerate(drawn["charts"])),
             learning=list(enumerate(drawn["learning"])),
             treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
@@ -129,12 +129,6 @@ def scale(recipe: Recipe, table: pd.DataFrame) -> str:
         f"{counted(int(table['step'].max()), 'step')} of {recipe.training.batch} pictures. "
         "The paper trained Caffe's reference network on halves of ImageNet's 1000 classes, 450,000 steps of 256."
     )
-
-
-def is_smoke(recipe: Recipe) -> bool:
-    """Whether the recipe is a smoke variant. Of such a recipe a smoke variant differs in nothing but the network, if in that."""
-    again = recipe.smoke()
-    return (recipe.pictures, recipe.training, recipe.evaluation) == (again.pictures, again.training, again.evaluation)
 
 
 def failures(table: pd.DataFrame) -> list[tuple[str, str]]:
