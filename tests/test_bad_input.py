@@ -394,7 +394,7 @@ def test_a_base_of_another_recipe_or_split(refused: Callable[..., str], study: S
     row.write_text(json.dumps({**json.loads(row.read_text()), f"{what}_digest": "0" * 64}))
     assert refused("sweep", "--study", "study") == (
         f"Error: random-0 baseA was trained with another {what}; start a new study (--study NEW), "
-        "or remove study/random-0/baseA and train it again: transfer train-base"
+        "or remove study/random-0/baseA and train it again: transfer train-base --study study"
     )
 
 

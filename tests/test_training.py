@@ -408,7 +408,8 @@ def test_a_bank_does_not_go_on_with_layers_of_another_base(study: Study) -> None
     with pytest.raises(TransferError) as error:
         train(study, FOUR, CPU, 100, reporter())
     assert (
-        str(error.value) == f"the weights in {folder} are not those of its row; remove it and train it again: transfer train-base"
+        str(error.value) == f"the weights in {folder} are not those of its row; remove it and train it again: "
+        f"transfer train-base --study {study.root}"
     )
     row = folder / "row.json"
     row.write_text(json.dumps(json.loads(row.read_text()) | {"weights_digest": digest(weights, sorted(weights))}))
@@ -597,7 +598,7 @@ def test_bases_of_another_recipe_are_refused(study: Study) -> None:
         check_bases(study, sweep("B"), tiny_recipe({"training": {"momentum": 0.5}}))
     assert str(error.value) == (
         f"{SPLIT} baseA was trained with another recipe; start a new study (--study NEW), "
-        f"or remove {study.root / SPLIT / 'baseA'} and train it again: transfer train-base"
+        f"or remove {study.root / SPLIT / 'baseA'} and train it again: transfer train-base --study {study.root}"
     )
     check_bases(study, sweep("B"), tiny_recipe({"training": {"checkpoint_minutes": 9}}))  # which decides no number
 

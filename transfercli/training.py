@@ -235,16 +235,16 @@ class Bench:
         """Raise TransferError where the weights of a base are not those that its row was measured with."""
         if (row := self.study.row(base)) and row.get("weights_digest", found) != found:
             folder = self.study.folder(base)
-            raise TransferError(
-                f"the weights in {folder} are not those of its row; remove it and train it again: transfer train-base"
-            )
+            again = how_to_train(self.study, base, self.study.recipe())
+            raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
 
     def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
         try:
             return start(self.recipe, network, len(self.halves.split.classes(network.target)), source)
         except ValueError as error:  # weights that load but are of another network
-            base = network.needs and self.study.folder(network.needs)
-            raise TransferError(f"{base}: {error}; remove it and train it again: transfer train-base") from None
+            base = network.needs or network
+            again = how_to_train(self.study, base, self.study.recipe())
+            raise TransferError(f"{self.study.folder(base)}: {error}; remove it and train it again: {again}") from None
 
     def source(self, half: str, part: str) -> Source:
         if (half, part) not in self.sources:
@@ -322,7 +322,8 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
             if row.get(f"{what}_digest") != wanted:
                 raise TransferError(
                     f"{one.split} {one.name} was trained with another {what}; "
-                    f"start a new study (--study NEW), or remove {study.folder(one)} and train it again: transfer train-base"
+                    f"start a new study (--study NEW), or remove {study.folder(one)} and train it again: "
+                    f"{how_to_train(study, one, recipe)}"
                 )
         if row["status"] != "done":
             raise TransferError(

@@ -178,7 +178,7 @@ def accept_option(command: F) -> F:
         click.option(
             "--accept-change",
             is_flag=True,
-            help="Go on with other versions (numerics, torch, torchvision, Pillow) or precision than at the start; the rows will say so.",
+            help="Go on with other numerics, torch, torchvision, Pillow or precision than at the start; the rows will say so.",
         ),
     )
 
