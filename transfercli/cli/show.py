@@ -38,10 +38,13 @@ def next_step(*words: object, study: "Study | None" = None) -> None:
 def following(study: "Study", *flags: str) -> list[str]:
     """How the study's recipe goes on: what it plans is trained, with these flags, then drawn; after a failed base not at all."""
     planned = study.recipe().networks(study.need_splits())
-    if any((row := study.row(network)) and row["status"] != "done" for network in planned if network.is_base):
+    rows = {network: study.row(network) for network in planned}
+    waiting = [network for network, row in rows.items() if row is None]
+    if any(network.is_base for network in waiting):
+        return ["train-base", *flags]
+    if any(row and row["status"] != "done" for network, row in rows.items() if network.is_base):
         return []
-    waiting = [network for network in planned if study.row(network) is None]
-    return ["train-base" if any(network.is_base for network in waiting) else "sweep", *flags] if waiting else ["plot"]
+    return ["sweep", *flags] if waiting else ["plot"]
 
 
 def csv(rows: "pandas.DataFrame", file: Path) -> None:

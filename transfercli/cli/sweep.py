@@ -47,7 +47,7 @@ def _layers(text: str) -> tuple[int, ...]:
     "--targets",
     metavar="B|A|A,B|alternate",
     callback=parsed(parse_targets),
-    shell_complete=completed((*HALVES, ALTERNATE), several=True),
+    shell_complete=completed((*HALVES, ",".join(HALVES), ALTERNATE)),
     help="Which half is learned and measured (alternate: A in odd random splits, else B); by default the recipe's.",
 )
 @recipe_option
