@@ -406,8 +406,8 @@ class Counted:
         top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         self.sums += torch.stack([top[:, 0].sum(), top.sum(), loss]).to(self.sums.dtype)
-        self.right += labels[top[:, 0]].bincount(minlength=len(self.right))
-        self.there += labels.bincount(minlength=len(self.there))
+        self.right.index_add_(0, labels, top[:, 0].to(torch.int64))
+        self.there.index_add_(0, labels, torch.ones_like(labels))
 
     def shares(self) -> tuple[float, float, float]:
         """Top-1 and top-5 accuracy, and the mean cross-entropy."""
