@@ -210,3 +210,8 @@ def test_a_csv_may_go_to_standard_output_and_nothing_else_does(
     assert (written.code, said.code) == (0, 0)
     assert said.out == (tmp_path / "found.csv").read_text() and "quantity,layer," in said.out.splitlines()[0]
     assert not (tmp_path / "-").exists()
+
+
+def test_an_error_names_a_folder_as_a_shell_takes_it(transfer: Callable[..., Said], tmp_path: Path) -> None:
+    said = transfer("train-base", "--study", "my study")
+    assert said.err == "Error: no study in my study; start one: transfer split DIR --study 'my study'\n"

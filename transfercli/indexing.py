@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -75,13 +76,13 @@ def pictures_of(study: Study, halves: Halves, pictures: Pictures) -> PictureFold
     if not root.exists():
         raise TransferError(
             f"the pictures of split {halves.name} are no longer in {root}; "
-            f"put them back, or say where they are now: transfer split DIR --study {study.root}"
+            f"put them back, or say where they are now: transfer split DIR --study {study.quoted}"
         )
     folder = _part_of(scan(root), halves, pictures)
     if _digest(folder, halves.split.A, halves.split.B) != halves.digest:
         raise TransferError(
             f"the pictures in {root} are not those that split {halves.name} was made of; "
-            f"put them back, or start a new study: transfer split {root} --study NEW"
+            f"put them back, or start a new study: transfer split {shlex.quote(str(root))} --study NEW"
         )
     return folder
 

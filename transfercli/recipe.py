@@ -238,7 +238,7 @@ class Training(Section):
     @model_validator(mode="after")
     def _length(self) -> "Training":
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs")
+            raise ValueError("give either steps or epochs, and set the other to null")
         if self.velocity == "caffe" and self.nesterov:
             raise ValueError("nesterov momentum goes with velocity: pytorch")
         if self.nesterov and not self.momentum:

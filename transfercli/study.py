@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -87,6 +88,11 @@ class Study:
             if not re.fullmatch(NAME, path.parent.name):
                 raise TransferError(f"{path.parent} is no name of a split; rename it with letters, digits, '.', '_' and '-'")
 
+    @property
+    def quoted(self) -> str:
+        """Its folder, as a shell takes it."""
+        return shlex.quote(str(self.root))
+
     # -- the recipe
 
     @property
@@ -96,7 +102,7 @@ class Study:
     def recipe(self) -> recipes.Recipe:
         """The recipe that this study was made with. Raises TransferError where there is none."""
         if not self.recipe_file.exists():
-            raise TransferError(f"no study in {self.root}; start one: transfer split DIR --study {self.root}")
+            raise TransferError(f"no study in {self.root}; start one: transfer split DIR --study {self.quoted}")
         return recipes.load(read_text(self.recipe_file), str(self.recipe_file))
 
     def write_recipe(self, recipe: recipes.Recipe) -> None:
@@ -111,13 +117,13 @@ class Study:
         """The splits that there are, at least one. Raises TransferError."""
         if names := self.split_names():
             return names
-        raise TransferError(f"no split in {self.root}; make one: transfer split DIR --study {self.root}")
+        raise TransferError(f"no split in {self.root}; make one: transfer split DIR --study {self.quoted}")
 
     def halves(self, name: str) -> Halves:
         """The split of that name. Raises TransferError where there is none or it cannot be read."""
         path = self.root / name / "split.json"
         if not path.exists():
-            raise TransferError(f"no split {name} in {self.root}; make it: transfer split DIR --study {self.root}")
+            raise TransferError(f"no split {name} in {self.root}; make it: transfer split DIR --study {self.quoted}")
         try:
             values = json.loads(read_text(path))
             for half in "AB":

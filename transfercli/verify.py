@@ -17,6 +17,7 @@ from transfercli.cost import bank_size as fitting
 from transfercli.devices import device_name, reproducible
 from transfercli.errors import TransferError
 from transfercli.files import read_text
+from transfercli.hints import command
 from transfercli.plan import RANDOM, Network, banks, base
 from transfercli.rows import best10, guess, status
 from transfercli.study import LOG_COLUMNS, Halves, Study, as_dict, as_network, mixtures, read_row, table_text
@@ -133,7 +134,7 @@ def _table(study: Study, rows: list[dict[str, Any]], report: Report) -> None:
         path = study.root / "results.csv"
         with report.gathering("table"):
             if not path.exists() or read_text(path) != table_text(study.rows()):
-                raise TransferError(f"{path} is not what the rows say; make it anew: transfer train-base --study {study.root}")
+                raise TransferError(f"{path} is not what the rows say; make it anew: {command('train-base', study=study.root)}")
 
 
 def _network(

@@ -1,5 +1,6 @@
 """transfer recipes"""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -92,7 +93,9 @@ def keys(part: str, markdown: bool) -> None:
         return
     chosen = [key for key in explained.all_keys() if f"{key.path}.".startswith(f"{part}." if part else "")]
     if not chosen:
-        raise TransferError(f"no recipe has a key {part!r}; see all: transfer recipes keys")
+        near = get_close_matches(part, [key.path for key in explained.all_keys()], n=1, cutoff=0.8)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise TransferError(f"no recipe has a key {part!r}{meant}; see all: transfer recipes keys")
     for key in chosen:
         otherwise = key.otherwise if key.default is None else f"default: {key.default}"
         show.paragraph(f"{key.path}: {key.values} ({otherwise})".replace("`", ""))

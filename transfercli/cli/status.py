@@ -48,7 +48,7 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
     if mixed := mixture(study.rows()):
         show.echo(f"Warning: {mixed}")
     if not found["weights"]:
-        click.echo("These results were kept without the networks' weights and logs: the table alone.")
+        show.paragraph("These results were kept without the networks' weights and logs: the table alone.")
     if following:
         show.next_step(*following, study=study)
 
