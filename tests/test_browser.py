@@ -286,6 +286,15 @@ def test_the_published_study_is_drawn_beside(open_page: Open) -> None:
     assert page.locator(".beside").count() == 0
 
 
+def wait_for(page: Any, expression: str) -> None:
+    """Until it is true, at most ten seconds. Not wait_for_function, whose repeated checks the page's own policy forbids."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
 def test_a_redraw_leaves_the_keyboard_where_it_was(open_page: Open) -> None:
     page = open_page("desktop")
     page.locator("#accuracy .legend button").last.focus()
@@ -295,7 +304,7 @@ def test_a_redraw_leaves_the_keyboard_where_it_was(open_page: Open) -> None:
     before = page.evaluate(focused)
     page.evaluate("document.activeElement.closest('svg').dataset.old = 1")
     page.set_viewport_size({"width": 700, "height": 800})
-    page.wait_for_function("!document.querySelector('.panel .chart svg[data-old]')")
+    wait_for(page, "!document.querySelector('.panel .chart svg[data-old]')")
     assert before is not None and page.evaluate(focused) == before
     page.keyboard.press("ArrowRight")
     assert page.evaluate(focused) not in (None, before)
@@ -341,7 +350,7 @@ def test_bars_that_leave_the_panel_are_pale(open_page: Open, tmp_path: Path) -> 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_each_treatment_has_its_learning_curves(open_page: Open, screen: str) -> None:
     page = open_page(screen)
-    page.wait_for_function("document.querySelectorAll('.learning svg').length === 10")
+    wait_for(page, "document.querySelectorAll('.learning svg').length === 10")
     boxes = page.locator(".learning .chart")
     for i in range(10):
         assert boxes.nth(i).locator("path.line").count() == 8
@@ -354,7 +363,7 @@ def test_charts_are_drawn_anew_where_the_window_changes(open_page: Open) -> None
     page = open_page("desktop")
     wide = page.locator(f"{FIRST} >> svg").get_attribute("width")
     page.set_viewport_size({"width": 600, "height": 800})
-    page.wait_for_function("document.querySelector('.panel .chart svg').getAttribute('width') < 600")
+    wait_for(page, "document.querySelector('.panel .chart svg').getAttribute('width') < 600")
     assert wide is not None and int(wide) > 600
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
