@@ -20,13 +20,13 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from benchmarks.measure import clock
-from transfercli.devices import pick_precision
-from transfercli.networks import LRN, Dropout, cut
+from transfercli.networks.layers import LRN, Dropout, cut
+from transfercli.networks.start import build
 from transfercli.pictures.stream import Part
-from transfercli.plan import Network
-from transfercli.recipe import Pictures, Recipe
-from transfercli.threads import processors
-from transfercli.treatments import build
+from transfercli.plan.networks import Network
+from transfercli.recipe.schema import Pictures, Recipe
+from transfercli.system.devices import pick_precision
+from transfercli.system.threads import processors
 
 Step = Callable[[Tensor, Tensor], None]
 

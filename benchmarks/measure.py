@@ -17,10 +17,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from transfercli.devices import device_name
-from transfercli.rows import commit
-from transfercli.study import write_text
-from transfercli.threads import processors
+from transfercli.study.folder import write_text
+from transfercli.system.devices import device_name
+from transfercli.system.threads import processors
+from transfercli.training.rows import commit
 
 F = TypeVar("F", bound=Callable[..., Any])
 

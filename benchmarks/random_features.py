@@ -16,15 +16,15 @@ import click
 import torch
 from torch import nn
 
-from transfercli import recipe as recipes
-from transfercli.bank import Bank, Member
 from transfercli.cli import split
-from transfercli.devices import device_name, reproducible
-from transfercli.networks import Dropout
+from transfercli.networks.layers import Dropout
 from transfercli.pictures.stream import centre_crop, normalise
-from transfercli.plan import RANDOM, Network
-from transfercli.study import Study
-from transfercli.training import Bench
+from transfercli.plan.networks import RANDOM, Network
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
+from transfercli.system.devices import device_name, reproducible
+from transfercli.training.bank import Bank, Member
+from transfercli.training.train import Bench
 
 PICTURES = 500
 

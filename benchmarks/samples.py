@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from transfercli import recipe as recipes
-from transfercli import yamltext
 from transfercli.cli import COMMANDS
-from transfercli.indexing import make_halves, pictures_of, select
 from transfercli.pictures.folder import ENDINGS, scan
 from transfercli.pictures.stream import Part
-from transfercli.plan import Network, transfers
-from transfercli.recipe import Recipe
-from transfercli.study import Halves, Study
+from transfercli.plan.networks import Network, transfers
+from transfercli.recipe import schema as recipes
+from transfercli.recipe import yamltext
+from transfercli.recipe.schema import Recipe
+from transfercli.study.choosing import make_halves, pictures_of, select
+from transfercli.study.folder import Halves, Study
 
 SPLIT, SEED, TARGET = "random-0", 0, "B"
 TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")

@@ -18,10 +18,10 @@ import torch
 from benchmarks.measure import Row, options, record, show
 from benchmarks.samples import sweep_networks
 from benchmarks.step import make_bank, seconds_per_step
-from transfercli import cost
-from transfercli import recipe as recipes
-from transfercli.devices import free_memory, pick_device
-from transfercli.recipe import Recipe
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.system.devices import free_memory, pick_device
+from transfercli.training import cost
 
 ROOT = Path(__file__).parents[1]
 

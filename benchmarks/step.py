@@ -14,15 +14,15 @@ import torch
 
 from benchmarks.measure import Row, best, clock, figure, options, record, show
 from benchmarks.samples import TREATMENTS, sweep_networks
-from transfercli import cost
-from transfercli import recipe as recipes
-from transfercli.bank import Bank
-from transfercli.devices import pick_device, pick_precision, reproducible
+from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
-from transfercli.plan import Network, base
-from transfercli.recipe import Recipe
-from transfercli.threads import pool, processors
-from transfercli.treatments import start
+from transfercli.plan.networks import Network, base
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.system.devices import pick_device, pick_precision, reproducible
+from transfercli.system.threads import pool, processors
+from transfercli.training import cost
+from transfercli.training.bank import Bank
 
 
 class Repeated:

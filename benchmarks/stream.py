@@ -16,14 +16,14 @@ from torchvision.transforms.v2 import functional
 
 from benchmarks import samples
 from benchmarks.measure import Row, clock, figure, options, record, show
-from transfercli import recipe as recipes
-from transfercli.devices import pick_device, pick_precision
 from transfercli.pictures import stream
 from transfercli.pictures.stream import AHEAD, Stream
-from transfercli.recipe import Recipe
-from transfercli.study import Study
-from transfercli.threads import pool, processors
-from transfercli.training import Bench
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Study
+from transfercli.system.devices import pick_device, pick_precision
+from transfercli.system.threads import pool, processors
+from transfercli.training.train import Bench
 
 CHUNK = 16  # pictures a thread takes at a time: handing out single ones costs
 

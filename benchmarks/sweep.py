@@ -14,13 +14,13 @@ import torch
 
 from benchmarks import baseline, samples
 from benchmarks.measure import Row, options, record, show
-from transfercli import recipe as recipes
-from transfercli.devices import pick_device
 from transfercli.pictures import stream
-from transfercli.plan import Network, bases
-from transfercli.recipe import Recipe
-from transfercli.study import Study
-from transfercli.training import Reporter, train
+from transfercli.plan.networks import Network, bases
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Study
+from transfercli.system.devices import pick_device
+from transfercli.training.train import Reporter, train
 
 BASE_STEPS = 2  # the bases only have to be there: no time depends on what they learned
 WHOLE, ALONE = "from call to return", "without start, evaluation and saving"

@@ -9,10 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from transfercli.analysis import TREATMENTS, guess
+from transfercli.analysis.conclusions import conclude
+from transfercli.analysis.pairs import TREATMENTS, guess
 from transfercli.cli import main
-from transfercli.conclusions import conclude
-from transfercli.study import Study
+from transfercli.study.folder import Study
 
 
 def keep(study: Study, target: Path, command: str, paper: bool = False) -> None:

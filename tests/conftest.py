@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from transfercli import recipe as recipes
-from transfercli.bank import Bank
 from transfercli.cli import main
-from transfercli.indexing import make_halves, select
+from transfercli.networks.start import digest, start
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Source
-from transfercli.plan import HALVES, TREATMENTS, Network, base, bases, transfers
-from transfercli.recipe import Pictures, Recipe
-from transfercli.study import Halves, Study
-from transfercli.training import Reporter, train
-from transfercli.treatments import digest, start
+from transfercli.plan.networks import HALVES, TREATMENTS, Network, base, bases, transfers
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Pictures, Recipe
+from transfercli.study.choosing import make_halves, select
+from transfercli.study.folder import Halves, Study
+from transfercli.training.bank import Bank
+from transfercli.training.train import Reporter, train
 
 CPU = torch.device("cpu")
 SPLIT = "random-0"
@@ -118,13 +118,13 @@ def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] 
 def bases_may_guess() -> Iterator[None]:
     """Networks of a step or two are no better than chance; only the tests that ask for it want to hear of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfercli.rows.SIGMAS", -1000)
+        patch.setattr("transfercli.training.rows.SIGMAS", -1000)
         yield
 
 
 @pytest.fixture
 def bases_must_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfercli.rows.SIGMAS", 3)
+    monkeypatch.setattr("transfercli.training.rows.SIGMAS", 3)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +155,7 @@ def swept(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = Study(tmp_path_factory.mktemp("swept") / "study")
     shutil.copytree(trained.root, study.root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfercli.training.processors", lambda: 1)
+        patch.setattr("transfercli.training.train.processors", lambda: 1)
         train(study, sweep("AB"), CPU, 100, silent())
     return study
 

@@ -27,10 +27,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from transfercli.cli import main
-from transfercli.errors import TransferError
+from transfercli.networks.start import digest
 from transfercli.pictures.decode import decode
-from transfercli.study import COLUMNS, Study
-from transfercli.treatments import digest
+from transfercli.study.folder import COLUMNS, Study
+from transfercli.system.errors import TransferError
 
 SMALL = RECIPE.replace("layers: [2, 7]", "layers: [3]\ntreatments: [AnB, RnB]").replace("steps: 12", "steps: 4")
 TOLD = (*COLUMNS, "classes", "val_pictures", "recipe_digest", "split_digest", "frozen_digest_after", "weights_digest")
@@ -173,7 +173,7 @@ def splits(whole: Path, draw: random.Random) -> None:
 
 def checkpoints(whole: Path, draw: random.Random) -> None:
     """A damaged checkpoint is passed over, or is the same to the bit."""
-    from transfercli import checkpoints
+    from transfercli.training import checkpoints
 
     shutil.copytree(whole / "checkpoints", "checkpoints")
     first, last = sorted(Path("checkpoints").iterdir())
@@ -245,7 +245,7 @@ CASES: dict[Callable[[Path, random.Random], None], int] = {  # and how often eac
 
 def prepare(whole: Path) -> None:
     """The study, the store and the checkpoints that are damaged later."""
-    from transfercli import checkpoints
+    from transfercli.training import checkpoints
 
     (whole / "tiny.yaml").write_text(SMALL)
     with chdir(whole):

@@ -27,7 +27,7 @@ import click
 
 from transfercli.cli import COMMANDS, main
 from transfercli.pictures import store as stores
-from transfercli.study import Study
+from transfercli.study.folder import Study
 
 OF_THE_BANK = ("bank", "bank_seconds", "pictures_per_second", "finished", "commit")
 ENDED = (0,)
@@ -58,7 +58,13 @@ def load_everything() -> None:
     """Import what commands import when they are called; no thread may run before a fork."""
     for name in {*COMMANDS.values()}:
         importlib.import_module(f"transfercli.cli.{name}")
-    for name in ("transfercli.training", "transfercli.figures", "transfercli.verify", "pyarrow.ipc", "rich.progress"):
+    for name in (
+        "transfercli.training.train",
+        "transfercli.report.figures",
+        "transfercli.training.verify",
+        "pyarrow.ipc",
+        "rich.progress",
+    ):
         importlib.import_module(name)
 
 

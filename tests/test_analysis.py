@@ -7,10 +7,10 @@ import sys
 import pandas as pd
 import pytest
 
-from transfercli import analysis
-from transfercli.analysis import TABLE_COLUMNS, compare, differences, pairs, published_table, unpaired
-from transfercli.intervals import noise
-from transfercli.looks import OF_RANDOM_FEATURES
+from transfercli.analysis import pairs as analysis
+from transfercli.analysis.intervals import noise
+from transfercli.analysis.pairs import TABLE_COLUMNS, compare, differences, pairs, published_table, unpaired
+from transfercli.analysis.words import OF_RANDOM_FEATURES
 
 
 def network(treatment, top1, *, split="random-0", seed=0, target="B", layer=3, status="done"):

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from conftest import Said, tiny_recipe
 
-from transfercli.analysis import compare, differences, published_table
-from transfercli.conclusions import brief, conclude
-from transfercli.contrasts import contrasts
-from transfercli.recipe import dump, validate
-from transfercli.study import COLUMNS, Study, table_text
-from transfercli.tables import load
-from transfercli.verdicts import OTHER_HALVES
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.contrasts import contrasts
+from transfercli.analysis.pairs import compare, differences, published_table
+from transfercli.analysis.verdicts import OTHER_HALVES
+from transfercli.recipe.schema import dump, validate
+from transfercli.study.folder import COLUMNS, Study, table_text
+from transfercli.study.table import load
 
 Transfer = Callable[..., Said]
 TOP1 = {"base": 0.5, "BnB": 0.49, "BnB+": 0.52, "AnB": 0.45, "AnB+": 0.53, "RnB": 0.2}
@@ -261,7 +261,7 @@ def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) 
 
 def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two splits, two targets, two seeds: one command trains them all; seeds are averaged, so each gain has four pairs."""
-    monkeypatch.setattr("transfercli.rows.status", lambda *args: "done")  # two steps teach nobody anything
+    monkeypatch.setattr("transfercli.training.rows.status", lambda *args: "done")  # two steps teach nobody anything
     repeats = {"splits": ("0", "1"), "targets": ("A", "B"), "seeds": (0, 1), "layers": (5, 6, 7), "treatments": ("BnB", "AnB")}
     recipe = tiny_recipe({"pictures": {"builtin": {"classes": 8, "train": 8, "val": 5}}, "training": {"steps": 2}})
     (tmp_path / "repeats.yaml").write_text(dump(validate({**recipe.model_dump(mode="json"), **repeats}, "repeats")))

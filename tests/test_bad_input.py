@@ -14,9 +14,9 @@ import torch
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 from PIL import Image
 
-from transfercli import recipe as recipes
 from transfercli.pictures import formula
-from transfercli.study import Study
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
 
 Transfer = Callable[..., Said]
 FIRST, LAST = formula.class_names(CLASSES)[0], formula.class_names(CLASSES)[-1]
@@ -569,7 +569,7 @@ def test_no_room_in_memory(transfer: Transfer, study: Study, monkeypatch: pytest
             raise error
         torch.empty(2**60)
 
-    monkeypatch.setattr("transfercli.training.train", full)
+    monkeypatch.setattr("transfercli.training.train.train", full)
     said = transfer("sweep", "--study", "study", "--bank-size", "99", "--device", "cpu")
     assert said == (1, "", "Error: the memory does not suffice; train fewer networks side by side: --bank-size N\n")
 
@@ -578,6 +578,6 @@ def test_an_error_of_the_program_itself_is_not_hidden(transfer: Transfer, study:
     def broken(*_: Any) -> None:
         raise RuntimeError("a mistake in the program")
 
-    monkeypatch.setattr("transfercli.training.train", broken)
+    monkeypatch.setattr("transfercli.training.train.train", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
         transfer("sweep", "--study", "study", "--device", "cpu")

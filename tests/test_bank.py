@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from transfercli.bank import Bank, Counted, Member, clip, make_optimizer, set_rate
-from transfercli.networks import cut
+from transfercli.networks.layers import cut
+from transfercli.networks.start import digest, frozen_names
 from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
-from transfercli.plan import Network, base, bases
-from transfercli.recipe import Recipe
-from transfercli.treatments import digest, frozen_names
+from transfercli.plan.networks import Network, base, bases
+from transfercli.recipe.schema import Recipe
+from transfercli.training.bank import Bank, Counted, Member, clip, make_optimizer, set_rate
 
 Numbers = dict[str, dict[str, str]]
 
@@ -522,7 +522,7 @@ def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny) -> None:
 
 
 def test_the_fixed_loss_is_of_the_same_training_pictures_without_dropout(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfercli.bank.FIXED", 10)  # of the 32 training pictures of a half
+    monkeypatch.setattr("transfercli.training.bank.FIXED", 10)  # of the 32 training pictures of a half
     bank = run(tiny.bank([named("A3B"), named("baseB"), named("R6A")], tiny_recipe()))
     found = bank.fixed_losses()
     for name, member in members(bank).items():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.analysis import drops, pairs, published_table
-from transfercli.benefits import BENEFITS, benefits, curve, each_benefit, log_names
+from transfercli.analysis.benefits import BENEFITS, benefits, curve, each_benefit, log_names
+from transfercli.analysis.pairs import drops, pairs, published_table
 
 BASE = {0: 0.1, 100: 0.4, 200: 0.6, 300: 0.8, 400: 0.8}  # 90% of its end is 0.72, which it reaches at step 260
 

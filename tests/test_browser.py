@@ -14,7 +14,7 @@ import pytest
 from test_report import Page as Parsed
 from test_report import written
 
-from transfercli import report
+from transfercli.report import page as report
 
 try:
     from playwright.sync_api import Browser, Locator, Page, sync_playwright

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks import CAFFENET_WIDTHS, caffenet
-from transfercli.randomness import generator
+from transfercli.networks.layers import CAFFENET_WIDTHS, caffenet
+from transfercli.system.randomness import generator
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install 'opencv-python-headless<5'")
 

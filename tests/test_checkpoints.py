@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfercli import checkpoints
-from transfercli.errors import TransferError
+from transfercli.system.errors import TransferError
+from transfercli.training import checkpoints
 
 FITS = {"recipe": "abc", "steps": 9}
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
-from transfercli import recipe as recipes
 from transfercli.cli import progress, show
 from transfercli.pictures import formula
-from transfercli.plan import bases, transfers
-from transfercli.study import Study
+from transfercli.plan.networks import bases, transfers
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
 
 Transfer = Callable[..., Said]
 BUILTIN = {"builtin": {"classes": CLASSES, "train": TRAIN, "val": VAL}}
@@ -287,7 +287,7 @@ def test_without_a_recipe_pictures_and_device_choose_it(
     assert default_recipe(None) == "demo"
     few, imagenet = scan(tmp_path / "pictures"), PictureFolder(Path(), thousand, thousand)
     for kind, chosen in (("cuda", ["tiny-imagenet", "imagenet-fast"]), ("cpu", ["tiny-imagenet-cpu", "tiny-imagenet-cpu"])):
-        monkeypatch.setattr("transfercli.devices.pick_device", lambda name, kind=kind: torch.device(kind))
+        monkeypatch.setattr("transfercli.system.devices.pick_device", lambda name, kind=kind: torch.device(kind))
         assert [default_recipe(few), default_recipe(imagenet)] == chosen
         assert all(re.search("Hardware .*CUDA", recipes.text(name)) for name in chosen) == (kind == "cuda")
     lines = transfer("split", pictures).out.splitlines()

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from transfercli.analysis import published_table
-from transfercli.conclusions import brief, conclude
-from transfercli.verdicts import ONE_PAIR, OTHER_HALVES
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.pairs import published_table
+from transfercli.analysis.verdicts import ONE_PAIR, OTHER_HALVES
 
 
 def network(split: str, treatment: str, layer: int, top1: float, status: str = "done", pictures: float = 1000) -> dict:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from transfercli.analysis import differences, mean_of_pairs, published_table
-from transfercli.conclusions import brief, conclude
-from transfercli.contrasts import CONTRASTS, SHORT, contrasts, trained_twice
-from transfercli.intervals import NORMAL
-from transfercli.verdicts import OTHER_HALVES
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.contrasts import CONTRASTS, SHORT, contrasts, trained_twice
+from transfercli.analysis.intervals import NORMAL
+from transfercli.analysis.pairs import differences, mean_of_pairs, published_table
+from transfercli.analysis.verdicts import OTHER_HALVES
 
 Design = dict[tuple[str, str], int]  # by split and target, how many seeds
 
@@ -133,7 +133,7 @@ def test_contrasts_hold_the_truth_in_95_of_100_studies(monkeypatch: pytest.Monke
         key: 0.03 * (key[0] == "AnB+") - 0.025 * (key in (("BnB", 4), ("BnB", 5))) for of in CONTRASTS.values() for key in of
     }
     # A split that is not random is a study of its own; it has four pairs here, taken as a random split's.
-    monkeypatch.setattr("transfercli.contrasts.mean_of_pairs", lambda kind, values: mean_of_pairs("random", values))
+    monkeypatch.setattr("transfercli.analysis.contrasts.mean_of_pairs", lambda kind, values: mean_of_pairs("random", values))
     studies = {(f"study-{study}", target): 3 for study in range(400) for target in "ABCD"}
     found = contrasts(drawn(np.random.RandomState(1), studies, truth))
     for name, value in (("dip", -0.025), ("boost", 0.03)):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from transfercli import cost
-from transfercli.bank import Bank
-from transfercli.plan import Network, base, transfers
-from transfercli.recipe import Recipe, find
+from transfercli.plan.networks import Network, base, transfers
+from transfercli.recipe.schema import Recipe, find
+from transfercli.training import cost
+from transfercli.training.bank import Bank
 
 CPU = torch.device("cpu")
 LAYERS = cost.Layers(work=(10, 20, 30, 40, 50, 60, 70, 80), parameters=(1, 2, 3, 4, 5, 6, 7, 8), outputs=100)

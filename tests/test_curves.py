@@ -6,11 +6,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from test_figures import bars, legend, logs, markers, panels, study, texts
 
-from transfercli.benefits import BENEFITS, log_names
-from transfercli.benefits import benefits as mean_benefits
-from transfercli.figures import benefits, learning_curves
-from transfercli.looks import LOOKS, TWO_PAIRS
-from transfercli.means import mean_curve
+from transfercli.analysis.benefits import BENEFITS, log_names
+from transfercli.analysis.benefits import benefits as mean_benefits
+from transfercli.analysis.curves import mean_curve
+from transfercli.analysis.words import LOOKS, TWO_PAIRS
+from transfercli.report.figures import benefits, learning_curves
 
 AnB = LOOKS["AnB"].color
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from transfercli.errors import TransferError
 from transfercli.pictures import decode as decode_module
 from transfercli.pictures import exif
 from transfercli.pictures.decode import Fit, Orientation, decode, decode_many, unreadable
+from transfercli.system.errors import TransferError
 
 HEIGHT, WIDTH = 48, 64
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")

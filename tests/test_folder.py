@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transfercli.errors import TransferError
 from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.system.errors import TransferError
 
 NAMES = ("ant", "bee", "cat", "dog")
 

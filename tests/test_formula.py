@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfercli.errors import TransferError
 from transfercli.pictures import formula
+from transfercli.system.errors import TransferError
 
 MAN_MADE = [[49, 63, 63, 49], [53, 94, 92, 62], [49, 86, 102, 46], [50, 49, 51, 47]]
 NATURAL = [[103, 116, 118, 99], [110, 100, 120, 88], [95, 107, 101, 83], [113, 98, 100, 103]]

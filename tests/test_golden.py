@@ -15,9 +15,9 @@ import pytest
 import torch
 from conftest import CPU, SPLIT, Tiny, numbers, run, sweep, tiny_recipe
 
-from transfercli import versions
-from transfercli.devices import device_name
-from transfercli.plan import bases
+from transfercli.plan.networks import bases
+from transfercli.study import versions
+from transfercli.system.devices import device_name
 
 FILE = Path(__file__).parent / "golden.json"
 TOLERANCE = 2e-5  # of a loss; without AVX512, or without AVX2 too, none here differed by more than 5e-6

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
-from transfercli import recipe as recipes
-from transfercli.hints import command
 from transfercli.pictures import formula
-from transfercli.plan import named, needed_bases, transfers
-from transfercli.study import Study
+from transfercli.plan.networks import named, needed_bases, transfers
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
+from transfercli.study.hints import command
 
 Transfer = Callable[..., Said]
 BUILTIN = {"builtin": {"classes": CLASSES, "train": TRAIN, "val": VAL}}

@@ -12,9 +12,9 @@ import pytest
 import torch
 from conftest import SPLIT, Said, tiny_recipe
 
-from transfercli import recipe as recipes
-from transfercli.errors import plain
-from transfercli.study import Study
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
+from transfercli.system.errors import plain
 
 Transfer = Callable[..., Said]
 COMMANDS = (

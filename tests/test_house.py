@@ -15,8 +15,8 @@ import click
 import pytest
 
 import transfercli
-from transfercli import recipe as recipes
 from transfercli.cli import cli
+from transfercli.recipe import schema as recipes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "transfercli"

@@ -11,10 +11,10 @@ import pytest
 from conftest import CPU, SPLIT, silent, tiny_recipe
 from test_training import FOUR, check_same, left_over
 
-from transfercli import recipe as recipes
-from transfercli.interrupts import SIGNALS, Stopped, at_once, deferred
-from transfercli.study import Study
-from transfercli.training import train
+from transfercli.recipe import schema as recipes
+from transfercli.study.folder import Study
+from transfercli.system.interrupts import SIGNALS, Stopped, at_once, deferred
+from transfercli.training.train import train
 
 
 def sends(number: signal.Signals, call: int, times: int = 1):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfercli.intervals import binomial_interval, mean_interval, noise, student_t
+from transfercli.analysis.intervals import binomial_interval, mean_interval, noise, student_t
 
 
 @pytest.mark.parametrize(

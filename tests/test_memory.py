@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import CPU, SPLIT, silent
 
-from transfercli import memory, training
-from transfercli.plan import bases
-from transfercli.study import Study
+from transfercli.plan.networks import bases
+from transfercli.study.folder import Study
+from transfercli.system import memory
+from transfercli.training import train as training
 
 MACHINE = 64 * 10**9
 V1 = "34 24 0:29 {root} {point} rw,nosuid shared:11 - cgroup cgroup rw,memory"

@@ -9,14 +9,16 @@ import pytest
 from conftest import CLASSES, TRAIN, VAL, Said, tiny_recipe
 from test_report import Page, written
 
-from transfercli import analysis, recipe, report
-from transfercli.conclusions import brief
-from transfercli.errors import TransferError
-from transfercli.figures import accuracy_vs_layer, drop_vs_layer, learning_curves
-from transfercli.looks import half_title, panel_title
+from transfercli.analysis import pairs as analysis
+from transfercli.analysis.conclusions import brief
+from transfercli.analysis.words import half_title, panel_title
 from transfercli.pictures import formula
-from transfercli.study import Study
-from transfercli.tables import load
+from transfercli.recipe import schema as recipe
+from transfercli.report import page as report
+from transfercli.report.figures import accuracy_vs_layer, drop_vs_layer, learning_curves
+from transfercli.study.folder import Study
+from transfercli.study.table import load
+from transfercli.system.errors import TransferError
 
 NAMES = {("pets", "A"): "cats", ("pets", "B"): "dogs & Ölvögel"}
 TITLE = "pets: cats / dogs & Ölvögel halves"

@@ -15,7 +15,7 @@ from test_answers import kept
 
 from transfercli.cli import COMMANDS, show
 from transfercli.cli.columns import fold
-from transfercli.study import Study
+from transfercli.study.folder import Study
 
 Transfer = Callable[..., Said]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks import CAFFENET_WIDTHS, LRN, Dropout, caffenet, cut, describe, forward, initialise, small
-from transfercli.randomness import generator
+from transfercli.networks.layers import CAFFENET_WIDTHS, LRN, Dropout, caffenet, cut, describe, forward, initialise, small
+from transfercli.system.randomness import generator
 
 SLIM = (4, 8, 8, 8, 8, 16, 16)
 SHAPES = {  # of Krizhevsky's weights: outputs, inputs of one group, kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from transfercli import paper
-from transfercli.split import make_split, random_halves
+from transfercli.plan.splits import make_split, random_halves
 
 PACKAGE = Path(paper.__file__).parent
 

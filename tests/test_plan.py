@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfercli.errors import TransferError
-from transfercli.plan import (
+from transfercli.plan.networks import (
     HALVES,
     TREATMENTS,
     Network,
@@ -20,6 +19,7 @@ from transfercli.plan import (
     parse_layers,
     transfers,
 )
+from transfercli.system.errors import TransferError
 
 LAYERS = st.sets(st.integers(1, 9999), min_size=1, max_size=60)
 SWEEPS = st.fixed_dictionaries(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
-from transfercli import cost
-from transfercli import recipe as recipes
 from transfercli.pictures import formula
+from transfercli.recipe import schema as recipes
+from transfercli.training import cost
 
 Transfer = Callable[..., Said]
 

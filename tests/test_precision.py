@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from transfercli.cli import split
-from transfercli.plan import HALVES, bases
-from transfercli.study import Study
-from transfercli.training import Reporter, train
+from transfercli.plan.networks import HALVES, bases
+from transfercli.study.folder import Study
+from transfercli.training.train import Reporter, train
 
 SEEDS = (0, 1, 2)
 QUIET = Reporter(total=lambda count: None, advance=lambda count: None, say=lambda text: None, held=lambda count: None)

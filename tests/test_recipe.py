@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli import recipe as recipes
-from transfercli import schedules, yamltext
-from transfercli.errors import TransferError
-from transfercli.networks import caffenet, small
-from transfercli.recipe import LEAST_CROP, Evaluation, Recipe, Training
+from transfercli.networks.layers import caffenet, small
+from transfercli.recipe import schedules, yamltext
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import LEAST_CROP, Evaluation, Recipe, Training
+from transfercli.system.errors import TransferError
 
 SHIPPED = recipes.names()
 MINIMAL = """

@@ -15,16 +15,17 @@ import pytest
 from conftest import tiny_recipe
 from safetensors.numpy import save_file
 
-from transfercli import analysis, report
-from transfercli import recipe as recipes
-from transfercli.conclusions import brief, conclude
-from transfercli.contrasts import contrasts
-from transfercli.errors import TransferError
-from transfercli.plan import HALVES, TREATMENTS, Network, bases, transfers
-from transfercli.recipe import Recipe
-from transfercli.report import cells, charts, words
-from transfercli.split import Split
-from transfercli.study import Halves, Study, as_dict
+from transfercli.analysis import pairs as analysis
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.contrasts import contrasts
+from transfercli.plan.networks import HALVES, TREATMENTS, Network, bases, transfers
+from transfercli.plan.splits import Split
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.report import page as report
+from transfercli.report.page import cells, charts, words
+from transfercli.study.folder import Halves, Study, as_dict
+from transfercli.system.errors import TransferError
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(2)>\"' \u202e&amp;"
 STEPS = (0, 100, 200, 300, 400)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.errors import TransferError
-from transfercli.recipe import Schedule
-from transfercli.schedules import SCHEDULES, constant, cosine, exponential, inverse, one_cycle, square_root, staircase
+from transfercli.recipe.schedules import SCHEDULES, constant, cosine, exponential, inverse, one_cycle, square_root, staircase
+from transfercli.recipe.schema import Schedule
+from transfercli.system.errors import TransferError
 
 STEPS = st.integers(1, 1_000_000)
 RATES = st.floats(1e-6, 10)

@@ -11,11 +11,11 @@ import pytest
 from conftest import Said
 from test_answers import kept
 
-from transfercli import keys
-from transfercli import recipe as recipes
-from transfercli.analysis import published_table
-from transfercli.recipe import Recipe
-from transfercli.schedules import SCHEDULES
+from transfercli.analysis.pairs import published_table
+from transfercli.recipe import keys
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schedules import SCHEDULES
+from transfercli.recipe.schema import Recipe
 
 Transfer = Callable[..., Said]
 DOCS = Path(__file__).parents[1] / "docs"

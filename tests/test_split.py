@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.errors import TransferError
-from transfercli.split import Split, kind_of, make_split, method_and_seed, random_halves, split_name
+from transfercli.plan.splits import Split, kind_of, make_split, method_and_seed, random_halves, split_name
+from transfercli.system.errors import TransferError
 
 LETTERS = list("abcdefg")
 RANDOM_SEEDS = st.integers(0, 2**32 - 1)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import CPU, SPLIT, Said, silent
 
-from transfercli import training
-from transfercli.interrupts import Stopped
-from transfercli.plan import bases, transfers
-from transfercli.standing import standing
-from transfercli.study import Study
-from transfercli.training import train
+from transfercli.plan.networks import bases, transfers
+from transfercli.study.folder import Study
+from transfercli.study.standing import standing
+from transfercli.system.interrupts import Stopped
+from transfercli.training import train as training
+from transfercli.training.train import train
 
 Transfer = Callable[..., Said]
 FOUR = transfers([SPLIT], [0], ["B"], [2, 6], ["BnB", "AnB"])

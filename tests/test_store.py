@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from transfercli import recipe as recipes
-from transfercli.errors import TransferError
-from transfercli.indexing import make_halves, pictures_of, select
 from transfercli.pictures import formula, packing, store, stream
 from transfercli.pictures.decode import decode
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.packing import pack
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Store, shard_name
 from transfercli.pictures.stream import Part, Source, Stream, centre, centre_crop
-from transfercli.recipe import Pictures
-from transfercli.study import Study
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Pictures
+from transfercli.study.choosing import make_halves, pictures_of, select
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
 
 NAMES = ("ant", "bee", "cat", "dog")
 RAW, JPEG = Form(size=12, fit="warp"), Form(size=12, fit="warp", encoding="jpeg", quality=95)

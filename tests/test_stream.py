@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from transfercli.errors import TransferError
 from transfercli.pictures import stream as stream_module
 from transfercli.pictures.stream import AHEAD, Batch, Part, Source, Stream, centre, centre_crop, normalise
-from transfercli.recipe import Pictures
+from transfercli.recipe.schema import Pictures
+from transfercli.system.errors import TransferError
 
 COUNT, SIZE = 16, 11
 STREAM = (3, "random-0", "B")

@@ -19,15 +19,15 @@ from conftest import CLASSES, SPLIT, Tiny, tiny_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli import recipe as recipes
-from transfercli.errors import TransferError
-from transfercli.files import replacing, write_text
-from transfercli.indexing import all_paths, make_halves, pictures_of, select
 from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
-from transfercli.plan import TREATMENTS, Network, base, bases, transfers
-from transfercli.split import Split
-from transfercli.study import COLUMNS, Halves, Study, as_dict
+from transfercli.plan.networks import TREATMENTS, Network, base, bases, transfers
+from transfercli.plan.splits import Split
+from transfercli.recipe import schema as recipes
+from transfercli.study.choosing import all_paths, make_halves, pictures_of, select
+from transfercli.study.folder import COLUMNS, Halves, Study, as_dict
+from transfercli.system.errors import TransferError
+from transfercli.system.files import replacing, write_text
 
 A3B = Network(SPLIT, 0, "A", 3, "B")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from transfercli.analysis import differences
-from transfercli.errors import TransferError
-from transfercli.study import Study
-from transfercli.tables import load
+from transfercli.analysis.pairs import differences
+from transfercli.study.folder import Study
+from transfercli.study.table import load
+from transfercli.system.errors import TransferError
 
 REFERENCES = sorted((Path(__file__).parents[1] / "results/reference").glob("*/results.csv"))
 

@@ -22,15 +22,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import transfercli
-from transfercli import rows, training
-from transfercli.bank import Bank
-from transfercli.errors import TransferError
-from transfercli.plan import Network, base, bases, transfers
-from transfercli.recipe import Recipe
-from transfercli.rows import status
-from transfercli.study import LOG_COLUMNS, Study
-from transfercli.training import check_bases, load_weights, train
-from transfercli.treatments import digest
+from transfercli.networks.start import digest
+from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import LOG_COLUMNS, Study
+from transfercli.system.errors import TransferError
+from transfercli.training import rows
+from transfercli.training import train as training
+from transfercli.training.bank import Bank
+from transfercli.training.rows import status
+from transfercli.training.train import check_bases, load_weights, train
 
 # What a row says of the bank that made it, and when, and at which commit; all else is the network's own.
 OF_THE_BANK = {"bank", "bank_seconds", "pictures_per_second", "finished", "commit"}

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfercli import recipe as recipes
-from transfercli.errors import TransferError
-from transfercli.networks import cut
-from transfercli.plan import TREATMENTS, Network, base, transfers
-from transfercli.recipe import Recipe
-from transfercli.treatments import build, copy_layers, digest, frozen_names, start
+from transfercli.networks.layers import cut
+from transfercli.networks.start import build, copy_layers, digest, frozen_names, start
+from transfercli.plan.networks import TREATMENTS, Network, base, transfers
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.system.errors import TransferError
 
 CLASSES = 6
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]

@@ -9,12 +9,12 @@ import torch
 from conftest import CPU, SPLIT, Said, silent
 from test_training import FOUR, check_same, left_over
 
-from transfercli import training
-from transfercli.bank import Bank
-from transfercli.errors import TransferError
 from transfercli.pictures import stream
-from transfercli.study import Study
-from transfercli.training import train
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+from transfercli.training import train as training
+from transfercli.training.bank import Bank
+from transfercli.training.train import train
 
 
 def spoiled(study: Study) -> tuple[Path, bytes]:

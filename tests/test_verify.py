@@ -12,13 +12,13 @@ import torch
 from conftest import CPU, SPLIT, Said, silent, tiny_recipe
 from safetensors.torch import load_file, save_file
 
-from transfercli import rows
-from transfercli import verify as verifying
-from transfercli.errors import TransferError
-from transfercli.plan import bases, transfers
-from transfercli.study import Study
-from transfercli.training import check_bases, train
-from transfercli.verify import evenly, near, read_log, same_machine, verify
+from transfercli.plan.networks import bases, transfers
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+from transfercli.training import rows
+from transfercli.training import verify as verifying
+from transfercli.training.train import check_bases, train
+from transfercli.training.verify import evenly, near, read_log, same_machine, verify
 
 TEN = transfers([SPLIT], [0], ["B"], [2, 6], ["BnB", "BnB+", "AnB", "AnB+", "RnB"])
 

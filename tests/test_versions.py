@@ -9,11 +9,11 @@ import torch
 from conftest import CPU, SPLIT, Said, silent
 from test_training import FOUR, check_same, own
 
-from transfercli import versions
-from transfercli.errors import TransferError
-from transfercli.plan import base
-from transfercli.study import Study
-from transfercli.training import train
+from transfercli.plan.networks import base
+from transfercli.study import versions
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+from transfercli.training.train import train
 
 NOW = versions.here(torch.float32)
 

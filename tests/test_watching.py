@@ -13,11 +13,11 @@ from click.shell_completion import BashComplete
 from conftest import CPU, SPLIT, Said
 from test_house import COMMANDS, modules_after
 
-from transfercli import library
 from transfercli.cli import cli, progress
-from transfercli.plan import bases
-from transfercli.study import Study
-from transfercli.training import train
+from transfercli.plan.networks import bases
+from transfercli.recipe import library
+from transfercli.study.folder import Study
+from transfercli.training.train import train
 
 Transfer = Callable[..., Said]
 BOTH = bases([SPLIT], [0])
@@ -42,7 +42,7 @@ def test_quiet_says_nothing(command: str, transfer: Transfer, split_study: Study
 def test_quiet_still_says_what_is_wrong(transfer: Transfer, split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     said = transfer("sweep", "--study", "nowhere", "--quiet")
     assert (said.code, said.out) == (1, "") and said.err.startswith("Error: no study in nowhere; ")
-    monkeypatch.setattr("transfercli.rows.status", lambda *args: "did not learn")
+    monkeypatch.setattr("transfercli.training.rows.status", lambda *args: "did not learn")
     said = transfer("train-base", "--study", split_study.root, "--device", "cpu", "--quiet")
     assert (said.code, said.out) == (3, "")
     assert said.err == "2 of 2 networks failed: random-0 baseA (did not learn), random-0 baseB (did not learn)\n"

@@ -12,12 +12,12 @@ from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from transfercli.plan import base, transfers
-from transfercli.recipe import Recipe
-from transfercli.study import Study
-from transfercli.training import train
-from transfercli.treatments import build, digest
-from transfercli.weights import metadata
+from transfercli.networks.description import metadata
+from transfercli.networks.start import build, digest
+from transfercli.plan.networks import base, transfers
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Study
+from transfercli.training.train import train
 
 PAGE = Path(__file__).parents[1] / "docs/weights.md"
 

@@ -10,8 +10,8 @@ import click
 
 from transfercli import __version__
 from transfercli.cli.signs import fall_back
-from transfercli.errors import TransferError, plain
-from transfercli.interrupts import Stopped, at_once
+from transfercli.system.errors import TransferError, plain
+from transfercli.system.interrupts import Stopped, at_once
 
 # In the order of use: the name, and the module that holds it.
 COMMANDS = {

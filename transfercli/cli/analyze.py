@@ -56,10 +56,10 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     """
     import pandas as pd
 
-    from transfercli.analysis import differences, half_names, kinds_of_split, published_table, records, unequal
-    from transfercli.conclusions import brief, conclude
-    from transfercli.contrasts import contrasts
-    from transfercli.looks import half_name, half_title
+    from transfercli.analysis.conclusions import brief, conclude
+    from transfercli.analysis.contrasts import contrasts
+    from transfercli.analysis.pairs import differences, half_names, kinds_of_split, published_table, records, unequal
+    from transfercli.analysis.words import half_name, half_title
 
     study = study_at(folder, smoke)
     instead = "look at the published study: transfer analyze --paper"
@@ -110,8 +110,8 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
 
 def _about(found: "pandas.DataFrame", table: "pandas.DataFrame") -> str:
     """What the intervals of a kind of split are about, or why there is none: found are its differences."""
-    from transfercli.analysis import kind_of_split, sound
-    from transfercli.verdicts import of_what, splits_of
+    from transfercli.analysis.pairs import kind_of_split, sound
+    from transfercli.analysis.verdicts import of_what, splits_of
 
     [kind] = set(found["splits"])
     if found["low"].notna().any():
@@ -124,8 +124,8 @@ def _about(found: "pandas.DataFrame", table: "pandas.DataFrame") -> str:
 
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
-    from transfercli.analysis import kind_of_split, layer_labels, records, unpaired
-    from transfercli.contrasts import FORMULAS
+    from transfercli.analysis.contrasts import FORMULAS
+    from transfercli.analysis.pairs import kind_of_split, layer_labels, records, unpaired
 
     fixed = found[found["quantity"].isin(list(FORMULAS))]
     found = found.drop(fixed.index)
@@ -175,8 +175,8 @@ def _networks(table: "pandas.DataFrame", metric: str) -> list[dict[str, Any]]:
 
     Interval, gain and noise are None where they say nothing.
     """
-    from transfercli.analysis import against_base, records, result
-    from transfercli.intervals import binomial_interval, noise
+    from transfercli.analysis.intervals import binomial_interval, noise
+    from transfercli.analysis.pairs import against_base, records, result
 
     keys = ["split", "seed", "network"]
     base = against_base(table, metric).set_index(keys)["base"].to_dict()

@@ -7,7 +7,7 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import json_option, metric_column, metric_option, study_at, study_options
-from transfercli.errors import TransferError
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
     import pandas
@@ -49,7 +49,8 @@ def compare(
         transfer compare results/mine
         transfer compare results/mine results/reference/demo
     """
-    from transfercli import analysis, tables
+    from transfercli.analysis import pairs as analysis
+    from transfercli.study import table as tables
 
     folder, other = _both(places, folder)
     study = study_at(folder, smoke)
@@ -102,7 +103,7 @@ def _both(places: tuple[Path, ...], folder: Path) -> tuple[Path, Path | None]:
 
 def _print(title: str, points: "pandas.DataFrame") -> None:
     """A line for each point: accuracies as fractions, gains and differences in points."""
-    from transfercli.analysis import in_spread, records
+    from transfercli.analysis.pairs import in_spread, records
 
     rows = []
     for point, within in zip(records(points), in_spread(points), strict=True):

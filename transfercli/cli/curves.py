@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfercli.errors import TransferError
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfercli.plan import Network
-    from transfercli.study import Study
+    from transfercli.plan.networks import Network
+    from transfercli.study.folder import Study
 
 FOLDER = "tensorboard"  # of a study
 SCALARS = {"train_loss": "loss/training", "loss": "loss/validation", "top1": "top-1", "learning_rate": "learning rate"}

@@ -27,10 +27,10 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...], as_json: 
     """
     import torch
 
-    from transfercli import recipe as recipes
     from transfercli.cli import show
-    from transfercli.networks import describe
-    from transfercli.treatments import build
+    from transfercli.networks.layers import describe
+    from transfercli.networks.start import build
+    from transfercli.recipe import schema as recipes
 
     recipe = recipes.find(name, overrides)
     pictures = recipe.pictures

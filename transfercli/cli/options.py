@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from transfercli import library
 from transfercli.cli.progress import asked
-from transfercli.errors import TransferError
-from transfercli.hints import USUAL_STUDY, smoke_folder
+from transfercli.recipe import library
+from transfercli.study.hints import USUAL_STUDY, smoke_folder
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
     import pandas
 
-    from transfercli.recipe import Recipe
-    from transfercli.study import Study
+    from transfercli.recipe.schema import Recipe
+    from transfercli.study.folder import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -243,7 +243,7 @@ def _check_overrides(ctx: click.Context, param: click.Parameter, values: tuple[s
 
 def study_at(folder: Path, smoke: bool) -> "Study":
     """The study of these flags."""
-    from transfercli.study import Study
+    from transfercli.study.folder import Study
 
     study = Study(smoke_folder(folder) if smoke else folder)
     study.check_plain()
@@ -265,7 +265,7 @@ def wanted_recipe(
     study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
 ) -> "Recipe":
     """The recipe named, else the default, else the study's own; with overrides. Raises TransferError where there is none."""
-    from transfercli import recipe as recipes
+    from transfercli.recipe import schema as recipes
 
     if name is None and default is None:
         own = study.recipe()
@@ -278,7 +278,7 @@ def wanted_recipe(
 
 def refuse_changes(study: "Study", recipe: "Recipe", remade: tuple[str, ...] = ()) -> None:
     """Raise TransferError where the study holds networks, or splits other than those `remade`, that another recipe made."""
-    from transfercli import recipe as recipes
+    from transfercli.recipe import schema as recipes
 
     if not study.recipe_file.exists():
         return

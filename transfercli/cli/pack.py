@@ -60,7 +60,7 @@ def pack(
     from transfercli.cli.progress import counting
     from transfercli.pictures.folder import scan
     from transfercli.pictures.packing import pack as pack_folder
-    from transfercli.threads import processors
+    from transfercli.system.threads import processors
 
     found = scan(directory)
     form = _form(found, out, recipe, overrides, size, fit, encoding, quality)
@@ -80,9 +80,9 @@ def _form(
     quality: int | None,
 ) -> "Form":
     """What to make of the pictures: as the flags say, else as a store in `out` has them already, else as the recipe says."""
-    from transfercli import recipe as recipes
     from transfercli.cli import split
     from transfercli.pictures.store import ABOUT, Form, read_about
+    from transfercli.recipe import schema as recipes
 
     own = read_about(out).form if (out / ABOUT).exists() else None
     if own is None or recipe is not None or overrides:
@@ -113,8 +113,8 @@ def _say(store: "Store") -> None:
 
 def _next(found: "PictureFolder", store: "Store", recipe: str | None, overrides: tuple[str, ...]) -> list[str]:
     """The words of the command that makes a split of the store, by a recipe that wants what it holds."""
-    from transfercli import recipe as recipes
     from transfercli.cli import split
+    from transfercli.recipe import schema as recipes
 
     pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
     changes = store.about.form.changes(pictures.model_dump(include={"size", "fit", "orientation"}))

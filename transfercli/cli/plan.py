@@ -7,11 +7,11 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import complete_recipe, device_options, json_option, on_the_same, set_option
-from transfercli.errors import TransferError
-from transfercli.hints import command
+from transfercli.study.hints import command
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfercli.recipe import Recipe
+    from transfercli.recipe.schema import Recipe
 
 PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
@@ -36,10 +36,10 @@ def plan(
         transfer plan yosinski2014 --device cuda
         transfer plan demo --json
     """
-    from transfercli import cost
-    from transfercli import recipe as recipes
     from transfercli.cli.progress import counting, say
-    from transfercli.devices import device_name, free_memory, pick_device, pick_precision, reproducible
+    from transfercli.recipe import schema as recipes
+    from transfercli.system.devices import device_name, free_memory, pick_device, pick_precision, reproducible
+    from transfercli.training import cost
 
     recipe = recipes.find(recipe_name, overrides)
     where = pick_device(device)
@@ -123,8 +123,8 @@ def plan(
 
 def _pictures(recipe: "Recipe", directory: Path | None) -> tuple[int, int, str]:
     """How many classes and training pictures a study would take: of DIR, the built-in ones, or those of a dataset, then named."""
-    from transfercli.indexing import select
     from transfercli.pictures.folder import scan
+    from transfercli.study.choosing import select
 
     taken = recipe.pictures
     if directory is not None:

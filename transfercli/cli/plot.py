@@ -9,7 +9,7 @@ from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
 
 if TYPE_CHECKING:
-    from transfercli.study import Study
+    from transfercli.study.folder import Study
 
 
 @click.command(short_help="Draw accuracy against layer.")
@@ -39,9 +39,9 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
 
 def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
     """Draw the figures; True where they show the study, False where they show the paper alone."""
-    from transfercli.analysis import published_table
-    from transfercli.figures import draw
-    from transfercli.filters import first_layers
+    from transfercli.analysis.pairs import published_table
+    from transfercli.report.figures import draw
+    from transfercli.report.first_layer import first_layers
 
     instead = "draw the published study: transfer plot --paper"
     table = show.table_of(study) if paper else show.finished_table(study, "draw", instead)

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from transfercli.cli.options import complete_recipe
-from transfercli.errors import TransferError
-from transfercli.hints import command
+from transfercli.study.hints import command
+from transfercli.system.errors import TransferError
 
 
 @click.group(invoke_without_command=True, short_help="List, show and copy recipes.")
@@ -31,8 +31,8 @@ def list_() -> None:
     \b
         transfer recipes list
     """
-    from transfercli import recipe as library
     from transfercli.cli import show
+    from transfercli.recipe import schema as library
 
     show.table(("recipe", ""), [(name, library.find(name).about) for name in library.names()], "ll")
     click.echo()
@@ -47,7 +47,7 @@ def show(name: str) -> None:
     \b
         transfer recipes show demo
     """
-    from transfercli import recipe as library
+    from transfercli.recipe import schema as library
 
     click.echo(library.text(name), nl=False)
 
@@ -61,8 +61,8 @@ def copy(name: str, file: Path | None) -> None:
     \b
         transfer recipes copy demo mine.yaml
     """
-    from transfercli import recipe as library
-    from transfercli.files import write_text
+    from transfercli.recipe import schema as library
+    from transfercli.system.files import write_text
 
     text = library.text(name)
     file = file or Path(f"{Path(name).stem if name.endswith(('.yaml', '.yml')) else name}.yaml")
@@ -85,8 +85,8 @@ def keys(part: str, markdown: bool) -> None:
         transfer recipes keys
         transfer recipes keys training.schedule
     """
-    from transfercli import keys as explained
     from transfercli.cli import show
+    from transfercli.recipe import keys as explained
 
     if markdown:
         click.echo(explained.markdown(), nl=False)

@@ -7,11 +7,11 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
-from transfercli.errors import TransferError
-from transfercli.hints import command
+from transfercli.study.hints import command
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfercli.study import Study
+    from transfercli.study.folder import Study
 
 
 @click.command(short_help="One page to look at: conclusion, figures, tables, provenance.")
@@ -38,8 +38,8 @@ def report(out: Path | None, folder: Path, smoke: bool) -> None:
 
 
 def make(study: "Study", out: Path | None = None) -> None:
-    from transfercli.files import write_text
-    from transfercli.report import page
+    from transfercli.report.page import page
+    from transfercli.system.files import write_text
 
     if not study.row_files():
         show.finished_table(study, "report")

@@ -29,7 +29,7 @@ def _all_four(
     folder: Path,
     smoke: bool,
 ) -> None:
-    from transfercli.devices import pick_device
+    from transfercli.system.devices import pick_device
 
     pick_device(device)  # said now, not after the pictures are checked
     study = study_at(folder, smoke)

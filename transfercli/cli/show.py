@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from transfercli import plan
+from transfercli.analysis.words import half_title, signed
 from transfercli.cli import columns
 from transfercli.cli.signs import written
-from transfercli.errors import TransferError, plain
-from transfercli.hints import command
-from transfercli.looks import half_title, signed
-from transfercli.plan import TREATMENTS
+from transfercli.plan import networks as plan
+from transfercli.plan.networks import TREATMENTS
+from transfercli.study.hints import command
+from transfercli.system.errors import TransferError, plain
 
 if TYPE_CHECKING:
     import pandas
 
-    from transfercli.study import Halves, Study
+    from transfercli.study.folder import Halves, Study
 
 STDOUT = Path("-")
 FAILED = 3  # the exit code where everything ran and a network failed
@@ -49,7 +49,7 @@ def following(study: "Study", *flags: str) -> list[str]:
 
 def csv(rows: "pandas.DataFrame", file: Path) -> None:
     """Rows as CSV into a file, or, where that is `-`, to standard output."""
-    from transfercli.files import write_text
+    from transfercli.system.files import write_text
 
     text = rows.to_csv(index=False, lineterminator="\n", float_format="%.6f")
     if file == STDOUT:
@@ -60,15 +60,15 @@ def csv(rows: "pandas.DataFrame", file: Path) -> None:
 
 def table_of(study: "Study") -> "pandas.DataFrame":
     """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
-    from transfercli import tables
+    from transfercli.study import table as tables
 
     return tables.load(study.root) if study.root.exists() else study.table()
 
 
 def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
     """`table_of` the study. Raises TransferError where no network is done."""
-    from transfercli.analysis import records
-    from transfercli.study import mixture
+    from transfercli.analysis.pairs import records
+    from transfercli.study.folder import mixture
 
     table = table_of(study)
     if table.empty:
@@ -212,7 +212,7 @@ def results(rows: "pandas.DataFrame") -> None:
 
     Where classes are unequal, a table of balanced accuracies follows each.
     """
-    from transfercli.analysis import guess, half_names, unequal
+    from transfercli.analysis.pairs import guess, half_names, unequal
 
     halves = half_names(rows)
     for key, part in rows.groupby(["split", "target"], sort=True):
@@ -245,7 +245,7 @@ def results(rows: "pandas.DataFrame") -> None:
 
 def _mean(rows: "pandas.DataFrame", metric: str) -> str:
     """The mean of those that did not fail; marked where one is not done."""
-    from transfercli.analysis import result
+    from transfercli.analysis.pairs import result
 
     good = rows[result(rows)]
     mean = (good if len(good) else rows)[metric].astype(float).mean() if len(rows) else math.nan

@@ -17,12 +17,12 @@ from transfercli.cli.options import (
     study_options,
     wanted_recipe,
 )
-from transfercli.errors import TransferError
+from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
     from transfercli.pictures.folder import PictureFolder
-    from transfercli.recipe import Recipe
-    from transfercli.study import Halves, Study
+    from transfercli.recipe.schema import Recipe
+    from transfercli.study.folder import Halves, Study
 
 
 IMAGENET = 1000  # classes; with as many, pictures are taken for ImageNet's
@@ -85,9 +85,9 @@ def make(
     smoke: bool,
 ) -> None:
     """Make splits, by default the recipe's. Nothing but built-in pictures is written before all are known to be right."""
-    from transfercli import indexing
     from transfercli.pictures.folder import scan
-    from transfercli.split import check_file, method_and_seed, split_name
+    from transfercli.plan.splits import check_file, method_and_seed, split_name
+    from transfercli.study import choosing as indexing
 
     # What is wrong with the recipe or a file of halves is said before a folder of a million pictures is read.
     known = recipe_name is not None or _own_recipe_fits(study, directory)
@@ -139,10 +139,10 @@ def make(
 
 def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> dict[str, str]:
     """Every picture that cannot be decoded, with the reason. Raises TransferError for one that may not be skipped."""
-    from transfercli import indexing
     from transfercli.cli.progress import counting
     from transfercli.pictures.decode import unreadable
-    from transfercli.threads import processors
+    from transfercli.study import choosing as indexing
+    from transfercli.system.threads import processors
 
     paths = list(dict.fromkeys(path for folder in folders for path in indexing.all_paths(folder)))
     with counting("checking pictures", len(paths)) as progress:
@@ -158,7 +158,7 @@ def _unreadable(root: Path, folders: Iterable["PictureFolder"], skip: bool) -> d
 
 def _say_unlisted(word: str, found: "PictureFolder") -> None:
     """Which of the folder's classes a CSV file leaves out."""
-    from transfercli.split import make_split, method_and_seed
+    from transfercli.plan.splits import make_split, method_and_seed
 
     made = make_split(method_and_seed(word)[0], found.classes, method_and_seed(word)[1])
     if unlisted := sorted({*found.classes} - {*made.A, *made.B}):
@@ -210,7 +210,7 @@ def _why(found: "PictureFolder") -> str:
 
 
 def _cuda() -> bool:
-    from transfercli.devices import pick_device
+    from transfercli.system.devices import pick_device
 
     return pick_device("auto").type == "cuda"
 
@@ -219,7 +219,7 @@ def _known_folder(study: "Study", recipe: "Recipe", words: Sequence[str]) -> Pat
     """Where the pictures are when the command does not say: where they were, or made by formula."""
     from transfercli.cli.progress import counting
     from transfercli.pictures import formula
-    from transfercli.split import make_split, method_and_seed
+    from transfercli.plan.splits import make_split, method_and_seed
 
     builtin, made_here = recipe.pictures.builtin, study.root / "pictures"
     if names := study.split_names():

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from transfercli.analysis.words import half_title
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
-from transfercli.hints import command
-from transfercli.looks import half_title
+from transfercli.study.hints import command
 
 CELLS = {"running": "now", "to do": "-"}  # the states that a table says otherwise; other to-dos have a share of their steps
 
@@ -29,8 +29,8 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
         transfer status
         transfer status results/mine --json
     """
-    from transfercli.standing import standing
-    from transfercli.study import mixture
+    from transfercli.study.folder import mixture
+    from transfercli.study.standing import standing
 
     study = study_at(folder, smoke)
     found = standing(study)

@@ -19,15 +19,15 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers, parse_targets
+from transfercli.plan.networks import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers, parse_targets
 
 if TYPE_CHECKING:
-    from transfercli.recipe import Recipe
-    from transfercli.study import Study
+    from transfercli.recipe.schema import Recipe
+    from transfercli.study.folder import Study
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    from transfercli.recipe import LAYER_COUNT
+    from transfercli.recipe.schema import LAYER_COUNT
 
     layers = parse_layers(text)
     check_layers(layers, LAYER_COUNT)
@@ -105,9 +105,9 @@ def make(
 ) -> list[dict[str, Any]]:
     """Train the networks and show the study's table; returns their rows."""
     from transfercli.cli.progress import reporting
-    from transfercli.devices import pick_device
-    from transfercli.plan import transfers
-    from transfercli.training import check_bases, train
+    from transfercli.plan.networks import transfers
+    from transfercli.system.devices import pick_device
+    from transfercli.training.train import check_bases, train
 
     where = pick_device(device)
     networks = transfers(

@@ -20,12 +20,12 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.hints import command
-from transfercli.plan import HALVES, parse_choices
+from transfercli.plan.networks import HALVES, parse_choices
+from transfercli.study.hints import command
 
 if TYPE_CHECKING:
-    from transfercli.recipe import Recipe
-    from transfercli.study import Study
+    from transfercli.recipe.schema import Recipe
+    from transfercli.study.folder import Study
 
 
 @click.command("train-base", short_help="Train baseA and baseB.")
@@ -79,9 +79,9 @@ def make(
 ) -> list[dict[str, Any]]:
     """Train the bases of these halves, by default those that the recipe needs, and show them; returns their rows."""
     from transfercli.cli.progress import reporting
-    from transfercli.devices import pick_device
-    from transfercli.plan import bases
-    from transfercli.training import train
+    from transfercli.plan.networks import bases
+    from transfercli.system.devices import pick_device
+    from transfercli.training.train import train
 
     where = pick_device(device)
     splits = study.need_splits()

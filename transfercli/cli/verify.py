@@ -6,8 +6,8 @@ import click
 
 from transfercli.cli import show
 from transfercli.cli.options import device_options, study_argument, study_at, study_options
-from transfercli.errors import TransferError
-from transfercli.hints import command
+from transfercli.study.hints import command
+from transfercli.system.errors import TransferError
 
 
 @click.command(short_help="Check everything of a study that can be checked.")
@@ -25,8 +25,8 @@ def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> Non
         transfer verify --study results/mine --device cpu
     """
     from transfercli.cli.progress import say
-    from transfercli.devices import pick_device
-    from transfercli.verify import verify as check
+    from transfercli.system.devices import pick_device
+    from transfercli.training.verify import verify as check
 
     study = study_at(folder, smoke)
     if not study.row_files() and (study.root / "results.csv").exists():

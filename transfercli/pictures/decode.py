@@ -25,9 +25,9 @@ from PIL import Image, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
-from transfercli.errors import TransferError
 from transfercli.pictures import exif
-from transfercli.threads import pool
+from transfercli.system.errors import TransferError
+from transfercli.system.threads import pool
 
 Fit = Literal["warp", "crop"]
 Orientation = Literal["exif", "ignore"]

@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transfercli.errors import TransferError
 from transfercli.pictures.store import Row, Store, is_store, listing_digest
+from transfercli.system.errors import TransferError
 
 # What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from transfercli.errors import TransferError
+from transfercli.system.errors import TransferError
 
 VERSION = 1  # raise it when a change here changes the pictures: folders of another version are then refused
 PARTS = ("train", "val")

@@ -24,13 +24,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from transfercli.errors import TransferError
-from transfercli.files import cannot_write, replacing, write_text
 from transfercli.pictures import store as stores
 from transfercli.pictures.decode import decode
 from transfercli.pictures.folder import PictureFolder
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Row, Store
-from transfercli.threads import pool
+from transfercli.system.errors import TransferError
+from transfercli.system.files import cannot_write, replacing, write_text
+from transfercli.system.threads import pool
 
 CHUNK = 8  # pictures per future
 JPEG_SHARE = 1 / 5  # of the raw bytes, about, for photographs at quality 95

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from transfercli.errors import TransferError
-from transfercli.files import read_text
+from transfercli.system.errors import TransferError
+from transfercli.system.files import read_text
 
 if TYPE_CHECKING:
     import pyarrow

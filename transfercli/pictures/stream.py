@@ -13,14 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transfercli import memory
-from transfercli.errors import TransferError
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.pictures.packing import read_rows
 from transfercli.pictures.store import Store
-from transfercli.randomness import generator
-from transfercli.recipe import Pictures
-from transfercli.threads import pool
+from transfercli.recipe.schema import Pictures
+from transfercli.system import memory
+from transfercli.system.errors import TransferError
+from transfercli.system.randomness import generator
+from transfercli.system.threads import pool
 
 MEMORY_SHARE = 0.4  # of what is free, for pictures kept in memory
 AHEAD = 3  # batches decoded ahead of the step

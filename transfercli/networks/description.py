@@ -1,0 +1,72 @@
+"""What travels with a network's weights: all that is needed to build the network in plain PyTorch and to feed it.
+
+The metadata of weights.safetensors; docs/weights.md says how to read it, and a test does what is written there.
+"""
+
+import base64
+import json
+from typing import Any
+
+from torch import Tensor, nn
+
+from transfercli.networks.layers import LRN, Dropout, cut
+from transfercli.plan.networks import Network
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import as_dict
+
+
+def metadata(
+    recipe: Recipe, network: Network, module: nn.Sequential, classes: tuple[str, ...], mean: Tensor | None
+) -> dict[str, str]:
+    """One JSON text, `about`: recipe, network, layers, input and classes; and of a mean image its bytes.
+
+    One, since safetensors writes several in any order, and the same network is to be the same file.
+
+    `mean`: what was subtracted, (size, size, 3), (3,) or None. The image is float32, little-endian, in base64.
+    """
+    pictures = recipe.pictures
+    image = mean is not None and mean.dim() == 3
+    told: dict[str, Any] = {
+        "recipe": {"name": recipe.name, **recipe.decisive()},
+        "network": as_dict(network),
+        "layers": [
+            {"layer": number, "modules": [described(name, part) for name, part in layer]}
+            for number, layer in enumerate(cut(module), start=1)
+        ],
+        "input": {
+            **pictures.model_dump(mode="json", include={"size", "crop", "fit", "channels", "divide", "orientation"}),
+            "mean": "image" if image else None if mean is None else mean.tolist(),
+        },
+        "classes": classes,
+    }
+    if mean is not None and image:
+        told["mean_image"] = base64.b64encode(mean.cpu().numpy().astype("<f4").tobytes()).decode("ascii")
+    return {"about": json.dumps(told, ensure_ascii=True)}
+
+
+def described(name: str, module: nn.Module) -> dict[str, Any]:
+    """One module as `torch.nn` has it: the class of its own name, made with its arguments."""
+    return {"name": name, **_in_torch(module)}
+
+
+def _in_torch(module: nn.Module) -> dict[str, Any]:
+    keys: tuple[str, ...]
+    match module:
+        case nn.Conv2d():
+            keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "groups")
+        case nn.Linear():
+            keys = ("in_features", "out_features")
+        case nn.BatchNorm2d():
+            keys = ("num_features", "eps")
+        case nn.MaxPool2d():
+            keys = ("kernel_size", "stride", "padding", "ceil_mode")
+        case nn.ReLU() | nn.Flatten():
+            keys = ()
+        case LRN():
+            size = {"size": module.size, "alpha": module.alpha, "beta": module.beta, "k": 1.0}
+            return {"kind": "LocalResponseNorm", "arguments": size}
+        case Dropout():
+            return {"kind": "Dropout", "arguments": {"p": module.rate}}
+        case _:
+            raise ValueError(f"no words for a module of {type(module).__name__}")
+    return {"kind": type(module).__name__, "arguments": {key: getattr(module, key) for key in keys}}

@@ -1,0 +1,498 @@
+"""The recipe: one YAML file that says everything about a study but where its pictures are.
+
+Unknown keys are errors, and all errors come at once. Recipes ship with the package; `find` takes a name or a file.
+"""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from transfercli.plan.networks import (
+    TREATMENTS,
+    Network,
+    Treatment,
+    check_layers,
+    check_targets,
+    needed_bases,
+    parse_layers,
+    spread,
+    transfers,
+)
+from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
+from transfercli.recipe import schedules, yamltext
+from transfercli.recipe.library import names as names
+from transfercli.recipe.library import text as text
+from transfercli.system.errors import TransferError
+
+LAYER_COUNT = 8  # learnable layers of both networks
+LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python, and so pydantic, takes for 0 or 1
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Number = BeforeValidator(_number)
+Positive = Annotated[int, Number, Field(gt=0)]
+Fraction = Annotated[float, Number, Field(ge=0, lt=1)]
+PositiveFloat = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Number, Field(ge=0, le=LARGEST_SEED)]
+ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Since(NamedTuple):
+    """Marks a key that recipes did not always have: where it says what was done before, it changes no recipe's digest."""
+
+    before: Any
+
+
+NOT_DECISIVE = object()  # marks a key that decides no network's numbers
+
+
+class BuiltIn(Section):
+    """The pictures made by formula, for a study that needs no download."""
+
+    classes: ClassCount
+    """How many classes of pictures are made by formula; they need no download."""
+    train: Positive
+    """Training pictures of each class."""
+    val: Positive
+    """Validation pictures of each class."""
+    seed: Seed = 0
+    """Which pictures are drawn."""
+
+
+class Pictures(Section):
+    """How a picture becomes the network's input, and how much of the folder a study takes."""
+
+    size: Positive
+    """Pixels a side to which every picture is brought."""
+    crop: Positive
+    """Pixels a side of the network's input: cut out at random in training, from the centre in evaluation."""
+    fit: Literal["warp", "crop"] = "warp"
+    """How a picture becomes square: `warp` makes both sides `size`, as the paper; `crop` the shorter, and takes the centre."""
+    orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
+    """`exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored."""
+    mirror: bool = True
+    """Whether half of the training pictures are mirrored, at random."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """The order of the input's channels; Caffe's is `bgr`."""
+    mean: Literal["image", "channel", "none"] = "channel"
+    """What is subtracted: the mean `image` of the source half's training pictures, its mean of each `channel`, or `none`."""
+    divide: PositiveFloat = 1.0
+    """What pixels (0-255, mean subtracted) are divided by."""
+    classes: ClassCount | None = None
+    """How many classes of the folder a study takes, spread over both halves; not set: all."""
+    train_per_class: Positive | None = None
+    """How many training pictures of each class at the most; not set: all."""
+    val_per_class: Positive | None = None
+    """How many validation pictures of each class at the most; not set: all."""
+    held_out: Annotated[float, Number, Field(gt=0, lt=1), Since(0.2)] = 0.2
+    """Where a folder has class folders alone: the share of each class that is measured on."""
+    held_out_seed: Annotated[Seed, Since(0)] = 0
+    """Which pictures that share is."""
+    builtin: BuiltIn | None = None
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Pictures":
+        if self.crop > self.size:
+            raise ValueError(f"crop {self.crop} is larger than size {self.size}")
+        return self
+
+
+class NetworkRecipe(Section):
+    """Which network, how wide (conv1 … conv5, fc6, fc7), and how its weights are drawn."""
+
+    name: Literal["caffenet", "small"]
+    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures."""
+    widths: Annotated[tuple[Positive, ...], Field(min_length=7, max_length=7)]
+    """Channels of conv1 to conv5, units of fc6 and fc7."""
+    outputs: Positive | None = None
+    """Outputs of the last layer; not set: as many as the half has classes. The authors' nets had 1000 for 500 classes."""
+    dropout: Fraction = 0.5
+    """The share of units that dropout after fc6 and fc7 leaves out in training."""
+    normalisation: Literal["none", "lrn", "batch"] = "none"
+    """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
+    init: Literal["caffe", "he"] = "he"
+    """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015)."""
+
+    @model_validator(mode="after")
+    def _fits_the_network(self) -> "NetworkRecipe":
+        if self.name == "caffenet":
+            if self.normalisation != "lrn":
+                raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
+            if odd := [width for width in self.widths[:5] if width % 2]:
+                raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
+        return self
+
+
+class Schedule(Section):
+    """A learning-rate schedule and its figures (`transfercli/schedules.py`)."""
+
+    name: Literal["constant", "step", "exponential", "inverse", "square-root", "cosine", "one-cycle"]
+    """How the learning rate changes with the step; the table below has each one's figures."""
+    rate: PositiveFloat
+    """The learning rate, of which the schedule makes a step's."""
+    gamma: PositiveFloat | None = None
+    """The factor of each fall."""
+    every: Positive | None = None
+    """Steps between two falls."""
+    power: PositiveFloat | None = None
+    """How steep the fall is."""
+    warmup: Annotated[int, Number, Field(ge=0)] | None = None
+    """Steps of linear rise at the beginning; not set: 0."""
+    peak: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
+    """The share of the steps at which the rate is highest; not set: 0.3."""
+    start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
+    """The first step's share of `rate`; not set: 0.04."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_figures(cls, value: Any) -> Any:
+        if not isinstance(value, (dict, cls)):
+            raise ValueError(f"a schedule has figures, as {schedules.example(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _figures_fit(self) -> "Schedule":
+        takes = dict(inspect.signature(schedules.SCHEDULES[self.name]).parameters)
+        del takes["step"], takes["steps"]
+        given = self._figures()
+        problems = [f"needs {key}" for key, figure in takes.items() if figure.default is figure.empty and key not in given]
+        problems += [f"has no {key}" for key in given if key not in takes]
+        if problems:
+            raise ValueError(f"schedule {self.name} {', '.join(problems)}")
+        return self
+
+    def _figures(self) -> dict[str, Any]:
+        return {key: value for key, value in self.model_dump(exclude={"name"}).items() if value is not None}
+
+    def bind(self, steps: int) -> Callable[[int], float]:
+        """The learning rate as a function of the step alone. Raises TransferError where a step's would be 0 or infinite."""
+        rate = partial(schedules.SCHEDULES[self.name], steps=steps, **self._figures())
+        for step in (0, steps - 1):  # every schedule is lowest at one of its ends; only growth goes beyond `rate`
+            try:
+                value = rate(step)
+            except OverflowError:
+                value = math.inf
+            if not 0 < value < math.inf:
+                raise TransferError(
+                    f"schedule {self.name} comes to a learning rate of {value} at step {step}; "
+                    "choose a gamma nearer to 1 or fewer steps"
+                )
+        return rate
+
+
+class Training(Section):
+    """SGD with momentum: for how long, how fast, and how exactly."""
+
+    steps: Positive | None = None
+    """How many steps each network trains; either this or `epochs`."""
+    epochs: PositiveFloat | None = None
+    """How often the training pictures of the larger half are gone through; either this or `steps`."""
+    batch: Positive
+    """Pictures in a step."""
+    schedule: Schedule
+    momentum: Fraction = 0.9
+    """The share of the velocity that is kept at each step."""
+    velocity: Literal["caffe", "pytorch"] = "pytorch"
+    """`caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside."""
+    nesterov: bool = False
+    """Whether momentum is Nesterov's; goes with `velocity: pytorch`."""
+    adaptive_clip: Annotated[PositiveFloat | None, Since(None)] = None
+    """Each unit's gradient is scaled down to this share of its weights' norm (Brock et al., 2021); not set: never."""
+    weight_decay: NotNegative = 5e-4
+    """How strongly weights are drawn towards 0 at each step."""
+    bias_rate: PositiveFloat = 1.0
+    """The learning rate of biases, in multiples of the weights'; the paper's is 2."""
+    bias_decay: bool = False
+    """Whether biases decay too."""
+    stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
+    """`fresh` gives transfer networks batches, crops and masks that no base has seen; with `shared` B3B meets its donor's again.
+    
+    """
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`bfloat16`, `float32`, or `auto`: the former where the device multiplies it faster."""
+    channels_last: bool = True
+    """Whether channels lie together in memory; decides speed, and the last bits of the numbers."""
+    checkpoint_minutes: Annotated[PositiveFloat, NOT_DECISIVE] = 5.0
+    """Minutes between two checkpoints; decides no numbers."""
+    checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
+    """Steps between two checkpoints, besides; decides no numbers."""
+
+    @model_validator(mode="after")
+    def _length(self) -> "Training":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, and set the other to null")
+        if self.velocity == "caffe" and self.nesterov:
+            raise ValueError("nesterov momentum goes with velocity: pytorch")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov momentum needs a momentum above 0")
+        if self.steps is not None:
+            _as_value_error(self.schedule.bind, self.steps)
+        return self
+
+    def length(self, pictures: int) -> int:
+        """The number of steps, given the training pictures of the larger half."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, math.ceil(round(self.epochs * pictures / self.batch, 6)))  # 1.1 epochs of 1000 are 1100, not a bit more
+
+
+class Evaluation(Section):
+    """When networks are measured on the whole validation part: every so many steps, or so many times. Always at the end."""
+
+    every: Positive | None = None
+    """Steps between two measurements on the whole validation part; either this or `times`."""
+    times: Positive | None = None
+    """How many measurements there are, evenly spread; either this or `every`."""
+    batch: Positive = 250
+    """Pictures at once in a measurement."""
+
+    @model_validator(mode="after")
+    def _interval(self) -> "Evaluation":
+        if (self.every is None) == (self.times is None):
+            raise ValueError("give either every (steps) or times")
+        return self
+
+    def at(self, steps: int) -> set[int]:
+        """The counts of finished steps after which networks are measured: 0 and the last among them."""
+        if self.every is not None:
+            return {*range(0, steps, self.every), steps}
+        assert self.times is not None
+        return {round(i * steps / self.times) for i in range(self.times + 1)}
+
+
+def _layers(value: Any) -> Any:
+    """`1-7` or a number as a list of layers; a list stays one."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return _as_value_error(parse_layers, str(value))
+    return value
+
+
+def _transferable(value: tuple[int, ...]) -> tuple[int, ...]:
+    _as_value_error(check_layers, value, LAYER_COUNT)
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    """`a, b` or a number as a list; a list stays one."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",")]
+    return [value] if isinstance(value, int) else value
+
+
+def _ranges(value: Any) -> Any:
+    """As `_one_or_more`, with the numbers of ranges, such as 0-3, one by one."""
+    listed = _one_or_more(value)
+    return _as_value_error(spread, listed) if isinstance(listed, list) else listed
+
+
+def _numbered(value: Any) -> Any:
+    """A split's number, such as 3, as its name: random-3."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return f"random-{value}" if isinstance(value, str) and value.isdecimal() else value
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())
+
+
+def _distinct(value: tuple) -> tuple:
+    if not value:
+        raise ValueError("name at least one")
+    if twice := [one for i, one in enumerate(value) if one in value[:i]]:
+        raise ValueError(f"{twice[0]} stands twice")
+    return value
+
+
+def _alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    _as_value_error(check_targets, value)
+    return value
+
+
+def _known_splits(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Words for splits, each of which gets a folder of its own; some file systems do not tell `a` from `A`."""
+    names = [_as_value_error(split_name, *_as_value_error(method_and_seed, word)) for word in value]
+    if twice := [name for i, name in enumerate(names) if name.lower() in (other.lower() for other in names[:i])]:
+        raise ValueError(f"two splits are named {twice[0]}")
+    return value
+
+
+def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
+    """Call; a TransferError becomes the ValueError that pydantic gathers with the recipe's other mistakes."""
+    try:
+        return call(*values)
+    except TransferError as error:
+        raise ValueError(str(error)) from None
+
+
+Distinct = AfterValidator(_distinct)
+OneOrMore = BeforeValidator(_one_or_more)
+Ranges = BeforeValidator(_ranges)
+SplitWord = Annotated[str, BeforeValidator(_numbered)]
+Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
+
+
+class Recipe(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
+    """What the recipe is called: letters, digits, '.', '_' and '-'."""
+    about: Annotated[str, AfterValidator(_one_line)] = ""
+    """What it is, in a line."""
+    splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
+    class,half.
+    """
+    targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(_alone)] = ("B",)
+    """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
+    layers: Layers = tuple(range(1, LAYER_COUNT))
+    """For which n the first n layers are copied: `1-7`, or a list."""
+    treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
+    """What is done with the copied layers (README, The treatments)."""
+    seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
+    """Repeats: each seed draws weights, order, crops and dropout anew."""
+    judged: bool = True
+    """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
+    pictures: Pictures
+    network: NetworkRecipe
+    training: Training
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _network_fits_the_pictures(self) -> "Recipe":
+        if self.pictures.crop < (least := LEAST_CROP[self.network.name]):
+            raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {self.network.name}, which needs {least}")
+        return self
+
+    def networks(self, splits: Sequence[str] = ()) -> list[Network]:
+        """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
+        planned = transfers(splits or self.splits, self.seeds, self.targets, self.layers, self.treatments)
+        return needed_bases(planned) + planned
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
+        return {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
+
+    def digest(self) -> str:
+        """sha256 of what decides a network's numbers."""
+        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
+
+    def smoke(self) -> "Recipe":
+        """The same study so small that it ends in seconds: few classes and pictures, a slim network, a handful of steps.
+
+        Its figures mean nothing; every step of the study is taken.
+        """
+        changes: dict[str, Any] = {
+            "judged": False,
+            "splits": self.splits[:1],
+            "targets": self.targets[:1],
+            "seeds": self.seeds[:1],
+            "pictures": {"classes": 8, "train_per_class": 8, "val_per_class": 4},
+            "training": {"steps": 4, "epochs": None, "batch": 16},
+            "evaluation": {"every": 2, "times": None, "batch": 16},
+        }
+        if self.network.name == "caffenet":
+            changes["network"] = {"widths": [2 * max(2, width // 32) for width in self.network.widths]}
+        if self.pictures.builtin:
+            changes["pictures"]["builtin"] = {**self.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
+        return validate(yamltext.merge(self.model_dump(mode="json"), changes), f"the smoke variant of {self.name}")
+
+
+def _decisive(section: Section) -> dict[str, Any]:
+    """A section's keys that decide numbers, as plain values; without those that say what was done before there was the key."""
+    values = section.model_dump(mode="json")
+    for key, about in type(section).model_fields.items():
+        since = next((mark for mark in about.metadata if isinstance(mark, Since)), None)
+        if NOT_DECISIVE in about.metadata or (since and values[key] == since.before):
+            del values[key]
+        elif isinstance(inner := getattr(section, key), Section):
+            values[key] = _decisive(inner)
+    return values
+
+
+def validate(values: Any, where: str) -> Recipe:
+    """A recipe from plain values. Raises TransferError that names every wrong key at once."""
+    if not isinstance(values, dict):
+        raise TransferError(f"{where} is not a recipe: it must be a YAML mapping; see one: transfer recipes show demo")
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_say(e)}" for e in error.errors()]
+        listed = " ".join("; ".join(problems).split())  # one line, whatever stands in a key
+        raise TransferError(
+            f"{where} has {len(problems)} mistake{'s' * (len(problems) > 1)}: {listed}; compare with: transfer recipes show demo"
+        ) from None
+
+
+def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from YAML text (safe loader) with `key.path=value` overrides. Raises TransferError."""
+    try:
+        values = yamltext.parse(text)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
+    for override in overrides:
+        values = yamltext.merge(values if isinstance(values, dict) else {}, yamltext.parse_override(override))
+    return validate(values, where)
+
+
+def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or file, with overrides."""
+    return load(text(name), f"recipe {name}", overrides)
+
+
+def dump(recipe: Recipe) -> str:
+    """The resolved recipe as YAML: every key, defaults included."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them."""
+
+    def flat(values: dict, prefix: str = "") -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in values.items():
+            out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return out
+
+    a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in (old, new))
+    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
+    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    """The keys of the section at that path of a recipe."""
+    section: Any = Recipe
+    for key in path:
+        kind = section.model_fields[key].annotation
+        section = next(one for one in (*get_args(kind), kind) if inspect.isclass(one) and issubclass(one, Section))
+    return list(section.model_fields)
+
+
+def _say(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        *above, key = map(str, error["loc"])
+        near = get_close_matches(key, _keys(above), n=1, cutoff=0.8)
+        return "unknown key" + (f" (did you mean {'.'.join([*above, *near])}?)" if near else "")
+    if error["type"] == "missing":
+        return "missing"
+    own = error["type"] == "value_error"  # raised here; the rest is pydantic's
+    return str(error["ctx"]["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]

@@ -1,0 +1,22 @@
+"""The figures of a study; all that knows matplotlib.
+
+Figures are made without pyplot and without touching matplotlib's settings for good: every function sets the style it needs
+and puts back what it found. The same table gives the same bytes.
+"""
+
+from transfercli.report.figures.curves import learning_curves
+from transfercli.report.figures.gains import benefits
+from transfercli.report.figures.kernels import filters
+from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
+from transfercli.report.figures.style import NothingToDraw
+from transfercli.report.figures.writing import draw
+
+__all__ = [
+    "NothingToDraw",
+    "accuracy_vs_layer",
+    "benefits",
+    "draw",
+    "drop_vs_layer",
+    "filters",
+    "learning_curves",
+]

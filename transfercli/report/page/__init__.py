@@ -1,0 +1,208 @@
+"""The report: a study as one HTML page that loads nothing. The same study gives the same bytes."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from importlib import resources
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from transfercli import __version__
+from transfercli.analysis import pairs as analysis
+from transfercli.analysis.benefits import benefits
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.contrasts import contrasts
+from transfercli.analysis.pairs import TREATMENTS, records
+from transfercli.analysis.words import CROSSES, LOOKS, PAPER, Names, half_title, panel_title
+from transfercli.recipe import schema as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.report import first_layer as filters
+from transfercli.report.page import cells, charts
+from transfercli.report.page.words import conclusion_title, counted, listed, sentence
+from transfercli.study.folder import Halves, Study
+from transfercli.system.errors import TransferError, plain
+
+PAPERS_RECIPE = "yosinski2014"
+PROVENANCE = {
+    "device": "machine",
+    "precision": "precision",
+    "version": "version of transfer",
+    "commit": "commit",
+    "torch": "torch",
+    "cuda": "CUDA",
+    "recipe": "recipe",
+    "recipe_digest": "digest of the recipe",
+    "accepted": "changes of version on the way",
+}
+
+
+def page(study: Study) -> str:
+    """The report of a study. Raises TransferError where no network is done, or where something in the study is damaged."""
+    table = study.table()
+    if table.empty:
+        raise TransferError(f"no network in {study.root} is done; train some: transfer train-base")
+    recipe, logs = study.recipe(), study.logs()
+    published = published_beside(table)
+    style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
+    found, names = analysis.bounded(table), analysis.half_names(table)
+    drawn = charts.everything(table, logs, published, found)
+    return (
+        _environment(names)
+        .from_string(template)
+        .render(
+            recipe=recipe,
+            recipe_text=recipes.dump(recipe),
+            facts=facts(table),
+            scale=scale(recipe, table),
+            judged=recipe.judged,  # of a smoke run nothing is concluded
+            answer=brief(table) if recipe.judged else [],
+            conclusions=conclude(table) if recipe.judged else {},
+            charts=list(enumerate(drawn["charts"])),
+            learning=list(enumerate(drawn["learning"])),
+            treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
+            failures=failures(table),
+            nothing=bool(analysis.learned_nothing(table).any()),
+            looks=LOOKS,
+            markers=charts.MARKERS,
+            crosses=CROSSES,
+            has_published=bool(len(published)),
+            benefits=cells.benefits(benefits(table, logs)),
+            differences=cells.differences(found),
+            contrasts=cells.contrasts(contrasts(table, bound=True)),
+            accuracies=cells.accuracies(table),
+            published=cells.published(table, published),
+            kernels={plain(name): picture(pixels) for name, pixels in filters.first_layers(study).items()},
+            halves=halves([study.halves(name) for name in study.split_names()], names),
+            provenance=provenance(table),
+            paper=PAPER,
+            study_name=plain(study.root.resolve().name),
+            version=__version__,
+            style=Markup(style),
+            script=Markup(script),
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            data=Markup(as_json(drawn)),
+        )
+    )
+
+
+def published_beside(table: pd.DataFrame) -> pd.DataFrame:
+    """The published study, as far as it has the table's kinds of split."""
+    kinds = set(analysis.kinds_of_split(table))
+    published = analysis.published_table()
+    return published[[analysis.kind_of_split(split) in kinds for split in published["split"]]].reset_index(drop=True)
+
+
+def facts(table: pd.DataFrame) -> str:
+    """One line of what the study holds: networks, kinds of split, targets, seeds and the day of the last network."""
+    splits, names = sorted(set(table["split"])), analysis.half_names(table)
+    kinds = []
+    for kind in analysis.kinds_of_split(table):
+        if kind == "random":
+            kinds.append(counted(sum(analysis.kind_of_split(split) == kind for split in splits), "random split"))
+        else:
+            kinds.append(panel_title(kind, names))
+    transfers = table[table["treatment"] != "base"]
+    targets = sorted(set((transfers if len(transfers) else table)["target"]))
+    seeds = sorted(set(table["seed"]))
+    parts = [counted(len(table), "network"), listed(kinds)]
+    parts.append(f"target{'s' * (len(targets) > 1)} {listed(targets)}")
+    parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"))
+    if finished := _values(table, "finished"):
+        parts.append(f"finished {max(finished)[:10]}")
+    return " · ".join(parts)
+
+
+def scale(recipe: Recipe, table: pd.DataFrame) -> str:
+    """How far the study is from the paper's scale; empty where its recipe is the paper's."""
+    if recipe.digest() == recipes.find(PAPERS_RECIPE).digest():
+        return ""
+    classes = table.groupby(["split", "target"])["classes"].first().groupby("split").mean()
+    return (
+        f"Not at the paper's scale: a {'Caffe reference' if recipe.network.name == 'caffenet' else recipe.network.name} network, "
+        f"halves of {listed([str(n) for n in sorted({round(n) for n in classes})])} classes, "
+        f"{counted(int(table['step'].max()), 'step')} of {recipe.training.batch} pictures. "
+        "The paper trained Caffe's reference network on halves of ImageNet's 1000 classes, 450,000 steps of 256."
+    )
+
+
+def failures(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(network, status) of each that is not done, but for random features that learned nothing, which are a result."""
+    failed = records(table[~analysis.result(table)])
+    return [(_name(row), plain(row["status"])) for row in failed]
+
+
+def halves(all_halves: Sequence[Halves], names: Names) -> list[dict[str, Any]]:
+    """Each split: its name, its digest, and each half's name, counts and classes in the order of their labels."""
+    return [
+        {
+            "name": plain(made.name),
+            "digest": plain(made.digest),
+            "left_out": len(made.left_out),
+            "halves": [
+                {
+                    "half": half_title(made.name, half, names),
+                    "counts": ", ".join(f"{counted(made.counts[half][part], f'{part} picture')}" for part in ("train", "val")),
+                    "classes": [plain(name) for name in made.split.classes(half)],
+                }
+                for half in "AB"
+            ],
+        }
+        for made in all_halves
+    ]
+
+
+def provenance(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """(what, its values): what made the rows, each value once, and the time that training took."""
+    found = [(name, values) for column, name in PROVENANCE.items() if (values := _values(table, column))]
+    if finished := _values(table, "finished"):
+        found.append(("finished", [min(finished)] if min(finished) == max(finished) else [f"{min(finished)} to {max(finished)}"]))
+    if "bank_seconds" in table and "bank" in table:
+        banks = table.drop_duplicates(["split", "seed", "bank", "bank_seconds"])["bank_seconds"].dropna()
+        if len(banks):
+            found.append(("training", [f"{banks.sum():,.0f} seconds in {counted(len(banks), 'bank')} of networks"]))
+    return found
+
+
+def picture(pixels: np.ndarray) -> dict[str, Any]:
+    """uint8 (height, width, 3) as a PNG in a data URI, with its size."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"uri": uri, "width": pixels.shape[1], "height": pixels.shape[0]}
+
+
+def as_json(values: Any) -> str:
+    """JSON that may stand in a <script> element: no `<` of a text ends it."""
+    text = json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _name(row: dict[str, Any]) -> str:
+    seed = f" seed {row['seed']}" if row["seed"] else ""
+    return plain(f"{row['split']}{seed} {row['network']}")
+
+
+def _values(table: pd.DataFrame, column: str) -> list[str]:
+    """A column's texts, each once, sorted; rows of other versions may lack it."""
+    if column not in table:
+        return []
+    return sorted({plain(str(value)) for value in table[column].dropna() if value != ""})
+
+
+def _environment(names: Names) -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    titles = {"title_of": partial(panel_title, names=names), "conclusion_title": partial(conclusion_title, names=names)}
+    environment.filters.update(titles, sentence=sentence, plain=plain)
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+"""The page's tables as rows of cells, each a text with a smaller one beneath."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from transfercli.analysis import pairs as analysis
+from transfercli.analysis.contrasts import FORMULAS
+from transfercli.analysis.pairs import TREATMENTS, records
+from transfercli.analysis.words import half_title
+from transfercli.report.page.words import NONE, between, missing, percent, points
+from transfercli.system.errors import plain
+
+
+class Cell(NamedTuple):
+    """`clear`: "above" or "below" where the interval leaves 0 out, "inside" within the published range, else ""."""
+
+    text: str
+    beneath: str = ""
+    clear: str = ""
+
+
+class Row(NamedTuple):
+    """A row without cells is the heading of those below it."""
+
+    head: str
+    cells: list[Cell]
+
+
+class Table(NamedTuple):
+    """`head`: the columns' names, the first that of the rows' heads."""
+
+    head: list[str]
+    rows: list[Row]
+
+
+NOTHING = Cell(NONE)
+BENEFIT_NAMES = {
+    "start": "Higher start, points",
+    "slope": "Higher slope, share of the steps saved",
+    "asymptote": "Higher asymptote, points",
+}
+
+
+def differences(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the paired differences: a row per quantity, a column per layer and range of layers, in points.
+
+    found: what `analysis.bounded` finds.
+    """
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        labels = analysis.layer_labels(of_kind)
+        rows = []
+        for quantity in of_kind["quantity"].unique():
+            same = of_kind[of_kind["quantity"] == quantity]
+            by_layer = {row["layer"]: row for row in records(same)}
+            cells = [_difference(by_layer[label]) if label in by_layer else NOTHING for label in labels]
+            pairs = sorted({row["n"] for label, row in by_layer.items() if label.isdigit()})
+            rows.append(Row(_minus(quantity), [*cells, Cell(_range(pairs))]))
+        made[kind] = Table(["", *labels, "pairs"], rows)
+    return made
+
+
+def contrasts(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the contrasts fixed in advance, in points: found is what `contrasts.contrasts` finds."""
+    return {
+        kind: Table(
+            ["", "points", "pairs", "what it is"],
+            [
+                Row(row["quantity"], [_difference(row), Cell(str(row["n"])), Cell(FORMULAS[row["quantity"]])])
+                for row in records(of_kind)
+            ],
+        )
+        for kind, of_kind in _by_kind(found)
+    }
+
+
+def _difference(row: dict[str, Any]) -> Cell:
+    interval = between(row["low"], row["high"])
+    if row["n"] == 1 and interval:
+        interval += "†"
+    return Cell(points(row["mean"]), interval, _clear(row))
+
+
+def _clear(row: dict[str, Any]) -> str:
+    return "above" if row["low"] > 0 else "below" if row["high"] < 0 else ""
+
+
+def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
+    """By split and target, "random-0, target B": the base's mean top-1 over seeds, and the others', a row per treatment."""
+    made, names = {}, analysis.half_names(table)
+    for (split, target), group in table.groupby(["split", "target"]):
+        layers = sorted({int(layer) for layer in group["layer"]} - {0})
+        rows = []
+        for treatment in TREATMENTS[1:]:
+            same = group[group["treatment"] == treatment]
+            if len(same):
+                rows.append(Row(treatment, [_accuracy(same[same["layer"] == layer]) for layer in layers]))
+        name = f"{plain(str(split))}, target {half_title(str(split), str(target), names)}"
+        base = _accuracy(group[group["treatment"] == "base"])
+        made[name] = (" ".join(part for part in base if part), Table(["", *map(str, layers)], rows))
+    return made
+
+
+def _accuracy(networks: pd.DataFrame) -> Cell:
+    nothing, done = analysis.learned_nothing(networks), networks[analysis.result(networks)]
+    failed = len(networks) - len(done)
+    if not len(done):
+        return Cell("failed" if failed else NONE)
+    beneath = [f"{len(done)} seeds"] * (len(done) > 1) + [f"{failed} failed"] * bool(failed)
+    beneath += [f"{nothing.sum()} learned nothing" if len(done) > 1 else "learned nothing"] * bool(nothing.any())
+    return Cell(f"{100 * done['top1'].astype(float).mean():.1f}", ", ".join(beneath))
+
+
+def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, what this study has, with its interval, and, beneath, what the published one has.
+
+    Accuracies are in percent, gains in points.
+    """
+    found = analysis.compare(table, theirs)
+    found = found.assign(within=analysis.in_spread(found))  # that a wide interval reaches them would say little
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        layers = sorted({int(layer) for layer in of_kind["layer"]} - {0})
+        bases = [f"base {percent(row['value'])}, published {percent(row['other'])}" for row in _of(of_kind, "base").values()]
+        rows = []
+        for title, end in (("; ".join(["Top-1, percent", *bases]), ""), ("Gain over the base, points", "-base")):
+            body = []
+            for treatment in TREATMENTS[1:]:
+                if by_layer := _of(of_kind, treatment + end):
+                    cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
+                    inside = sum(row["within"] for row in by_layer.values())
+                    body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
+            rows += [Row(title, []), *body] if body else []
+        if rows:
+            made[kind] = Table(["", *map(str, layers), "in range"], rows)
+    return made
+
+
+def _of(found: pd.DataFrame, quantity: str) -> dict[int, dict[str, Any]]:
+    """By layer, what `compare` found of a quantity."""
+    return {row["layer"]: row for row in records(found[found["quantity"] == quantity])}
+
+
+def _beside(row: dict[str, Any]) -> Cell:
+    form, digits = (points, 2) if row["quantity"].endswith("-base") else (percent, 1)
+    reach = 50 * (row["high"] - row["low"])  # half of it, in points
+    interval = "" if missing(reach) else f" ±{reach:.{digits}f}"
+    return Cell(form(row["value"], digits) + interval, form(row["other"], digits), "inside" if row["within"] else "")
+
+
+def benefits(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the benefits: a group of rows per benefit, a row per treatment, a column per layer.
+
+    start and asymptote in points, slope in percent.
+    """
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        layers = sorted({int(layer) for layer in of_kind["layer"]})
+        rows = []
+        for benefit in of_kind["benefit"].unique():
+            same = of_kind[of_kind["benefit"] == benefit]
+            rows.append(Row(BENEFIT_NAMES[benefit], []))
+            for treatment in same["treatment"].unique():
+                by_layer = {row["layer"]: row for row in records(same[same["treatment"] == treatment])}
+                cells = [_benefit(by_layer[layer], benefit) if layer in by_layer else NOTHING for layer in layers]
+                rows.append(Row(treatment, cells))
+        made[kind] = Table(["", *map(str, layers)], rows)
+    return made
+
+
+def _benefit(row: dict[str, Any], benefit: str) -> Cell:
+    is_slope = benefit == "slope"
+    digits = 0 if is_slope else 2
+    text = points(row["mean"], digits) + "%" * is_slope
+    beneath = [between(row["low"], row["high"], digits)]
+    if row["reached"] < row["n"]:
+        beneath.append(f"{row['reached']} of {row['n']} there")
+    return Cell(text, "\n".join(part for part in beneath if part), _clear(row))
+
+
+def _minus(quantity: str) -> str:
+    """AnB-base as AnB − base."""
+    return quantity.replace("-", " − ")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}" if numbers else NONE
+
+
+def _by_kind(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each kind of split, in the order in which kinds are shown."""
+    return [(kind, found[found["splits"] == kind]) for kind in analysis.kinds_of_split(found.rename(columns={"splits": "split"}))]

@@ -1,0 +1,99 @@
+"""Where a study stands: every network that is planned, there, in training or in a checkpoint, and how far each is."""
+
+import json
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from transfercli.plan.networks import Network, failed, named
+from transfercli.study.folder import ORDER, Study, as_dict, as_network
+from transfercli.system.errors import TransferError
+from transfercli.system.files import metadata
+
+
+def standing(study: Study) -> dict[str, Any]:
+    """What `transfer status --json` prints: plain values.
+
+    `networks` holds a dict for each, in the order of the table: the columns that name it; `planned`, whether the recipe plans it;
+    `state`, one of done, failed, running and "to do"; `status` and `top1` of its row, or None; `step` (reached in its row, in
+    training or in a checkpoint) of `steps`. `process` is who trains, or None; of its bank it holds the split, seed, networks,
+    step, steps and steps_per_second, and `seconds_left` for all networks of the command. `checkpoints` are those from which a
+    command would go on. `weights` is False for a table that was kept without its networks. Raises TransferError.
+    """
+    rows, weights = _rows(study)
+    bare = not weights and not study.recipe_file.exists()  # a results.csv alone, planned by nobody
+    recipe = None if bare else study.recipe()
+    planned = recipe.networks(study.need_splits()) if recipe else []
+    halves = {name: study.halves(name) for name in study.split_names()} if recipe else {}
+    steps = {name: of.steps(recipe) for name, of in halves.items()} if recipe else {}
+    holder, kept = study.holder(), _checkpoints(study, {*rows}) if recipe else []
+    running = [named(*key) for key in (holder or {}).get("networks", [])]
+    bank = (holder or {}).get("bank")
+    groups = [*kept, bank] if bank else kept
+    at = {named(group["split"], group["seed"], name): group["step"] for group in groups for name in group["networks"]}
+
+    def about(one: Network) -> dict[str, Any]:
+        row = rows.get(one, {})
+        state = (
+            ("failed" if failed(one.treatment, row["status"]) else "done") if row else "running" if one in running else "to do"
+        )
+        said = {"status": row.get("status"), "top1": row.get("top1"), "step": row["step"] if row else at.get(one, 0)}
+        of = as_dict(one, halves[one.split].split if one.split in halves else None)
+        return {**of, "planned": one in planned, "state": state, **said, "steps": steps.get(one.split)}
+
+    networks = [about(one) for one in sorted({*planned, *running, *rows, *at}, key=_order)]
+    counts = Counter(network["state"] for network in networks)
+    return {
+        "study": str(study.root),
+        "recipe": recipe.name if recipe else None,
+        "weights": weights,
+        "counts": {"planned": len(planned), **{state: counts[state] for state in ("done", "failed", "running", "to do")}},
+        "networks": networks,
+        "process": holder and {**holder, "seconds_left": _seconds_left(bank, networks)},
+        "checkpoints": kept,
+    }
+
+
+def _rows(study: Study) -> tuple[dict[Network, dict[str, Any]], bool]:
+    """The row of each network; and False where they are of a table that was kept alone, True where the networks are there."""
+    rows = study.rows()
+    if alone := not rows and (study.root / "results.csv").exists():
+        from transfercli.study import table as tables  # which takes pandas half a second
+
+        table = tables.load(study.root)
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[assignment]
+    return {as_network(row): row for row in rows}, not alone
+
+
+def _checkpoints(study: Study, done: set[Network]) -> list[dict[str, Any]]:
+    """The checkpoints from which networks without a row would go on, the furthest of each: split, seed, networks, step, saved."""
+    kept, found = [], []
+    for split in study.split_names():
+        for folder in (study.root / split, *sorted((study.root / split).glob("seed-*"))):
+            for path in folder.glob("checkpoints/[!.]*.safetensors"):
+                seed = folder.name.removeprefix("seed-") if folder.name != split else "0"
+                with suppress(KeyError, ValueError, TypeError, TransferError):  # damaged, or not of this recipe and split
+                    about = json.loads(metadata(path)["about"])
+                    if (about["recipe"], about["split"]) == (study.recipe().digest(), study.halves(split).digest):
+                        found.append((int(about["step"]), [named(split, int(seed), name) for name in about["networks"]], path))
+    for step, networks, path in sorted(found, key=lambda one: -one[0]):
+        if waiting := sorted({*networks} - done, key=_order):
+            done = done | {*waiting}
+            saved = datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(" ", "seconds")
+            first, names = waiting[0], [network.name for network in waiting]
+            kept.append({"split": first.split, "seed": first.seed, "networks": names, "step": step, "saved": saved})
+    return kept
+
+
+def _seconds_left(bank: dict[str, Any] | None, networks: list[dict[str, Any]]) -> float | None:
+    """For all networks in training, at the rate of the bank that trains; None where that is not known yet."""
+    if not bank or not bank["steps_per_second"]:
+        return None
+    left = sum(n["steps"] - n["step"] for n in networks if n["state"] == "running" and n["steps"])
+    return round(left / bank["steps_per_second"] / len(bank["networks"]), 1)
+
+
+def _order(network: Network) -> tuple[Any, ...]:
+    treatment = ORDER[network.treatment]
+    return (network.split, network.seed, treatment > 0, network.target, treatment, network.layer)

@@ -1,0 +1,47 @@
+"""The table of a study, wherever it is kept: in a study's folder, or in a results.csv alone, as a reference study has it."""
+
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ValidationError
+
+from transfercli.study.folder import COLUMNS, Row, Study
+from transfercli.system.errors import TransferError
+
+_VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit")  # which may look like numbers
+_TEXT = ("split", "network", "treatment", "source", "target", "status", "source_name", "target_name", *_VERSIONS)
+_TYPES = {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
+# The columns in which an empty cell is a number that is missing, not a text.
+_EMPTY = {column: [""] for column in Row.model_fields if column not in (*_TEXT, "precision")}
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The table in `path`: a results.csv, or a folder with networks, else with a results.csv. In the columns of `Study.table`.
+
+    Raises TransferError where there is none, or where a row is none of a study.
+    """
+    if path.is_dir():
+        table = Study(path).table()
+        if len(table) or not (path / "results.csv").exists():
+            return table
+        path = path / "results.csv"
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=_EMPTY, dtype=_TYPES)
+        if missing := [column for column in (*COLUMNS, "classes") if column not in table]:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+            Row.model_validate(row)
+        if twice := table[table.duplicated(["split", "seed", "network"])]["network"].tolist():
+            raise ValueError(f"{twice[0]} stands in it twice")
+    except FileNotFoundError:
+        raise TransferError(f"{path} does not exist; name a study's folder or a results.csv") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _no_table(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (OSError, ValueError) as error:
+        raise _no_table(path, " ".join(str(error).split())) from None
+    return table
+
+
+def _no_table(path: Path, reason: str) -> TransferError:
+    return TransferError(f"{path} is no table of a study ({reason}); name a study's folder or a results.csv that transfer wrote")

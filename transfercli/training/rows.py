@@ -1,0 +1,122 @@
+"""From a trained network to its row: what was measured, whether it learned, and what made it."""
+
+import math
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from transfercli.networks.description import metadata
+from transfercli.networks.start import digest, frozen_names
+from transfercli.plan.networks import LEARNED_NOTHING
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Halves, Study, as_dict, replacing
+from transfercli.study.versions import here
+from transfercli.system.devices import device_name
+from transfercli.training.bank import Bank, Member
+
+BEST = 10  # the paper reports the mean of the ten best evaluations
+SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
+
+
+def write_member(
+    study: Study, halves: Halves, bank: Bank, member: Member, fixed_loss: float | None, made_by: dict[str, Any]
+) -> dict[str, Any]:
+    """Write one network's weights, log and, last, its row, which is returned."""
+    network, state = member.network, member.module.state_dict()
+    classes = len(halves.split.classes(network.target))
+    train, val = (source[network.target].labels.bincount().tolist() for source in (bank.train, bank.val))
+    last = member.log[-1]
+    measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
+    row = {
+        **as_dict(network, halves.split),
+        **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
+        "top1_best10": best10(member.log),
+        "step": last["step"],
+        "status": status(last, member.diverged, network.is_base, train, val, bank.recipe.judged),
+        "classes": classes,
+        "chance": guess(val),
+        "val_pictures": sum(val),
+        "frozen_digest_before": member.frozen_before,
+        "frozen_digest_after": digest(state, frozen_names(member.module, network.frozen)),
+        "source_digest": member.copied,
+        "weights_digest": digest(state, sorted(state)),
+        **made_by,
+    }
+    told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), bank.means[network.mean_from])
+    with replacing(study.folder(network) / "weights.safetensors") as aside:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
+    study.write_network(network, row, member.log)
+    return row
+
+
+def best10(log: list[dict[str, float]]) -> float:
+    """The mean top-1 of the ten best evaluations after training began."""
+    best = sorted((line["top1"] for line in log if line["step"] > 0), reverse=True)[:BEST]
+    return sum(best) / len(best) if best else log[-1]["top1"]
+
+
+def status(
+    last: dict[str, float], diverged: int | None, is_base: bool, train: Sequence[float], val: Sequence[float], judged: bool
+) -> str:
+    """`done`, or why the row says nothing about transfer; `last` is the log's last line.
+
+    The loss was not finite, or stayed at that of a guess that knows how frequent each class is; `train` and `val` hold the
+    number of pictures of each class. A base whose accuracy may be a guess's has nothing to transfer. What is not to be
+    `judged` (a smoke run's networks) is done wherever its loss was finite.
+    """
+    if diverged is not None:
+        return f"diverged at step {diverged}"
+    chance = guess(val)
+    guessed = last["top1"] <= chance + SIGMAS * math.sqrt(chance * (1 - chance) / sum(val))
+    if not (judged and guessed):
+        return "done"
+    if last["train_loss"] >= 0.99 * entropy(train):
+        return LEARNED_NOTHING
+    return "no better than chance" if is_base else "done"
+
+
+def guess(pictures: Sequence[float]) -> float:
+    """How often a guess is right that always names the largest class, of so many pictures a class."""
+    return max(pictures) / sum(pictures)
+
+
+def entropy(pictures: Sequence[float]) -> float:
+    """The cross-entropy of a guess that gives each class its share: ln k where the k classes are equal."""
+    return -sum(n / sum(pictures) * math.log(n / sum(pictures)) for n in pictures if n)
+
+
+def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps: int, accepted: str) -> dict[str, Any]:
+    """What made the rows of a bank, which took so many steps in so many seconds; `accepted`: changes of version on the way."""
+    return {
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest(),
+        "split_digest": halves.digest,
+        **here(bank.precision),
+        "accepted": accepted,
+        "commit": commit(),
+        "cuda": torch.version.cuda if bank.device.type == "cuda" else "",
+        "device": device_name(bank.device),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "bank": " ".join(member.network.name for member in bank.members),
+        "bank_seconds": round(seconds, 2),
+        "pictures_per_second": round(steps * recipe.training.batch * len(bank.streams) / seconds, 1),
+    }
+
+
+def commit() -> str:
+    """The commit of the checkout that runs, with `+` where it was changed since; empty for an installed package."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10)
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno", "."], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    if tracked.returncode or head.returncode:
+        return ""
+    return head.stdout.strip() + "+" * bool(dirty.stdout.strip())

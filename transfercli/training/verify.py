@@ -1,0 +1,302 @@
+"""A study read again, believing nothing that it says of itself: digests, rows, logs, weights, the table, and every accuracy."""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfercli.networks.start import build, digest, frozen_names, start
+from transfercli.plan.networks import RANDOM, Network, banks, base
+from transfercli.study.folder import LOG_COLUMNS, Halves, Study, as_dict, as_network, mixtures, read_row, table_text
+from transfercli.study.hints import command
+from transfercli.study.versions import begun
+from transfercli.system.devices import device_name, reproducible
+from transfercli.system.errors import TransferError
+from transfercli.system.files import read_text
+from transfercli.training import checkpoints
+from transfercli.training.cost import bank_size as fitting
+from transfercli.training.rows import best10, guess, status
+from transfercli.training.train import Bench, load_weights
+
+POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
+NEEDED = ("val_pictures", "train_loss", "precision")  # beside what every row has
+
+Line = dict[str, float]
+
+
+@dataclass
+class Report:
+    """How many of what were checked, and each problem in a line."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def check(self, what: str, fine: bool, problem: str) -> bool:
+        """Count one `what`; where it is not fine, note the problem."""
+        self.counts[what] += 1
+        if not fine:
+            self.problems.append(problem)
+        return fine
+
+    @contextmanager
+    def gathering(self, what: str) -> Iterator[None]:
+        """Count one `what`; a TransferError becomes a problem."""
+        self.counts[what] += 1
+        try:
+            yield
+        except TransferError as error:
+            self.problems.append(str(error))
+
+
+class Again(Bench):
+    """Banks of trained networks, only to be measured. Nothing is written."""
+
+    def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
+        module = build(self.recipe, len(self.halves.split.classes(network.target)))
+        module.load_state_dict(load_weights(self.study, network))
+        return module
+
+    def check_source(self, base: Network, found: str) -> None:
+        pass  # the base's own check says it
+
+    def keep_mean(self, half: str, mean: Tensor) -> None:
+        pass
+
+
+def verify(study: Study, device: torch.device, bank_size: int | None, say: Callable[[str], None]) -> Report:
+    """Check all that can be checked. Raises TransferError only where there is no study."""
+    report, recipe = Report(), study.recipe()
+    report.counts["recipe"] += 1
+    with report.gathering("versions"):
+        begun(study)
+    found = _rows(study, report)
+    _table(study, list(found.values()), report)
+    for mixed in mixtures(found.values()):
+        report.check("sources", False, mixed)
+    for path in sorted(study.root.rglob("checkpoints/[!.]*.safetensors")):
+        try:
+            checkpoints.load(path)
+            report.counts["checkpoints"] += 1
+        except ValueError as error:
+            report.check("checkpoints", False, str(error))
+    for name in study.split_names():
+        of_split = {network: row for network, row in found.items() if network.split == name}
+        with report.gathering("splits"), reproducible(device):
+            halves = study.halves(name)
+            steps = halves.steps(recipe)
+            sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, report)]
+            say(f"{name}: {len(sound)} of {len(of_split)} networks are measured again, on {device_name(device)}")
+            for precision in sorted({of_split[n]["precision"] for n in sound}):
+                bench = Again(study, recipe, halves, device, getattr(torch, precision))
+                if bench.folder.store is not None:
+                    bench.folder.store.verify()
+                for half in "AB":
+                    _mean(bench, half, report)
+                members = [n for n in sound if of_split[n]["precision"] == precision]
+                for half in dict.fromkeys(network.target for network in members):
+                    bench.source(half, "val")  # before the size, as in training
+                size = bank_size or fitting(recipe, max(len(halves.split.A), len(halves.split.B)), device)
+                for network in members:
+                    _status(bench, network, of_split[network], report)
+                for group in banks(members, size):
+                    _measure(bench, group, of_split, report)
+    return report
+
+
+def _rows(study: Study, report: Report) -> dict[Network, dict[str, Any]]:
+    """Every row that can be read and is that of its folder's network."""
+    found = {}
+    for path in study.row_files():
+        with report.gathering("rows"):
+            row = read_row(path)
+            if missing := [key for key in NEEDED if key not in row]:
+                raise TransferError(f"{path} lacks {', '.join(missing)}; remove its folder and train the network again")
+            found[_identity(study, row, path)] = row
+    return found
+
+
+def _identity(study: Study, row: dict[str, Any], path: Path) -> Network:
+    network = as_network(row)
+    if study.folder(network) != path.parent or not as_dict(network).items() <= row.items():
+        raise TransferError(f"{path} is the row of another network, {row['split']} {row['network']}; remove it and train again")
+    return network
+
+
+def _table(study: Study, rows: list[dict[str, Any]], report: Report) -> None:
+    if rows:
+        path = study.root / "results.csv"
+        with report.gathering("table"):
+            if not path.exists() or read_text(path) != table_text(study.rows()):
+                raise TransferError(f"{path} is not what the rows say; make it anew: {command('train-base', study=study.root)}")
+
+
+def _network(
+    study: Study, recipe: Any, halves: Halves, steps: int, network: Network, row: dict[str, Any], report: Report
+) -> bool:
+    """Row, log and weights of one network; True where it can be measured."""
+    who = f"{network.split} {network.name}" + f" (seed {network.seed})" * bool(network.seed)
+
+    def check(what: str, fine: bool, problem: str) -> bool:
+        return report.check(what, fine, f"{who}: {problem}")
+
+    check("digests", row.get("recipe_digest") == recipe.digest(), "its row is of another recipe")
+    check("digests", row.get("split_digest") == halves.digest, "its row is of another split")
+    classes, pictures = len(halves.split.classes(network.target)), halves.counts[network.target]["val"]
+    expected = {"classes": classes, "val_pictures": pictures}
+    wrong = {key: row.get(key) for key, value in expected.items() if row.get(key) != value}
+    check("rows against their split", not wrong, f"its row has {wrong}, not {expected}")
+    with report.gathering("logs"):
+        log = read_log(study.folder(network) / "log.csv")
+        for problem in _log_problems(log, row, network, recipe, steps):
+            check("logs", False, problem)
+    try:
+        weights = load_weights(study, network)
+    except TransferError as error:
+        return report.check("weights", False, str(error))
+    module = build(recipe, classes)
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if not check("weights", shapes == wanted, "its weights have other names or shapes than the recipe's network"):
+        return False
+    if "weights_digest" in row:  # rows of old have none
+        check("digests", digest(weights, sorted(weights)) == row["weights_digest"], "its weights are not those of its row")
+    _frozen(study, recipe, classes, network, row, weights, frozen_names(module, network.frozen), check, report)
+    return True
+
+
+def _frozen(
+    study: Study,
+    recipe: Any,
+    classes: int,
+    network: Network,
+    row: dict[str, Any],
+    weights: dict[str, Tensor],
+    names: list[str],
+    check: Callable[[str, bool, str], bool],
+    report: Report,
+) -> None:
+    """Frozen layers are those of the base, or of the random draw, and their digests are the row's."""
+    before, after = row.get("frozen_digest_before"), row.get("frozen_digest_after")
+    check("digests", before == after == digest(weights, names), "its frozen layers are not those of its row")
+    if not names:
+        return
+    with report.gathering("frozen layers"):
+        if network.source == RANDOM:
+            origin, what = start(recipe, network, classes, None).state_dict(), "the random draw's"
+        else:
+            one = base(network.split, network.seed, network.source)
+            origin, what = load_weights(study, one), f"{one.name}'s"
+        if other := [name for name in names if name not in origin or not torch.equal(weights[name], origin[name])]:
+            check("frozen layers", False, f"its frozen layers are not {what}: {', '.join(other)}")
+
+
+def read_log(path: Path) -> list[Line]:
+    """A network's log. Raises TransferError where it is not one."""
+    try:
+        reader = csv.DictReader(read_text(path).splitlines(), strict=True)
+        log = [{key: float(value) for key, value in line.items()} for line in reader]
+        if not log or any(tuple(line) not in (LOG_COLUMNS, LOG_COLUMNS[:-1]) for line in log):  # logs of old end before the last
+            raise ValueError("it has other columns, or no line")
+        return log
+    except (ValueError, TypeError, csv.Error) as error:
+        raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
+
+
+def _log_problems(log: list[Line], row: dict[str, Any], network: Network, recipe: Any, steps: int) -> Iterator[str]:
+    """What in the log does not fit the row, or could not have come of the recipe."""
+    last = log[-1]
+    for key in ("top1", "top5", "loss", "train_loss", "step", *(("balanced_top1",) if "balanced_top1" in last else ())):
+        if row.get(key) != (last[key] if math.isfinite(last[key]) else None):
+            yield f"its row has {key} {row[key]}, the last line of its log {last[key]}"
+    if row["top1_best10"] != best10(log):
+        yield f"its row has top1_best10 {row['top1_best10']}, its log gives {best10(log)}"
+    at = sorted(recipe.evaluation.at(steps))
+    seen = [int(line["step"]) for line in log]
+    diverged = row["status"].startswith("diverged")
+    if seen != at[: len(seen)] or (not diverged and len(seen) != len(at)):
+        yield f"its log has the steps {seen}, the recipe {at}"
+    rate = recipe.training.schedule.bind(steps)
+    if wrong := [line["step"] for line in log if line["learning_rate"] != rate(max(0, int(line["step"]) - 1))]:
+        yield f"its log has another learning rate than the recipe at step {wrong[0]:.0f}"
+    if diverged != (not math.isfinite(last["loss"]) or (len(log) > 1 and not math.isfinite(last["train_loss"]))):
+        yield f"its row says {row['status']}, the last line of its log does not"
+
+
+def _status(bench: Again, network: Network, row: dict[str, Any], report: Report) -> None:
+    """The row's status is what its log says, beside the chance that the target's pictures give a guess."""
+    if row["status"].startswith("diverged"):
+        return
+    classes = bench.halves.split.classes(network.target)
+    train, val = ([float(len(part[name])) for name in classes] for part in (bench.folder.train, bench.folder.val))
+    if "chance" not in row:  # rows of old were judged as if classes were of one size
+        train, val = evenly(train, val)
+    who = f"{network.split} {network.name}"
+    try:
+        last = read_log(bench.study.folder(network) / "log.csv")[-1]
+    except TransferError:
+        return  # told already
+    now = status(last, None, network.is_base, train, val, bench.recipe.judged)
+    report.check("logs", row["status"] == now, f"{who}: its row says {row['status']}, its log {now}")
+    chance = row.get("chance", guess(val))
+    report.check("rows against their split", chance == guess(val), f"{who}: its row has another chance")
+
+
+def evenly(*parts: list[float]) -> tuple[list[float], ...]:
+    """As many pictures, but each class with its equal share."""
+    return tuple([sum(part) / len(part)] * len(part) for part in parts)
+
+
+def _mean(bench: Again, half: str, report: Report) -> None:
+    """The mean image that is kept is that of the pictures."""
+    if (kept := bench.kept_mean(half)) is not None:
+        mean = bench.source(half, "train").mean_image()
+        problem = f"the mean image of {bench.halves.name} {half} is not that of its pictures; remove it: mean-{half}.safetensors"
+        report.check("mean images", torch.equal(kept, mean), problem)
+
+
+def _measure(bench: Again, group: list[Network], rows: dict[Network, dict[str, Any]], report: Report) -> None:
+    """Measure networks again; each must have its row's accuracy and loss."""
+    bank = bench.bank(group)
+    bank.evaluate()
+    fixed = bank.fixed_losses()
+    measured = [(m.network, {**m.log[-1], "fixed_loss": fixed.get(m.network.name, math.nan)}) for m in bank.members]
+    bank.close()
+    for network, line in measured:
+        row = rows[network]
+        exact = same_machine(row, bench.device)
+        for key in (  # of old there are three
+            "top1",
+            "top5",
+            "loss",
+            *(key for key in ("balanced_top1", "fixed_loss") if key in row),
+        ):
+            found = line[key] if math.isfinite(line[key]) else None
+            report.check(
+                "measurements" if exact else "measurements (other machine)",
+                row[key] == found if exact else near(key, row[key], found, row["val_pictures"]),
+                f"{network.split} {network.name}: its row has {key} {row[key]}, measured again it has {found}",
+            )
+
+
+def same_machine(row: dict[str, Any], device: torch.device) -> bool:
+    """Whether the numbers must be those of the row to the bit: the same processor, however many, and the same torch.
+
+    GPUs are held to the tolerance, since a bank of other networks may choose other kernels there.
+    """
+    if device.type != "cpu" or row.get("torch") != torch.__version__:
+        return False
+    return str(row.get("device")).rpartition(", ")[0] == device_name(device).rpartition(", ")[0]
+
+
+def near(key: str, wanted: float | None, found: float | None, pictures: int) -> bool:
+    """Within a point or two pictures for accuracies, within 2 per cent for losses."""
+    if wanted is None or found is None:
+        return wanted is found
+    return abs(wanted - found) <= (LOSS * max(wanted, 1e-3) if key.endswith("loss") else max(POINTS, PICTURES / pictures))
