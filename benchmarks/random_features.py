@@ -20,11 +20,11 @@ from transfercli.cli import split
 from transfercli.networks.layers import Dropout
 from transfercli.pictures.stream import centre_crop, normalise
 from transfercli.plan.networks import RANDOM, Network
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.system.devices import device_name, reproducible
 from transfercli.training.bank import Bank, Member
-from transfercli.training.train import Bench
+from transfercli.training.bench import Bench
 
 PICTURES = 500
 

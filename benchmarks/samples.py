@@ -13,11 +13,12 @@ from transfercli.cli import COMMANDS
 from transfercli.pictures.folder import ENDINGS, scan
 from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network, transfers
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe import yamltext
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import make_halves, pictures_of, select
-from transfercli.study.folder import Halves, Study
+from transfercli.study.folder import Study
+from transfercli.study.splits import Halves
 
 SPLIT, SEED, TARGET = "random-0", 0, "B"
 TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")

@@ -18,7 +18,7 @@ import torch
 from benchmarks.measure import Row, options, record, show
 from benchmarks.samples import sweep_networks
 from benchmarks.step import make_bank, seconds_per_step
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import free_memory, pick_device
 from transfercli.training import cost

@@ -17,7 +17,7 @@ from benchmarks.samples import TREATMENTS, sweep_networks
 from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
 from transfercli.plan.networks import Network, base
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import pick_device, pick_precision, reproducible
 from transfercli.system.threads import pool, processors

@@ -18,12 +18,12 @@ from benchmarks import samples
 from benchmarks.measure import Row, clock, figure, options, record, show
 from transfercli.pictures import stream
 from transfercli.pictures.stream import AHEAD, Stream
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.system.devices import pick_device, pick_precision
 from transfercli.system.threads import pool, processors
-from transfercli.training.train import Bench
+from transfercli.training.bench import Bench
 
 CHUNK = 16  # pictures a thread takes at a time: handing out single ones costs
 

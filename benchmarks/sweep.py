@@ -16,7 +16,7 @@ from benchmarks import baseline, samples
 from benchmarks.measure import Row, options, record, show
 from transfercli.pictures import stream
 from transfercli.plan.networks import Network, bases
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.system.devices import pick_device

@@ -14,11 +14,13 @@ from transfercli.networks.start import digest, start
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Source
-from transfercli.plan.networks import HALVES, TREATMENTS, Network, base, bases, transfers
-from transfercli.recipe import schema as recipes
+from transfercli.plan.networks import HALVES, Network, base, bases, transfers
+from transfercli.plan.treatments import TREATMENTS
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures, Recipe
 from transfercli.study.choosing import make_halves, select
-from transfercli.study.folder import Halves, Study
+from transfercli.study.folder import Study
+from transfercli.study.splits import Halves
 from transfercli.training.bank import Bank
 from transfercli.training.train import Reporter, train
 

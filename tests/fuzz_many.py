@@ -29,7 +29,8 @@ from safetensors.torch import load_file
 from transfercli.cli import main
 from transfercli.networks.start import digest
 from transfercli.pictures.decode import decode
-from transfercli.study.folder import COLUMNS, Study
+from transfercli.study.folder import Study
+from transfercli.study.rows import COLUMNS
 from transfercli.system.errors import TransferError
 
 SMALL = RECIPE.replace("layers: [2, 7]", "layers: [3]\ntreatments: [AnB, RnB]").replace("steps: 12", "steps: 4")

@@ -7,9 +7,13 @@ import sys
 import pandas as pd
 import pytest
 
+from transfercli.analysis import displayed
 from transfercli.analysis import pairs as analysis
+from transfercli.analysis.comparison import compare
+from transfercli.analysis.differences import differences, unpaired
 from transfercli.analysis.intervals import noise
-from transfercli.analysis.pairs import TABLE_COLUMNS, compare, differences, pairs, published_table, unpaired
+from transfercli.analysis.pairs import pairs
+from transfercli.analysis.published import TABLE_COLUMNS, published_table
 from transfercli.analysis.words import OF_RANDOM_FEATURES
 
 
@@ -151,17 +155,17 @@ def test_random_features_that_learned_nothing_count_at_their_accuracy():
     row = one(differences(table), quantity="RnB-base", layer="3")
     assert (row["mean"], row["n"]) == (pytest.approx((-0.1 - 0.5) / 2), 2)
     assert one(compare(table, table), quantity="RnB")["value"] == pytest.approx(0.3)
-    shown = analysis.accuracies(table)
+    shown = displayed.accuracies(table)
     shown = shown[shown["treatment"] == "RnB"]
     assert shown["status"].tolist() == ["done", OF_RANDOM_FEATURES, "diverged at step 7"]
     assert shown["value"].tolist() == [0.5, 0.1, 0.1]  # the last at chance
-    assert analysis.counts(shown).tolist() == [True, True, False]
+    assert displayed.counts(shown).tolist() == [True, True, False]
 
 
 def test_chance_is_the_share_of_the_largest_class_where_the_table_has_it():
     table = pd.DataFrame([network("base", 0.6), network("AnB", 0.5)])
-    assert analysis.accuracies(table)["chance"].tolist() == [0.1, 0.1]
-    assert analysis.accuracies(table.assign(chance=[0.4, None]))["chance"].tolist() == [0.4, 0.1]
+    assert displayed.accuracies(table)["chance"].tolist() == [0.1, 0.1]
+    assert displayed.accuracies(table.assign(chance=[0.4, None]))["chance"].tolist() == [0.4, 0.1]
 
 
 def test_seeds_of_a_split_and_target_are_averaged_however_many_each_has():
@@ -270,8 +274,8 @@ def test_networks_copied_from_a_failed_base_say_nothing():
     rows += [network(treatment, 0.4) | {"source": source} for treatment, source in sources.items()]
     found = differences(pd.DataFrame(rows))
     assert set(found["quantity"]) == {"BnB-base"}
-    shown = analysis.accuracies(pd.DataFrame(rows)).set_index("treatment")["status"].to_dict()
-    failed = analysis.OF_FAILED_BASE
+    shown = displayed.accuracies(pd.DataFrame(rows)).set_index("treatment")["status"].to_dict()
+    failed = displayed.OF_FAILED_BASE
     assert shown == {"base": "done", "AnB": failed, "AnB+": failed, "BnB": "done"}
     assert set(compare(pd.DataFrame(rows), pd.DataFrame(rows))["quantity"]) == {"base", "BnB", "BnB-base"}
 
@@ -285,10 +289,10 @@ def test_bases_that_nothing_is_compared_with_are_no_point():
     rows = [network("base", 0.5), network("AnB", 0.4), network("base", 0.9, target="A"), network("base", 0.8, split="random-1")]
     table = pd.DataFrame(rows)
     assert one(compare(table, table), quantity="base")["value"] == 0.5
-    assert analysis.accuracies(table)["value"].tolist() == [0.5, 0.4]
+    assert displayed.accuracies(table)["value"].tolist() == [0.5, 0.4]
     assert unpaired(table, "AnB") == {"random": pytest.approx(-0.1)}
     bases = table[table["treatment"] == "base"]
-    assert len(analysis.accuracies(bases)) == 3  # before the sweep they are all there is
+    assert len(displayed.accuracies(bases)) == 3  # before the sweep they are all there is
 
 
 @pytest.mark.parametrize(("treatment", "points"), [("AnB+", 1.67), ("BnB+", 0.11)])

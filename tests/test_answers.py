@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 from conftest import Said, tiny_recipe
 
+from transfercli.analysis.comparison import compare
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
-from transfercli.analysis.pairs import compare, differences, published_table
+from transfercli.analysis.differences import differences
+from transfercli.analysis.published import published_table
 from transfercli.analysis.verdicts import OTHER_HALVES
-from transfercli.recipe.schema import dump, validate
-from transfercli.study.folder import COLUMNS, Study, table_text
+from transfercli.recipe.reading import dump, validate
+from transfercli.study.folder import Study
+from transfercli.study.rows import COLUMNS, table_text
 from transfercli.study.table import load
 
 Transfer = Callable[..., Said]

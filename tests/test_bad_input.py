@@ -15,7 +15,7 @@ from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 from PIL import Image
 
 from transfercli.pictures import formula
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 
 Transfer = Callable[..., Said]

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfercli.analysis.benefits import BENEFITS, benefits, curve, each_benefit, log_names
-from transfercli.analysis.pairs import drops, pairs, published_table
+from transfercli.analysis.displayed import drops
+from transfercli.analysis.pairs import pairs
+from transfercli.analysis.published import published_table
 
 BASE = {0: 0.1, 100: 0.4, 200: 0.6, 300: 0.8, 400: 0.8}  # 90% of its end is 0.72, which it reaches at step 260
 

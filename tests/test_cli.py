@@ -18,7 +18,7 @@ from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 from transfercli.cli import progress, show
 from transfercli.pictures import formula
 from transfercli.plan.networks import bases, transfers
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 
 Transfer = Callable[..., Said]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis.conclusions import brief, conclude
-from transfercli.analysis.pairs import published_table
+from transfercli.analysis.published import published_table
 from transfercli.analysis.verdicts import ONE_PAIR, OTHER_HALVES
 
 

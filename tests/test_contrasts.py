@@ -8,8 +8,9 @@ import pytest
 
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import CONTRASTS, SHORT, contrasts, trained_twice
+from transfercli.analysis.differences import differences, mean_of_pairs
 from transfercli.analysis.intervals import NORMAL
-from transfercli.analysis.pairs import differences, mean_of_pairs, published_table
+from transfercli.analysis.published import published_table
 from transfercli.analysis.verdicts import OTHER_HALVES
 
 Design = dict[tuple[str, str], int]  # by split and target, how many seeds

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from transfercli.plan.networks import Network, base, transfers
-from transfercli.recipe.schema import Recipe, find
-from transfercli.training import cost
+from transfercli.recipe.reading import find
+from transfercli.recipe.schema import Recipe
+from transfercli.training import cost, measuring
 from transfercli.training.bank import Bank
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def test_the_time_of_a_step_is_measured(mean: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cost, "MEASURE_SECONDS", 0.05)
     recipe = find("demo", ["pictures.size=10", "pictures.crop=8", "network.widths=[4,4,6,6,4,8,8]", f"pictures.mean={mean}"])
     networks = transfers(["random-0"], [0], ["A", "B"], [1, 7], ["AnB", "BnB+", "RnB"])
-    assert 0 < cost.seconds_per_step(networks, recipe, 4, CPU, torch.float32) < 10
+    assert 0 < measuring.seconds_per_step(networks, recipe, 4, CPU, torch.float32) < 10
 
 
 class Machine:
@@ -92,10 +93,10 @@ def test_a_step_is_reckoned_within_seconds(rest: float, each: float, batch: int,
     layers = cost.Layers.of(recipe, 4)
     networks = transfers(["random-0"], [0], ["A", "B"], [1, 4, 7], ["AnB", "BnB+", "RnB"])
     machine = Machine(monkeypatch, rest, each, layers)
-    found = cost.reckoned(networks, recipe, 4, CPU, torch.float32)
+    found = measuring.reckoned(networks, recipe, 4, CPU, torch.float32)
     one = cost.multiply_adds([base("random-0", 0, "B")], layers)
     assert machine.steps <= 4
-    assert machine.clock <= 4 * max(cost.PROBE_SECONDS + rest, rest + each * one * cost.FEW * cost.MORE)
+    assert machine.clock <= 4 * max(measuring.PROBE_SECONDS + rest, rest + each * one * measuring.FEW * measuring.MORE)
     if batch > 1:  # one picture cannot tell the two times apart
         assert found == pytest.approx(rest * len(networks) + each * batch * cost.multiply_adds(networks, layers))
     else:

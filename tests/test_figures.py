@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from transfercli.analysis.pairs import TABLE_COLUMNS, differences, published_table
-from transfercli.analysis.words import LOOKS, TWO_PAIRS, cross, side_by_side
+from transfercli.analysis.differences import differences
+from transfercli.analysis.published import TABLE_COLUMNS, published_table
 from transfercli.report.figures import NothingToDraw, accuracy_vs_layer, benefits, draw, drop_vs_layer, filters, learning_curves
+from transfercli.report.looks import LOOKS, TWO_PAIRS, cross, side_by_side
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
 MEANS = {"BnB": 0.90, "BnB+": 0.91, "AnB": 0.80, "AnB+": 0.92, "RnB": 0.50}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from transfercli.report.first_layer import GAP, columns_for, first_layers, grid
-from transfercli.study.folder import COLUMNS, Study
+from transfercli.study.folder import Study
+from transfercli.study.rows import COLUMNS
 
 ROW = dict.fromkeys(COLUMNS) | {"split": "random-0", "seed": 0, "source": "", "layer": 0, "treatment": "base", "status": "done"}
 ROW |= {"top1": 0.5, "top5": 0.9, "loss": 1.0, "top1_best10": 0.5, "step": 9, "classes": 4}

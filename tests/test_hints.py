@@ -10,7 +10,7 @@ from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
 from transfercli.pictures import formula
 from transfercli.plan.networks import named, needed_bases, transfers
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import SPLIT, Said, tiny_recipe
 
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.system.errors import plain
 

@@ -16,7 +16,7 @@ import pytest
 
 import transfercli
 from transfercli.cli import cli
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "transfercli"

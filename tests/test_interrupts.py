@@ -11,7 +11,7 @@ import pytest
 from conftest import CPU, SPLIT, silent, tiny_recipe
 from test_training import FOUR, check_same, left_over
 
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.system.interrupts import SIGNALS, Stopped, at_once, deferred
 from transfercli.training.train import train

@@ -6,19 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfercli.plan.networks import (
-    HALVES,
-    TREATMENTS,
-    Network,
-    banks,
-    base,
-    bases,
-    check_layers,
-    failed,
-    parse_choices,
-    parse_layers,
-    transfers,
-)
+from transfercli.plan.jobs import banks
+from transfercli.plan.networks import HALVES, Network, base, bases, transfers
+from transfercli.plan.treatments import TREATMENTS, failed
+from transfercli.plan.words import check_layers, parse_choices, parse_layers
 from transfercli.system.errors import TransferError
 
 LAYERS = st.sets(st.integers(1, 9999), min_size=1, max_size=60)

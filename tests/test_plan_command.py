@@ -8,7 +8,7 @@ import pytest
 from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
 from transfercli.pictures import formula
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.training import cost
 
 Transfer = Callable[..., Said]

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfercli.networks.layers import caffenet, small
+from transfercli.recipe import reading as recipes
 from transfercli.recipe import schedules, yamltext
-from transfercli.recipe import schema as recipes
 from transfercli.recipe.schema import LEAST_CROP, Evaluation, Recipe, Training
 from transfercli.system.errors import TransferError
 
@@ -82,7 +82,7 @@ def test_a_shipped_recipe_opens_with_its_command_hardware_time_and_result(name: 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_smoke_variant_is_the_same_study_in_small(name: str) -> None:
     recipe = recipes.find(name)
-    smoke = recipe.smoke()
+    smoke = recipes.smoke(recipe)
     assert (smoke.splits, smoke.targets, smoke.seeds) == (recipe.splits[:1], recipe.targets[:1], recipe.seeds[:1])
     assert (smoke.layers, smoke.treatments) == (recipe.layers, recipe.treatments)
     assert (smoke.training.steps, smoke.training.epochs, smoke.training.batch) == (4, None, 16)
@@ -90,7 +90,7 @@ def test_the_smoke_variant_is_the_same_study_in_small(name: str) -> None:
     assert (smoke.pictures.classes, smoke.pictures.train_per_class, smoke.pictures.val_per_class) == (8, 8, 4)
     assert smoke.digest() != recipe.digest()
     assert recipes.load(recipes.dump(smoke), "dumped") == smoke
-    assert smoke.smoke() == smoke or recipe.network.name == "caffenet"
+    assert recipes.smoke(smoke) == smoke or recipe.network.name == "caffenet"
     same = {"name", "normalisation", "dropout", "init", "outputs"}
     assert smoke.network.model_dump(include=same) == recipe.network.model_dump(include=same)
     if recipe.pictures.builtin:
@@ -101,7 +101,7 @@ def test_the_smoke_variant_is_the_same_study_in_small(name: str) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.integers(1, 250).map(lambda n: 2 * n), min_size=7, max_size=7))
 def test_the_smoke_variant_of_any_caffenet(widths: list[int]) -> None:
-    slim = loaded(f"network.widths={widths}", "network.name=caffenet", "network.normalisation=lrn", *CROP_67).smoke()
+    slim = recipes.smoke(loaded(f"network.widths={widths}", "network.name=caffenet", "network.normalisation=lrn", *CROP_67))
     assert all(width % 2 == 0 for width in slim.network.widths)
 
 

@@ -15,16 +15,20 @@ import pytest
 from conftest import tiny_recipe
 from safetensors.numpy import save_file
 
-from transfercli.analysis import pairs as analysis
+from transfercli.analysis import comparison, differences, displayed
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
-from transfercli.plan.networks import HALVES, TREATMENTS, Network, bases, transfers
+from transfercli.analysis.published import published_table
+from transfercli.plan.networks import HALVES, Network, bases, transfers
 from transfercli.plan.splits import Split
-from transfercli.recipe import schema as recipes
+from transfercli.plan.treatments import TREATMENTS
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import page as report
 from transfercli.report.page import cells, charts, words
-from transfercli.study.folder import Halves, Study, as_dict
+from transfercli.study.folder import Study
+from transfercli.study.rows import as_dict
+from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://e.example/x onerror=alert(2)>\"' \u202e&amp;"
@@ -158,14 +162,14 @@ def test_the_page_opens_with_what_the_study_is(several_page: str) -> None:
 
 def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> None:
     own = recipes.find("yosinski2014")
-    for recipe, is_own in ((own, True), (own.smoke(), False)):
+    for recipe, is_own in ((own, True), (recipes.smoke(own), False)):
         text = Page(report.page(written(tmp_path / str(is_own), recipe=recipe))).text
         assert ("Not at the paper's scale" not in text) == is_own
         assert ("its numbers mean nothing" in text) == (not is_own)
 
 
 def test_of_a_smoke_run_nothing_is_concluded(tmp_path: Path) -> None:
-    study = written(tmp_path, recipe=recipes.find("demo").smoke())
+    study = written(tmp_path, recipe=recipes.smoke(recipes.find("demo")))
     text = Page(report.page(study)).text
     assert "Nothing is concluded of a smoke run." in text and "No answer yet" not in text
     concluded = [*brief(study.table()), *conclude(study.table())["random"]]
@@ -204,9 +208,9 @@ def test_the_figures_data_are_the_table(several: Study, several_page: str) -> No
 def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None:
     table = several.table()
     chart = next(
-        c for c in charts.charts(table, report.published_beside(table), analysis.bounded(table)) if c["quantity"] == "gain"
+        c for c in charts.charts(table, report.published_beside(table), differences.bounded(table)) if c["quantity"] == "gain"
     )
-    found = analysis.differences(table).set_index(["splits", "quantity", "layer"])
+    found = differences.differences(table).set_index(["splits", "quantity", "layer"])
     for treatment in TREATMENTS:
         line = next(line for line in chart["lines"] if line["treatment"] == treatment)
         for layer, (bar, (x, mean)) in enumerate(zip(chart["bars"][treatment], line["points"], strict=True), 1):
@@ -218,7 +222,7 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
 def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_page: str) -> None:
     """Man-made/natural halves have one pair for each target."""
     table = several.table()
-    drawn = charts.charts(table, report.published_beside(table), analysis.bounded(table))
+    drawn = charts.charts(table, report.published_beside(table), differences.bounded(table))
     bars = {chart["title"]: chart["bars"] for chart in drawn if chart["quantity"] == "gain"}
     assert set(bars["random halves"]) == set(TREATMENTS) and bars["man-made / natural halves"] == {}
     assert "two pairs have none, as it would hide the rest" in Page(several_page).text
@@ -227,7 +231,7 @@ def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_
 def test_lines_are_means_of_pairs_whose_seeds_are_averaged(tmp_path: Path) -> None:
     written(tmp_path, seeds=(0, 1, 2))
     table = written(tmp_path, ("random-1",)).table()
-    drawn = charts.charts(table, report.published_beside(table), analysis.bounded(table))
+    drawn = charts.charts(table, report.published_beside(table), differences.bounded(table))
     [line] = [line for line in drawn[0]["lines"] if line["treatment"] == "AnB"]
     third = table[(table["treatment"] == "AnB") & (table["layer"] == 3)]
     assert line["points"][2][1] == pytest.approx(100 * third.groupby("split")["top1"].mean().mean(), abs=1e-3)
@@ -273,22 +277,22 @@ def test_a_copy_of_a_base_that_failed_is_marked_on_the_page(tmp_path: Path) -> N
     failed = {"status": "did not learn", "top1": 0.1}
     networks = {n["name"]: n for n in Page(report.page(written(tmp_path, changes={"baseA": failed}))).data["networks"]}
     assert networks["A3B"]["failed"] and networks["A3B"]["cross"] and not networks["B3B"]["failed"]
-    assert ["status", analysis.OF_FAILED_BASE] in networks["A3B"]["facts"]
+    assert ["status", displayed.OF_FAILED_BASE] in networks["A3B"]["facts"]
 
 
 def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> None:
     table = written(tmp_path).table()
-    found = analysis.bounded(table)
+    found = differences.bounded(table)
     layers = found[found["layer"].str.isdigit()]
-    noise = analysis.paired_values(table)["noise"]
+    noise = differences.paired_values(table)["noise"]
     assert sorted((layers["high"] - layers["low"]) / 2) == pytest.approx(sorted(noise))
     page = report.page(Study(tmp_path))
     assert re.search(r"<small>[−+]\d+\.\d\d to [−+]\d+\.\d\d†</small>", page)
 
 
 def test_the_paired_table_says_what_the_analysis_finds(several: Study) -> None:
-    made = cells.differences(analysis.bounded(several.table()))
-    found = analysis.differences(several.table()).set_index(["splits", "quantity", "layer"])
+    made = cells.differences(differences.bounded(several.table()))
+    found = differences.differences(several.table()).set_index(["splits", "quantity", "layer"])
     assert list(made) == ["random", "man-made-natural"]
     table = made["random"]
     assert table.head == ["", *"1234567", "1-7", "3-7", "5-7", "pairs"]
@@ -314,9 +318,9 @@ def test_the_contrasts_fixed_in_advance_are_a_table(several: Study, several_page
 
 
 def test_beside_the_published_study_stands_what_compare_finds(several: Study) -> None:
-    table, published = several.table(), analysis.published_table()
+    table, published = several.table(), published_table()
     made = cells.published(table, published)["random"]
-    found = analysis.compare(table, published).set_index(["splits", "quantity", "layer"])
+    found = comparison.compare(table, published).set_index(["splits", "quantity", "layer"])
     rows = {row.head: row.cells for row in made.rows}
     number = found.loc[("random", "AnB-base", 3)]
     reach = f"{100 * (number['high'] - number['value']):.2f}"
@@ -333,7 +337,7 @@ def test_beside_the_published_study_stands_what_compare_finds(several: Study) ->
 
 
 def test_an_unknown_interval_is_not_shown_and_kinds_of_split_have_their_order(several: Study) -> None:
-    table, published = several.table(), analysis.published_table()
+    table, published = several.table(), published_table()
     one = table[(table["split"] == "random-0") & (table["target"] == "B")].drop(columns="val_pictures")
     assert not any("±" in cell.text for row in cells.published(one, published)["random"].rows for cell in row.cells)
     assert list(cells.published(table, published)) == ["random", "man-made-natural"]
@@ -341,7 +345,7 @@ def test_an_unknown_interval_is_not_shown_and_kinds_of_split_have_their_order(se
 
 def test_the_columns_keep_their_order_where_a_network_failed(tmp_path: Path) -> None:
     table = written(tmp_path, changes={"B1B": {"status": "did not learn"}}).table()
-    [made] = cells.differences(analysis.bounded(table)).values()
+    [made] = cells.differences(differences.bounded(table)).values()
     assert made.head == ["", *"1234567", "1-7", "3-7", "5-7", "pairs"]
 
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import Said
 from test_answers import kept
 
-from transfercli.analysis.pairs import published_table
+from transfercli.analysis.published import published_table
 from transfercli.recipe import keys
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schedules import SCHEDULES
 from transfercli.recipe.schema import Recipe
 

@@ -27,7 +27,7 @@ from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.packing import pack
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Store, shard_name
 from transfercli.pictures.stream import Part, Source, Stream, centre, centre_crop
-from transfercli.recipe import schema as recipes
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures
 from transfercli.study.choosing import make_halves, pictures_of, select
 from transfercli.study.folder import Study

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from transfercli.analysis.pairs import differences
+from transfercli.analysis.differences import differences
 from transfercli.study.folder import Study
 from transfercli.study.table import load
 from transfercli.system.errors import TransferError

@@ -25,13 +25,15 @@ import transfercli
 from transfercli.networks.start import digest
 from transfercli.plan.networks import Network, base, bases, transfers
 from transfercli.recipe.schema import Recipe
-from transfercli.study.folder import LOG_COLUMNS, Study
+from transfercli.study.folder import Study
+from transfercli.study.rows import LOG_COLUMNS
 from transfercli.system.errors import TransferError
 from transfercli.training import rows
 from transfercli.training import train as training
 from transfercli.training.bank import Bank
+from transfercli.training.bench import Bench, load_weights
 from transfercli.training.rows import status
-from transfercli.training.train import check_bases, load_weights, train
+from transfercli.training.train import check_bases, train
 
 # What a row says of the bank that made it, and when, and at which commit; all else is the network's own.
 OF_THE_BANK = {"bank", "bank_seconds", "pictures_per_second", "finished", "commit"}
@@ -546,7 +548,7 @@ def test_pictures_of_the_source_are_subtracted_by_a_mean_that_is_kept(study: Stu
 def test_a_mean_for_each_channel_is_that_of_the_mean_image(split_study: Study) -> None:
     for mean, shape in (("image", (14, 14, 3)), ("channel", (3,)), ("none", None)):
         recipe = tiny_recipe({"pictures": {"mean": mean}})
-        bench = training.Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        bench = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
         found = bench.mean("A")
         assert (found if found is None else tuple(found.shape)) == shape
         if mean == "channel":
@@ -559,7 +561,7 @@ def test_a_mean_of_pictures_as_they_are_stored_is_not_that_of_upright_ones(split
     keys = set()
     for orientation in ("ignore", "exif"):
         recipe = tiny_recipe({"pictures": {"orientation": orientation}})
-        bench = training.Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        bench = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
         assert bench.kept_mean("A") is None  # though the other's is kept
         bench.mean("A")
         keys |= load_file(split_study.root / SPLIT / "mean-A.safetensors").keys()

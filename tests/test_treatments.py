@@ -10,8 +10,9 @@ from torch import Tensor
 
 from transfercli.networks.layers import cut
 from transfercli.networks.start import build, copy_layers, digest, frozen_names, start
-from transfercli.plan.networks import TREATMENTS, Network, base, transfers
-from transfercli.recipe import schema as recipes
+from transfercli.plan.networks import Network, base, transfers
+from transfercli.plan.treatments import TREATMENTS
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.system.errors import TransferError
 

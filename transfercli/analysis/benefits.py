@@ -9,8 +9,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from transfercli.analysis.pairs import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, mean_of_pairs, pairs
-from transfercli.study import folder as study
+from transfercli.analysis.differences import mean_of_pairs
+from transfercli.analysis.pairs import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, pairs
+from transfercli.study import rows
 
 BENEFITS = ("start", "slope", "asymptote")
 SHARE = 0.9  # of the base's final top-1: how far up the slope is measured
@@ -73,7 +74,7 @@ def each_benefit(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataF
 def log_names(table: pd.DataFrame) -> list[str]:
     """The key in `Study.logs` of each of the table's rows."""
     which = ["split", "seed", "network"]
-    return [study.log_name(dict(zip(which, row, strict=True))) for row in table[which].itertuples(index=False, name=None)]
+    return [rows.log_name(dict(zip(which, row, strict=True))) for row in table[which].itertuples(index=False, name=None)]
 
 
 def curve(log: pd.DataFrame) -> pd.Series:

@@ -9,18 +9,9 @@ from itertools import product
 
 import pandas as pd
 
+from transfercli.analysis.differences import mean_of_pairs, over_seeds, with_noise
 from transfercli.analysis.intervals import NORMAL, mean_interval
-from transfercli.analysis.pairs import (
-    SAME_TARGET,
-    UNIT,
-    kind_of_split,
-    kinds_of_split,
-    mean_of_pairs,
-    over_seeds,
-    pictures,
-    sound,
-    with_noise,
-)
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, pictures, sound
 
 # By contrast, the weight of each network's accuracy. The weights of each add up to 0.
 CONTRASTS: dict[str, dict[tuple[str, int], float]] = {

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from transfercli.analysis.benefits import curve, log_names
-from transfercli.analysis.pairs import kind_of_split, pair_means, sound
+from transfercli.analysis.displayed import pair_means
+from transfercli.analysis.pairs import kind_of_split, sound
 from transfercli.plan.networks import Network
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from transfercli.analysis.contrasts import contrasts
-from transfercli.analysis.pairs import bounded, kind_of_split, kinds_of_split, records, sound
+from transfercli.analysis.differences import bounded
+from transfercli.analysis.pairs import kind_of_split, kinds_of_split, records, sound
 from transfercli.analysis.words import signed
 
 ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other

@@ -58,7 +58,9 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
 
     from transfercli.analysis.conclusions import brief, conclude
     from transfercli.analysis.contrasts import contrasts
-    from transfercli.analysis.pairs import differences, half_names, kinds_of_split, published_table, records, unequal
+    from transfercli.analysis.differences import differences
+    from transfercli.analysis.pairs import half_names, kinds_of_split, records, unequal
+    from transfercli.analysis.published import published_table
     from transfercli.analysis.words import half_name, half_title
 
     study = study_at(folder, smoke)
@@ -125,7 +127,8 @@ def _about(found: "pandas.DataFrame", table: "pandas.DataFrame") -> str:
 def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
     from transfercli.analysis.contrasts import FORMULAS
-    from transfercli.analysis.pairs import kind_of_split, layer_labels, records, unpaired
+    from transfercli.analysis.differences import layer_labels, unpaired
+    from transfercli.analysis.pairs import kind_of_split, records
 
     fixed = found[found["quantity"].isin(list(FORMULAS))]
     found = found.drop(fixed.index)

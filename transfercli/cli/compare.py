@@ -49,18 +49,19 @@ def compare(
         transfer compare results/mine
         transfer compare results/mine results/reference/demo
     """
+    from transfercli.analysis import comparison, published
     from transfercli.analysis import pairs as analysis
     from transfercli.study import table as tables
 
     folder, other = _both(places, folder)
     study = study_at(folder, smoke)
     table = show.finished_table(study, "compare")
-    theirs = analysis.published_table() if other is None else tables.load(other)
+    theirs = published.published_table() if other is None else tables.load(other)
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)
     column = metric_column(metric or "last", table, theirs)
-    found = analysis.compare(table, theirs, column)
+    found = comparison.compare(table, theirs, column)
     if found.empty:
         here, there = analysis.kinds_of_split(table), analysis.kinds_of_split(theirs)
         if {*here} & {*there}:
@@ -74,14 +75,14 @@ def compare(
     if file == show.STDOUT:
         return
     if as_json:
-        every = analysis.records(found.assign(in_spread=analysis.in_spread(found)))
+        every = analysis.records(found.assign(in_spread=comparison.in_spread(found)))
         about = {"study": str(study.root), "other": None if other is None else str(other)}
         show.document({**about, "metric": column, "points": every})
         return
     are_gains = found["quantity"].str.endswith("-base")
     for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
         _print(f"{kind}: {folder if folder in places else 'this study'} against {name}", points)
-    strictly = analysis.in_spread(found)
+    strictly = comparison.in_spread(found)
     for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
         yes, within = (strictly & of).sum(), (found["inside"] & ~strictly & of).sum()
         if of.any():
@@ -103,7 +104,8 @@ def _both(places: tuple[Path, ...], folder: Path) -> tuple[Path, Path | None]:
 
 def _print(title: str, points: "pandas.DataFrame") -> None:
     """A line for each point: accuracies as fractions, gains and differences in points."""
-    from transfercli.analysis.pairs import in_spread, records
+    from transfercli.analysis.comparison import in_spread
+    from transfercli.analysis.pairs import records
 
     rows = []
     for point, within in zip(records(points), in_spread(points), strict=True):

@@ -30,7 +30,7 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...], as_json: 
     from transfercli.cli import show
     from transfercli.networks.layers import describe
     from transfercli.networks.start import build
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
 
     recipe = recipes.find(name, overrides)
     pictures = recipe.pictures

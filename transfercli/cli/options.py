@@ -265,7 +265,7 @@ def wanted_recipe(
     study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
 ) -> "Recipe":
     """The recipe named, else the default, else the study's own; with overrides. Raises TransferError where there is none."""
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
 
     if name is None and default is None:
         own = study.recipe()
@@ -273,12 +273,12 @@ def wanted_recipe(
             return own
         return recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
     recipe = recipes.find(name or default or "", overrides)
-    return recipe.smoke() if smoke else recipe
+    return recipes.smoke(recipe) if smoke else recipe
 
 
 def refuse_changes(study: "Study", recipe: "Recipe", remade: tuple[str, ...] = ()) -> None:
     """Raise TransferError where the study holds networks, or splits other than those `remade`, that another recipe made."""
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
 
     if not study.recipe_file.exists():
         return

@@ -82,7 +82,7 @@ def _form(
     """What to make of the pictures: as the flags say, else as a store in `out` has them already, else as the recipe says."""
     from transfercli.cli import split
     from transfercli.pictures.store import ABOUT, Form, read_about
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
 
     own = read_about(out).form if (out / ABOUT).exists() else None
     if own is None or recipe is not None or overrides:
@@ -114,7 +114,7 @@ def _say(store: "Store") -> None:
 def _next(found: "PictureFolder", store: "Store", recipe: str | None, overrides: tuple[str, ...]) -> list[str]:
     """The words of the command that makes a split of the store, by a recipe that wants what it holds."""
     from transfercli.cli import split
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
 
     pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
     changes = store.about.form.changes(pictures.model_dump(include={"size", "fit", "orientation"}))

@@ -37,9 +37,9 @@ def plan(
         transfer plan demo --json
     """
     from transfercli.cli.progress import counting, say
-    from transfercli.recipe import schema as recipes
+    from transfercli.recipe import reading as recipes
     from transfercli.system.devices import device_name, free_memory, pick_device, pick_precision, reproducible
-    from transfercli.training import cost
+    from transfercli.training import cost, measuring
 
     recipe = recipes.find(recipe_name, overrides)
     where = pick_device(device)
@@ -71,10 +71,13 @@ def plan(
     largest = max(cut, key=len)
     say("measuring how long training takes, for some seconds")
     with reproducible(where), counting("measuring", 2) as progress:
-        seconds, how = cost.reckoned(largest, recipe, classes, where, precision), ", reckoned from one network's of few pictures"
+        seconds, how = (
+            measuring.reckoned(largest, recipe, classes, where, precision),
+            ", reckoned from one network's of few pictures",
+        )
         progress(1)
-        if seconds < cost.MEASURE_SECONDS and len(largest) * 4 * sum(layers.parameters) < 2**30:
-            seconds, how = cost.seconds_per_step(largest, recipe, classes, where, precision), ""
+        if seconds < measuring.MEASURE_SECONDS and len(largest) * 4 * sum(layers.parameters) < 2**30:
+            seconds, how = measuring.seconds_per_step(largest, recipe, classes, where, precision), ""
         progress(1)
     total = seconds * sum(work) / work[cut.index(largest)] * steps
     speed = work[cut.index(largest)] / seconds

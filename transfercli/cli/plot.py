@@ -39,7 +39,7 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
 
 def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
     """Draw the figures; True where they show the study, False where they show the paper alone."""
-    from transfercli.analysis.pairs import published_table
+    from transfercli.analysis.published import published_table
     from transfercli.report.figures import draw
     from transfercli.report.first_layer import first_layers
 

@@ -32,7 +32,7 @@ def list_() -> None:
         transfer recipes list
     """
     from transfercli.cli import show
-    from transfercli.recipe import schema as library
+    from transfercli.recipe import reading as library
 
     show.table(("recipe", ""), [(name, library.find(name).about) for name in library.names()], "ll")
     click.echo()
@@ -47,7 +47,7 @@ def show(name: str) -> None:
     \b
         transfer recipes show demo
     """
-    from transfercli.recipe import schema as library
+    from transfercli.recipe import reading as library
 
     click.echo(library.text(name), nl=False)
 
@@ -61,7 +61,7 @@ def copy(name: str, file: Path | None) -> None:
     \b
         transfer recipes copy demo mine.yaml
     """
-    from transfercli.recipe import schema as library
+    from transfercli.recipe import reading as library
     from transfercli.system.files import write_text
 
     text = library.text(name)

@@ -14,15 +14,16 @@ import click
 from transfercli.analysis.words import half_title, signed
 from transfercli.cli import columns
 from transfercli.cli.signs import written
-from transfercli.plan import networks as plan
-from transfercli.plan.networks import TREATMENTS
+from transfercli.plan import treatments
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.study.hints import command
 from transfercli.system.errors import TransferError, plain
 
 if TYPE_CHECKING:
     import pandas
 
-    from transfercli.study.folder import Halves, Study
+    from transfercli.study.folder import Study
+    from transfercli.study.splits import Halves
 
 STDOUT = Path("-")
 FAILED = 3  # the exit code where everything ran and a network failed
@@ -68,7 +69,7 @@ def table_of(study: "Study") -> "pandas.DataFrame":
 def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
     """`table_of` the study. Raises TransferError where no network is done."""
     from transfercli.analysis.pairs import records
-    from transfercli.study.folder import mixture
+    from transfercli.study.rows import mixture
 
     table = table_of(study)
     if table.empty:
@@ -259,7 +260,7 @@ def _number(value: float | None) -> str:
 def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
     """End the command with FAILED and a summary where a network failed; of a smoke run, whose networks learn nothing, never."""
     failed = [
-        f"{row['split']} {row['network']} ({row['status']})" for row in rows if plan.failed(row["treatment"], row["status"])
+        f"{row['split']} {row['network']} ({row['status']})" for row in rows if treatments.failed(row["treatment"], row["status"])
     ]
     if failed and not smoke:
         more = f", and {len(failed) - 8} more (results.csv names them)" if len(failed) > 8 else ""

@@ -22,7 +22,8 @@ from transfercli.system.errors import TransferError
 if TYPE_CHECKING:
     from transfercli.pictures.folder import PictureFolder
     from transfercli.recipe.schema import Recipe
-    from transfercli.study.folder import Halves, Study
+    from transfercli.study.folder import Study
+    from transfercli.study.splits import Halves
 
 
 IMAGENET = 1000  # classes; with as many, pictures are taken for ImageNet's

@@ -29,7 +29,7 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
         transfer status
         transfer status results/mine --json
     """
-    from transfercli.study.folder import mixture
+    from transfercli.study.rows import mixture
     from transfercli.study.standing import standing
 
     study = study_at(folder, smoke)

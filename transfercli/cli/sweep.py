@@ -19,7 +19,9 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan.networks import ALTERNATE, HALVES, TREATMENTS, check_layers, parse_choices, parse_layers, parse_targets
+from transfercli.plan.networks import ALTERNATE, HALVES
+from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
 
 if TYPE_CHECKING:
     from transfercli.recipe.schema import Recipe

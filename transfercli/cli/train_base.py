@@ -20,7 +20,8 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan.networks import HALVES, parse_choices
+from transfercli.plan.networks import HALVES
+from transfercli.plan.words import parse_choices
 from transfercli.study.hints import command
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transfercli.networks.layers import LRN, Dropout, cut
 from transfercli.plan.networks import Network
 from transfercli.recipe.schema import Recipe
-from transfercli.study.folder import as_dict
+from transfercli.study.rows import as_dict
 
 
 def metadata(

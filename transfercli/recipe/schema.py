@@ -8,26 +8,16 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from transfercli.plan.networks import (
-    TREATMENTS,
-    Network,
-    Treatment,
-    check_layers,
-    check_targets,
-    needed_bases,
-    parse_layers,
-    spread,
-    transfers,
-)
+from transfercli.plan.networks import Network, needed_bases, transfers
 from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
-from transfercli.recipe import schedules, yamltext
+from transfercli.plan.treatments import TREATMENTS, Treatment
+from transfercli.plan.words import check_layers, check_targets, parse_layers, spread
+from transfercli.recipe import schedules
 from transfercli.recipe.library import names as names
 from transfercli.recipe.library import text as text
 from transfercli.system.errors import TransferError
@@ -394,26 +384,6 @@ class Recipe(Section):
         """sha256 of what decides a network's numbers."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
-    def smoke(self) -> "Recipe":
-        """The same study so small that it ends in seconds: few classes and pictures, a slim network, a handful of steps.
-
-        Its figures mean nothing; every step of the study is taken.
-        """
-        changes: dict[str, Any] = {
-            "judged": False,
-            "splits": self.splits[:1],
-            "targets": self.targets[:1],
-            "seeds": self.seeds[:1],
-            "pictures": {"classes": 8, "train_per_class": 8, "val_per_class": 4},
-            "training": {"steps": 4, "epochs": None, "batch": 16},
-            "evaluation": {"every": 2, "times": None, "batch": 16},
-        }
-        if self.network.name == "caffenet":
-            changes["network"] = {"widths": [2 * max(2, width // 32) for width in self.network.widths]}
-        if self.pictures.builtin:
-            changes["pictures"]["builtin"] = {**self.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
-        return validate(yamltext.merge(self.model_dump(mode="json"), changes), f"the smoke variant of {self.name}")
-
 
 def _decisive(section: Section) -> dict[str, Any]:
     """A section's keys that decide numbers, as plain values; without those that say what was done before there was the key."""
@@ -425,74 +395,3 @@ def _decisive(section: Section) -> dict[str, Any]:
         elif isinstance(inner := getattr(section, key), Section):
             values[key] = _decisive(inner)
     return values
-
-
-def validate(values: Any, where: str) -> Recipe:
-    """A recipe from plain values. Raises TransferError that names every wrong key at once."""
-    if not isinstance(values, dict):
-        raise TransferError(f"{where} is not a recipe: it must be a YAML mapping; see one: transfer recipes show demo")
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_say(e)}" for e in error.errors()]
-        listed = " ".join("; ".join(problems).split())  # one line, whatever stands in a key
-        raise TransferError(
-            f"{where} has {len(problems)} mistake{'s' * (len(problems) > 1)}: {listed}; compare with: transfer recipes show demo"
-        ) from None
-
-
-def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from YAML text (safe loader) with `key.path=value` overrides. Raises TransferError."""
-    try:
-        values = yamltext.parse(text)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
-    for override in overrides:
-        values = yamltext.merge(values if isinstance(values, dict) else {}, yamltext.parse_override(override))
-    return validate(values, where)
-
-
-def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or file, with overrides."""
-    return load(text(name), f"recipe {name}", overrides)
-
-
-def dump(recipe: Recipe) -> str:
-    """The resolved recipe as YAML: every key, defaults included."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them."""
-
-    def flat(values: dict, prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in values.items():
-            out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        return out
-
-    a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in (old, new))
-    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
-    a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
-    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
-
-
-def _keys(path: Sequence[str]) -> list[str]:
-    """The keys of the section at that path of a recipe."""
-    section: Any = Recipe
-    for key in path:
-        kind = section.model_fields[key].annotation
-        section = next(one for one in (*get_args(kind), kind) if inspect.isclass(one) and issubclass(one, Section))
-    return list(section.model_fields)
-
-
-def _say(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        *above, key = map(str, error["loc"])
-        near = get_close_matches(key, _keys(above), n=1, cutoff=0.8)
-        return "unknown key" + (f" (did you mean {'.'.join([*above, *near])}?)" if near else "")
-    if error["type"] == "missing":
-        return "missing"
-    own = error["type"] == "value_error"  # raised here; the rest is pydantic's
-    return str(error["ctx"]["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]

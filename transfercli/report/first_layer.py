@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from transfercli.study.folder import Study, log_name
+from transfercli.study.folder import Study
+from transfercli.study.rows import log_name
 
 WEIGHT = "conv1.weight"
 SIDE = 32  # pixels: about as long is a kernel's longer side in the picture

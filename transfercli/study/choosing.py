@@ -10,7 +10,8 @@ from dataclasses import replace
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.plan.splits import make_split, method_and_seed
 from transfercli.recipe.schema import Pictures
-from transfercli.study.folder import Halves, Study
+from transfercli.study.folder import Study
+from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 
 

@@ -8,24 +8,24 @@ study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds 
 import csv
 import io
 import json
-import math
 import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transfercli.plan.networks import HALVES, RANDOM, Network
-from transfercli.plan.splits import KINDS, LONGEST_NAME, Split, fault_of_names
-from transfercli.recipe import schema as recipes
+from transfercli.plan.networks import HALVES, Network
+from transfercli.plan.splits import KINDS, Split, fault_of_names
+from transfercli.recipe import reading as recipes
+from transfercli.study.rows import COLUMNS, LOG_COLUMNS, ORDER, _damaged, read_row, table_text
+from transfercli.study.splits import Halves, _check_classes, _texts
 from transfercli.system.errors import TransferError
 from transfercli.system.files import cannot_write, read_text, sweep, write_text
 from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
@@ -33,33 +33,7 @@ from transfercli.system.files import replacing as replacing  # for those who wri
 if TYPE_CHECKING:
     import pandas
 
-# The table's columns in order; whatever else a row holds follows.
-COLUMNS = (
-    "split", "seed", "network", "treatment", "source", "target", "layer",
-    "top1", "top5", "loss", "top1_best10", "step", "status",
-)  # fmt: skip
-ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"  # of a split
-LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate", "balanced_top1")
-
-
-@dataclass(frozen=True)
-class Halves:
-    """What split.json holds: the two halves, where the pictures are, and what identifies them."""
-
-    split: Split
-    folder: str  # where the pictures are; relative to the study when they lie in it
-    counts: dict[str, dict[str, int]]  # {"A": {"train": pictures, "val": pictures}, "B": …}
-    digest: str  # of the halves and of every picture's name and size
-    left_out: tuple[str, ...] = field(default=())  # unreadable pictures, by --skip-unreadable
-
-    @property
-    def name(self) -> str:
-        return self.split.name
-
-    def steps(self, recipe: recipes.Recipe) -> int:
-        """The number of steps of every network of the split: epochs count the pictures of the larger half."""
-        return recipe.training.length(max(self.counts[half]["train"] for half in "AB"))
 
 
 @dataclass(frozen=True)
@@ -283,113 +257,6 @@ class Study:
         return {path.parent.relative_to(self.root).as_posix(): _read_log(path.parent / "log.csv") for path in self.row_files()}
 
 
-def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
-    rows = list(rows)
-    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
-    found = []
-    for row in rows:
-        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
-        there = donor.get("weights_digest") if donor else None
-        if isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
-            seed = f" (seed {row['seed']})" * bool(row["seed"])
-            found.append(f"{row['split']} {row['network']}{seed} was copied from another base{row['source']} than is there now")
-    return found
-
-
-def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
-    """All of `mixtures` in one line with the remedy; empty where there is none."""
-    found = mixtures(rows)
-    more = f" (and so were {len(found) - 1} more)" * (len(found) > 1)
-    return f"{found[0]}{more}; put that base back, or remove what was copied from it and train it again" if found else ""
-
-
-def log_name(row: Mapping[str, Any]) -> str:
-    """The network's key in `Study.logs`: `split/network`, of further seeds `split/seed-s/network`."""
-    return f"{row['split']}/{row['network']}" if not row["seed"] else f"{row['split']}/seed-{row['seed']}/{row['network']}"
-
-
-def table_text(rows: Sequence[dict[str, Any]]) -> str:
-    """The text of results.csv."""
-    columns = [*COLUMNS, *sorted({key for row in rows for key in row} - set(COLUMNS))]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Row(BaseModel):
-    """What any row must be, whatever else it holds."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-    split: str
-    seed: Annotated[int, Field(ge=0)]
-    network: str
-    treatment: Literal["base", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
-    source: Literal["A", "B", "random", ""]
-    target: Literal["A", "B"]
-    layer: Annotated[int, Field(ge=0, lt=recipes.LAYER_COUNT)]
-    top1: Share | None
-    top5: Share | None
-    loss: Annotated[float, Field(ge=0)] | None
-    top1_best10: Share
-    step: Annotated[int, Field(ge=0)]
-    status: Annotated[str, Field(pattern=r"^(done|did not learn|no better than chance|diverged at step \d+)$")]
-    classes: Annotated[int, Field(ge=2)]
-    val_pictures: Annotated[int, Field(ge=1)] = 1
-    train_loss: Annotated[float, Field(ge=0)] | None = None
-    fixed_loss: Annotated[float, Field(ge=0)] | None = None
-    balanced_top1: Share | None = None
-    chance: Share | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
-    source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
-    target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
-
-
-def read_row(path: Path) -> dict[str, Any]:
-    """A network's row. Raises TransferError where it is damaged, or another's than its folder's."""
-    try:
-        row = json.loads(read_text(path), parse_constant=_no_number)
-        if missing := [column for column in (*COLUMNS, "classes") if column not in row]:
-            raise ValueError(f"lacks {', '.join(missing)}")
-        Row.model_validate(row)
-        if any(isinstance(value, (dict, list)) or value in (math.inf, -math.inf) for value in row.values()):
-            raise ValueError("a value is neither text nor a number")
-        folders = (row["split"], f"seed-{row['seed']}", row["network"])
-        if path.parent.parts[-2:] not in (folders[:1] + folders[2:], folders[1:]):
-            raise ValueError(f"it is the row of {row['split']} {row['network']}")
-        return row
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(path, ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _damaged(path, error) from None
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError("a list of texts is wanted")
-    return tuple(values)
-
-
-def _check_classes(values: Any) -> None:
-    """Names of folders, each once, in the order of their labels. Raises ValueError and TypeError."""
-    names = _texts(values)
-    if len(names) < 2 or list(names) != sorted({*names}):
-        raise ValueError("the classes of a half are two or more, each once, in order")
-    if wrong := [name for name in names if name in ("", ".", "..") or "/" in name or "\0" in name]:
-        raise ValueError(f"{wrong[0]!r} is no name of a folder")
-
-
 def _read_log(path: Path) -> "pandas.DataFrame":
     import pandas
 
@@ -397,32 +264,3 @@ def _read_log(path: Path) -> "pandas.DataFrame":
         return pandas.read_csv(path)
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> TransferError:
-    reason = " ".join(str(error).split())
-    return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
-
-
-def as_network(row: Mapping[str, Any]) -> Network:
-    """The network that a row is of: what `as_dict` was made from."""
-    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
-    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
-
-
-def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
-    """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
-    values = asdict(network)
-    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
-    names = split.half_names if split else {}
-    halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
-    return {
-        "split": values["split"],
-        "seed": values["seed"],
-        "network": network.name,
-        "treatment": network.treatment,
-        "source": source,
-        "target": network.target,
-        "layer": network.layer,
-        **{column: names[half] for column, half in halves.items() if half in names},
-    }

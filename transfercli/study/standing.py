@@ -6,8 +6,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, failed, named
-from transfercli.study.folder import ORDER, Study, as_dict, as_network
+from transfercli.plan.networks import Network, named
+from transfercli.plan.treatments import failed
+from transfercli.study.folder import Study
+from transfercli.study.rows import ORDER, as_dict, as_network
 from transfercli.system.errors import TransferError
 from transfercli.system.files import metadata
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from transfercli.study.folder import COLUMNS, Row, Study
+from transfercli.study.folder import Study
+from transfercli.study.rows import COLUMNS, Row
 from transfercli.system.errors import TransferError
 
 _VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit")  # which may look like numbers

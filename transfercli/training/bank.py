@@ -7,47 +7,22 @@ depend on what trains beside it, nor on how many threads there are.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfercli.networks.layers import Dropout, Modules, cut, forward
+from transfercli.networks.layers import Modules, cut, forward
 from transfercli.networks.start import digest, frozen_names
-from transfercli.pictures.stream import Batch, Source, Stream, centre, centre_crop, normalise
+from transfercli.pictures.stream import Source, Stream, centre, centre_crop
 from transfercli.plan.networks import Network
-from transfercli.recipe.schema import Recipe, Training
-from transfercli.system.randomness import generator
+from transfercli.recipe.schema import Recipe
 from transfercli.system.threads import pool
-
-FIXED = 1000  # training pictures, at most, on which the loss is measured without dropout when training ends
-
-
-class Feed(NamedTuple):
-    """Which batches a network sees: those of its target; with `stream: fresh` transfer networks have their own."""
-
-    target: str
-    role: str  # "" where there is but one stream for all
-
-    @classmethod
-    def of(cls, network: Network, training: Training) -> "Feed":
-        return cls(network.target, "transfer" if training.stream == "fresh" and not network.is_base else "")
-
-    @property
-    def purpose(self) -> tuple[str, ...]:
-        """What its order, crops and masks are drawn for, beside the seed and the split."""
-        return (self.role, self.target) if self.role else (self.target,)
-
-
-class Prefix(NamedTuple):
-    """What identifies a frozen prefix's input and weights: which batches, whose weights."""
-
-    feed: Feed
-    source: str
+from transfercli.training.evaluation import FIXED, Counted, evaluating
+from transfercli.training.inputs import Feed, Inputs
+from transfercli.training.optimiser import clip, make_optimizer, set_rate
 
 
 @dataclass
@@ -289,149 +264,3 @@ class Bank:
             member.finite.copy_(tensors[f"{name}/finite"])
             member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
             member.frozen_before = kept["frozen"]
-
-
-class Inputs:
-    """What the members of a bank share at one step: inputs by source's mean, frozen prefixes, dropout masks."""
-
-    def __init__(self, bank: Bank, batches: Mapping[Feed, Batch], t: int | None):
-        self.bank, self.batches, self.t = bank, batches, t
-        self.masks: dict[Feed, dict[str, Tensor] | None] = {}
-        self.ready: dict[Prefix, Future[list[Tensor]]] = {}
-
-    def prepare(self, members: list[Member]) -> None:
-        """Start to compute what `members` share: for each target and source the input, and the layers frozen for any of them."""
-        for feed in {m.feed for m in members}:
-            self.masks[feed] = None if self.t is None else self._masks(feed, members[0])
-        groups: dict[Prefix, Member] = {}
-        for member in members:
-            prefix = Prefix(member.feed, member.network.source)
-            if prefix not in groups or member.network.frozen > groups[prefix].network.frozen:
-                groups[prefix] = member
-        for prefix, deepest in groups.items():
-            if self.bank.pool is not None:
-                self.ready[prefix] = self.bank.pool.submit(self._prefix, deepest)
-            else:
-                self.ready[prefix] = Future()
-                self.ready[prefix].set_result(self._prefix(deepest))
-
-    def of(self, member: Member) -> tuple[Tensor, Tensor]:
-        """The input of the member's first trained layer, and the labels (batch,)."""
-        prefix = Prefix(member.feed, member.network.source)
-        return self.ready[prefix].result()[member.network.frozen], self.batches[member.feed].labels
-
-    def _prefix(self, deepest: Member) -> list[Tensor]:
-        """The normalised input and the output of each frozen layer, as far as any member of the group needs them."""
-        feed = deepest.feed
-        with torch.no_grad(), self.bank.autocast():
-            x = normalise(self.batches[feed], self.bank.means[deepest.network.mean_from], self.bank.recipe.pictures)
-            outputs = [x]
-            for layer in deepest.layers[: deepest.network.frozen]:
-                x = forward(layer, x, self.masks[feed])
-                outputs.append(x)
-        return outputs
-
-    def _masks(self, feed: Feed, member: Member) -> dict[str, Tensor]:
-        """One mask per dropout layer and step for all networks of a feed, scaled by 1 / (1 - rate)."""
-        masks, width = {}, 0
-        for name, module in member.module.named_children():
-            if isinstance(module, nn.Linear):
-                width = module.out_features
-            if isinstance(module, Dropout):
-                random = generator(*self.bank.purpose, *feed.purpose, name, self.t or 0, device=self.bank.device)
-                keep = 1 - module.rate
-                mask = torch.empty(len(self.batches[feed].labels), width, device=self.bank.device)
-                masks[name] = mask.bernoulli_(keep, generator=random).div_(keep).to(self.bank.precision)
-        return masks
-
-
-def make_optimizer(module: nn.Sequential, training: Training) -> torch.optim.SGD:
-    """SGD over what is not frozen. Biases (and normalisation's parameters) have their own rate and decay."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    weights = [p for _, p in named if p.dim() > 1]
-    biases = [p for _, p in named if p.dim() == 1]
-    return torch.optim.SGD(
-        [
-            {"params": weights, "weight_decay": training.weight_decay, "times": 1.0},
-            {"params": biases, "weight_decay": training.weight_decay * training.bias_decay, "times": training.bias_rate},
-        ],
-        lr=0.0,
-        momentum=training.momentum,
-        nesterov=training.nesterov,
-        fused=True,
-    )
-
-
-def set_rate(optimizer: torch.optim.SGD, training: Training, rate: float, previous: float) -> None:
-    """Set the step's learning rate.
-
-    Caffe keeps the rate inside the velocity: v ← μv + rate·g, w ← w - v. With v = rate·u that is PyTorch's rule
-    u ← (μ·previous/rate)·u + g, w ← w - rate·u, so one number makes torch's SGD Caffe's.
-    """
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["times"]
-        if training.velocity == "caffe":
-            group["momentum"] = training.momentum * previous / rate
-
-
-def clip(weights: Iterable[nn.Parameter], share: float) -> None:
-    """Scale down each unit's gradient to at most `share` of the norm of the weights that come into it.
-
-    Adaptive gradient clipping (Brock et al., 2021, arXiv 2102.06171). Features with a large common mean, as those of several
-    random ReLU layers, push all units the same way; without this they are dead before the rate has reached its peak.
-    """
-    for weight in weights:
-        if weight.grad is not None:
-            inputs = tuple(range(1, weight.dim()))
-            most = torch.linalg.vector_norm(weight.detach(), dim=inputs, keepdim=True).clamp_(min=1e-3).mul_(share)
-            norm = torch.linalg.vector_norm(weight.grad, dim=inputs, keepdim=True).clamp_(min=1e-12)
-            weight.grad.mul_(most.div_(norm).clamp_(max=1))
-
-
-@dataclass
-class Counted:
-    """Of pictures measured so far: how many are right at first guess, among the first five, and the summed cross-entropy."""
-
-    sums: Tensor  # (3,)
-    right: Tensor  # (classes,): of each class those right at first guess
-    there: Tensor  # (classes,): of each class all
-
-    @classmethod
-    def none(cls, classes: int, device: torch.device) -> "Counted":
-        right, there = torch.zeros(2, classes, dtype=torch.int64, device=device)
-        return cls(torch.zeros(3, dtype=exact(device), device=device), right, there)
-
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: logits (batch, classes), labels (batch,)."""
-        top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        self.sums += torch.stack([top[:, 0].sum(), top.sum(), loss]).to(self.sums.dtype)
-        self.right.index_add_(0, labels, top[:, 0].to(torch.int64))
-        self.there.index_add_(0, labels, torch.ones_like(labels))
-
-    def shares(self) -> tuple[float, float, float]:
-        """Top-1 and top-5 accuracy, and the mean cross-entropy."""
-        top1, top5, loss = (self.sums / self.there.sum()).tolist()
-        return top1, top5, loss
-
-    def balanced(self) -> float:
-        """Balanced accuracy: the mean over classes of the share of each that is right at first guess."""
-        right, there = self.right.double().cpu(), self.there.double().cpu()
-        return float((right[there > 0] / there[there > 0]).mean())
-
-
-def exact(device: torch.device) -> torch.dtype:
-    """What sums over a whole validation part are kept in; Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-@contextmanager
-def evaluating(member: Member) -> Iterator[None]:
-    """BatchNorm with its running statistics, for the trained layers; the frozen ones have them always."""
-    for _, module in member.trained:
-        module.eval()
-    try:
-        yield
-    finally:
-        for _, module in member.trained:
-            module.train()

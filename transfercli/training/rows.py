@@ -12,9 +12,11 @@ from safetensors.torch import save_file
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import digest, frozen_names
-from transfercli.plan.networks import LEARNED_NOTHING
+from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
-from transfercli.study.folder import Halves, Study, as_dict, replacing
+from transfercli.study.folder import Study, replacing
+from transfercli.study.rows import as_dict
+from transfercli.study.splits import Halves
 from transfercli.study.versions import here
 from transfercli.system.devices import device_name
 from transfercli.training.bank import Bank, Member

@@ -13,17 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from transfercli.networks.start import build, digest, frozen_names, start
-from transfercli.plan.networks import RANDOM, Network, banks, base
-from transfercli.study.folder import LOG_COLUMNS, Halves, Study, as_dict, as_network, mixtures, read_row, table_text
+from transfercli.plan.jobs import banks
+from transfercli.plan.networks import RANDOM, Network, base
+from transfercli.study.folder import Study
 from transfercli.study.hints import command
+from transfercli.study.rows import LOG_COLUMNS, as_dict, as_network, mixtures, read_row, table_text
+from transfercli.study.splits import Halves
 from transfercli.study.versions import begun
 from transfercli.system.devices import device_name, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.training import checkpoints
+from transfercli.training.bench import Bench, load_weights
 from transfercli.training.cost import bank_size as fitting
 from transfercli.training.rows import best10, guess, status
-from transfercli.training.train import Bench, load_weights
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
 NEEDED = ("val_pictures", "train_loss", "precision")  # beside what every row has

@@ -12,8 +12,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from transfercli.analysis.curves import Curve, bases_of, means_by_layer, measured
 from transfercli.analysis.pairs import TREATMENTS, half_names, kinds_of_split
-from transfercli.analysis.words import LOOKS, Names, panel_title
+from transfercli.analysis.words import Names, panel_title
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
+from transfercli.report.looks import LOOKS
 
 
 def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = None) -> Figure:

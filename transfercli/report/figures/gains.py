@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.benefits import SHARE, each_benefit
 from transfercli.analysis.pairs import TREATMENTS, half_names, kinds_of_split
-from transfercli.analysis.words import LAYER, LOOKS, panel_title
+from transfercli.analysis.words import panel_title
 from transfercli.report.figures import points as drawn
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
+from transfercli.report.looks import LAYER, LOOKS
 
 # Of each benefit: the panel's title, and what its axis shows, in points or in percent.
 PANELS = {

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transfercli.analysis.curves import base_levels
-from transfercli.analysis.pairs import TREATMENTS, accuracies, counts, drops, half_names, kind_of_split, kinds_of_split
-from transfercli.analysis.words import LAYER, LOOKS, OF_RANDOM_FEATURES, PAPER, chance_name, cross, half_name, panel_title
+from transfercli.analysis.displayed import accuracies, counts, drops
+from transfercli.analysis.pairs import TREATMENTS, half_names, kind_of_split, kinds_of_split
+from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
 from transfercli.report.figures import points as drawn
 from transfercli.report.figures.style import (
     DASHES,
@@ -24,6 +25,7 @@ from transfercli.report.figures.style import (
     set_title,
     style,
 )
+from transfercli.report.looks import LAYER, LOOKS, PAPER, cross
 
 Panel = tuple[str, pd.DataFrame, pd.DataFrame]
 

@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.intervals import mean_interval
-from transfercli.analysis.pairs import TREATMENTS, pair_means
-from transfercli.analysis.words import LEAST_PAIRS, LOOKS, SPREAD, TWO_PAIRS, side_by_side
+from transfercli.analysis.pairs import TREATMENTS
+from transfercli.analysis.words import LEAST_PAIRS
 from transfercli.report.figures.style import GREY, INTERVAL, handle
+from transfercli.report.looks import LOOKS, SPREAD, TWO_PAIRS, side_by_side
 
 
 def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:

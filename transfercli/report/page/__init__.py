@@ -16,18 +16,22 @@ from markupsafe import Markup
 from PIL import Image
 
 from transfercli import __version__
+from transfercli.analysis import differences
 from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import TREATMENTS, records
-from transfercli.analysis.words import CROSSES, LOOKS, PAPER, Names, half_title, panel_title
-from transfercli.recipe import schema as recipes
+from transfercli.analysis.published import published_table
+from transfercli.analysis.words import Names, half_title, panel_title
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import first_layer as filters
+from transfercli.report.looks import CROSSES, LOOKS, PAPER
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, counted, listed, sentence
-from transfercli.study.folder import Halves, Study
+from transfercli.study.folder import Study
+from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError, plain
 
 PAPERS_RECIPE = "yosinski2014"
@@ -52,7 +56,7 @@ def page(study: Study) -> str:
     recipe, logs = study.recipe(), study.logs()
     published = published_beside(table)
     style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
-    found, names = analysis.bounded(table), analysis.half_names(table)
+    found, names = differences.bounded(table), analysis.half_names(table)
     drawn = charts.everything(table, logs, published, found)
     return (
         _environment(names)
@@ -96,7 +100,7 @@ def page(study: Study) -> str:
 def published_beside(table: pd.DataFrame) -> pd.DataFrame:
     """The published study, as far as it has the table's kinds of split."""
     kinds = set(analysis.kinds_of_split(table))
-    published = analysis.published_table()
+    published = published_table()
     return published[[analysis.kind_of_split(split) in kinds for split in published["split"]]].reset_index(drop=True)
 
 

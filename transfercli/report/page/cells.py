@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from transfercli.analysis import comparison
 from transfercli.analysis import pairs as analysis
 from transfercli.analysis.contrasts import FORMULAS
+from transfercli.analysis.differences import layer_labels
 from transfercli.analysis.pairs import TREATMENTS, records
 from transfercli.analysis.words import half_title
 from transfercli.report.page.words import NONE, between, missing, percent, points
@@ -46,11 +48,11 @@ BENEFIT_NAMES = {
 def differences(found: pd.DataFrame) -> dict[str, Table]:
     """By kind of split, the paired differences: a row per quantity, a column per layer and range of layers, in points.
 
-    found: what `analysis.bounded` finds.
+    found: what `differences.bounded` finds.
     """
     made = {}
     for kind, of_kind in _by_kind(found):
-        labels = analysis.layer_labels(of_kind)
+        labels = layer_labels(of_kind)
         rows = []
         for quantity in of_kind["quantity"].unique():
             same = of_kind[of_kind["quantity"] == quantity]
@@ -118,8 +120,8 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
 
     Accuracies are in percent, gains in points.
     """
-    found = analysis.compare(table, theirs)
-    found = found.assign(within=analysis.in_spread(found))  # that a wide interval reaches them would say little
+    found = comparison.compare(table, theirs)
+    found = found.assign(within=comparison.in_spread(found))  # that a wide interval reaches them would say little
     made = {}
     for kind, of_kind in _by_kind(found):
         layers = sorted({int(layer) for layer in of_kind["layer"]} - {0})

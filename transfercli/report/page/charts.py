@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from transfercli.analysis import displayed
 from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
 from transfercli.analysis.pairs import SAME_TARGET, TREATMENTS, records
-from transfercli.analysis.words import LAYER, LEAST_PAIRS, LOOKS, Names, chance_name, cross, half_name, panel_title, side_by_side
+from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
+from transfercli.report.looks import LAYER, LOOKS, cross, side_by_side
 from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
-from transfercli.study.folder import log_name
+from transfercli.study.rows import log_name
 from transfercli.system.errors import plain
 
 # Outlines of the figures' markers, about 10 pixels wide around (0, 0); the last three mark networks that failed.
@@ -56,18 +58,18 @@ def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) ->
     """A chart per kind of split, of the accuracies and then of the gains; accuracies in percent, gains in points.
 
     `points` are [network, x, y], the network by its place in the table; `lines` join the means of the networks that count;
-    `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `analysis.bounded`); `levels` are the bases';
+    `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `differences.bounded`); `levels` are the bases';
     `published` the 2014 study's lines.
     """
     places = {key: place for place, key in enumerate(table[KEY].itertuples(index=False, name=None))}
-    accuracies = analysis.accuracies(table)
+    accuracies = displayed.accuracies(table)
     accuracies = accuracies.assign(value=100 * accuracies["value"], chance=100 * accuracies["chance"])
-    theirs = analysis.accuracies(published)
+    theirs = displayed.accuracies(published)
     theirs = theirs.assign(value=100 * theirs["value"])
     names = analysis.half_names(table)
     return [
         *_of_quantity("accuracy", accuracies, theirs, places, {}, names),
-        *_of_quantity("gain", analysis.drops(table), analysis.drops(published), places, _bars(found), names),
+        *_of_quantity("gain", displayed.drops(table), displayed.drops(published), places, _bars(found), names),
     ]
 
 
@@ -112,12 +114,12 @@ def _points(shown: pd.DataFrame, places: dict[tuple, int]) -> list[list[float]]:
 
 def _lines(shown: pd.DataFrame, by_target: bool) -> list[dict[str, Any]]:
     """The means over pairs of the networks that count, by layer, seeds averaged; a base is a line of one point."""
-    done = shown[analysis.counts(shown)]
+    done = shown[displayed.counts(shown)]
     found = []
     for treatment in TREATMENTS:
         same = done[done["treatment"] == treatment]
         for _, group in same.groupby("target" if by_target else "treatment"):
-            means = analysis.pair_means(group).groupby("layer")["value"].mean()
+            means = displayed.pair_means(group).groupby("layer")["value"].mean()
             at = [[_beside(layer, treatment), _short(mean)] for layer, mean in means.items()]
             found.append({"treatment": treatment, "points": at})
     return found
@@ -176,12 +178,12 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
-    shown = table.assign(status=analysis.shown_status(table))
+    shown = table.assign(status=displayed.shown_status(table))
     rows, names = records(shown), analysis.half_names(table)
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
-    for row, counts in zip(rows, analysis.counts(shown), strict=True):
+    for row, counts in zip(rows, displayed.counts(shown), strict=True):
         place = bases.get(_half(row)) if row["treatment"] != "base" else None
         base = rows[place] if place is not None and rows[place]["status"] == "done" else None
         evaluations = _thinned(curve(logs[log_name(row)])) if log_name(row) in logs else pd.Series(dtype=float)

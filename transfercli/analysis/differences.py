@@ -1,0 +1,126 @@
+"""Paired differences between treatments, their means and intervals."""
+
+import math
+from itertools import product
+
+import pandas as pd
+
+from transfercli.analysis.intervals import mean_interval, noise
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, _bases, _with_kind, compared, kinds_of_split, pictures, sound
+
+QUANTITIES = (
+    *(("BnB", "base"), ("AnB", "base"), ("AnB", "BnB")),
+    *(("BnB+", "base"), ("AnB+", "base"), ("AnB+", "AnB"), ("AnB+", "BnB+"), ("RnB", "base")),
+)
+
+
+RANGES = ((1, 7), (3, 7), (5, 7))
+
+
+def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
+
+    `splits` is the kind of split. `quantity` is "AnB-base" and so on (QUANTITIES), always of the same split,
+    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then, of "1-7", "3-7" and
+    "5-7", those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer
+    with more pairs does not count for more. n is the number of pairs (UNIT: of a split and a target, seeds averaged).
+    low and high bound the mean's 95% interval over other halvings of the classes (Student's t; NaN for one pair, however
+    many its seeds): over pairs and, of a range, over the bases, as all layers' pairs with one base stand or fall with it
+    (NaN where a layer has one). The two targets of a random split count as independent; of others there is no interval.
+    Only `sound` networks count; a quantity or layer with no pair has no row.
+    """
+    return _means(paired_values(table, metric))
+
+
+def _means(each: pd.DataFrame) -> pd.DataFrame:
+    """`differences`, of the pairs in `paired_values`."""
+    each = each.assign(base=each.groupby(UNIT).ngroup())
+    rows = []
+    for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
+        quantity = f"{treatment}-{other}"
+        of_quantity = each[(each["splits"] == kind) & (each["quantity"] == quantity)]
+        there = sorted(set(of_quantity["layer"]))
+        layers = [(str(layer), layer, layer) for layer in there]
+        layers += [(f"{first}-{last}", first, last) for first, last in RANGES if {*range(first, last + 1)} <= {*there}]
+        for label, first, last in layers:
+            among = of_quantity[of_quantity["layer"].between(first, last)]
+            interval = mean_of_pairs(kind, among["value"], among["layer"], among["base"])
+            rows.append((kind, quantity, label, *interval, len(among)))
+    return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
+
+
+def mean_of_pairs(
+    kind: str, values: pd.Series, layers: pd.Series | None = None, draws: pd.Series | None = None
+) -> tuple[float, float, float]:
+    """`mean_interval` of a kind of split; low and high are NaN but in random ones: two targets of others are different tasks."""
+    mean, low, high = mean_interval(values, layers, draws)
+    return (mean, low, high) if kind == "random" else (mean, math.nan, math.nan)
+
+
+def layer_labels(found: pd.DataFrame) -> list[str]:
+    """The labels in the column `layer` of `differences`, in order: layers by number, then the ranges."""
+    ranges = [f"{first}-{last}" for first, last in RANGES]
+    labels = set(found["layer"])
+    return sorted(labels - {*ranges}, key=int) + [label for label in ranges if label in labels]
+
+
+def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """What `differences` takes the means of: a row per pair; columns splits, split, target, layer, quantity, value, noise, seeds.
+
+    Networks are paired within a seed; value is the mean over as many `seeds`. `noise` is how far the validation pictures
+    alone may have moved it (`intervals.noise`): all seeds saw the same pictures, so it is no smaller for many.
+    """
+    done = _with_kind(sound(table)).astype({metric: float})
+    keys = ["splits", *SAME_TARGET, "layer"]
+    wide = done[done["treatment"] != "base"].pivot(index=keys, columns="treatment", values=metric).reset_index()
+    wide = wide.merge(_bases(done, metric), on=SAME_TARGET, how="left", validate="many_to_one")
+    wide = wide.merge(pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
+    parts = [
+        wide[keys].assign(
+            quantity=f"{treatment}-{other}",
+            value=wide[treatment] - wide[other],
+            noise=[noise(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
+        )
+        for treatment, other in QUANTITIES
+        if treatment in wide and other in wide
+    ]
+    each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, noise=math.nan)
+    return over_seeds(each.dropna(subset=["value"]).astype({"layer": int}))
+
+
+def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each UNIT, layer and quantity as one, their seeds averaged; adds `seeds`, how many there were."""
+    same = each.groupby(["quantity", "splits", *UNIT, "layer"], sort=False)
+    return same.agg(value=("value", "mean"), noise=("noise", "mean"), seeds=("value", "size")).reset_index()
+
+
+def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
+    """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
+    each = paired_values(table, metric)
+    return with_noise(_means(each), each.astype({"layer": str}))
+
+
+def with_noise(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
+    """What was `found` of pairs: where there is one, its interval is what the validation pictures alone can do."""
+    same = ["splits", "quantity", "layer"]
+    alone = found[found["n"] == 1].reset_index().merge(each[[*same, "noise"]], on=same).set_index("index")
+    found = found.copy()
+    found.loc[alone.index, "low"] = alone["mean"] - alone["noise"]
+    found.loc[alone.index, "high"] = alone["mean"] + alone["noise"]
+    return found
+
+
+def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[str, float]:
+    """By kind of split, what a treatment gains if nothing is paired: the mean of its layers' means minus that of the bases.
+
+    Only to be shown beside the paired gain: where not every target half has every network, it mixes the halves' difference
+    in. Idle bases (`compared`) are left out.
+    """
+    good = compared(sound(table)).astype({metric: float})
+    layers = good.groupby(["splits", "treatment", "layer"])[metric].mean()
+    means = layers.groupby(["splits", "treatment"]).mean().dropna().to_dict()
+    return {
+        kind: means[kind, treatment] - means[kind, "base"]
+        for kind in kinds_of_split(table)
+        if (kind, treatment) in means and (kind, "base") in means
+    }

@@ -1,0 +1,107 @@
+"""Recipes from text, files and names; all mistakes at once."""
+
+import inspect
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from transfercli.recipe import yamltext
+from transfercli.recipe.library import names as names
+from transfercli.recipe.library import text as text
+from transfercli.recipe.schema import Recipe, Section
+from transfercli.system.errors import TransferError
+
+
+def validate(values: Any, where: str) -> Recipe:
+    """A recipe from plain values. Raises TransferError that names every wrong key at once."""
+    if not isinstance(values, dict):
+        raise TransferError(f"{where} is not a recipe: it must be a YAML mapping; see one: transfer recipes show demo")
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {_say(e)}" for e in error.errors()]
+        listed = " ".join("; ".join(problems).split())  # one line, whatever stands in a key
+        raise TransferError(
+            f"{where} has {len(problems)} mistake{'s' * (len(problems) > 1)}: {listed}; compare with: transfer recipes show demo"
+        ) from None
+
+
+def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from YAML text (safe loader) with `key.path=value` overrides. Raises TransferError."""
+    try:
+        values = yamltext.parse(text)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
+    for override in overrides:
+        values = yamltext.merge(values if isinstance(values, dict) else {}, yamltext.parse_override(override))
+    return validate(values, where)
+
+
+def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or file, with overrides."""
+    return load(text(name), f"recipe {name}", overrides)
+
+
+def dump(recipe: Recipe) -> str:
+    """The resolved recipe as YAML: every key, defaults included."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them."""
+
+    def flat(values: dict, prefix: str = "") -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in values.items():
+            out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return out
+
+    a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in (old, new))
+    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
+    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    """The keys of the section at that path of a recipe."""
+    section: Any = Recipe
+    for key in path:
+        kind = section.model_fields[key].annotation
+        section = next(one for one in (*get_args(kind), kind) if inspect.isclass(one) and issubclass(one, Section))
+    return list(section.model_fields)
+
+
+def _say(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        *above, key = map(str, error["loc"])
+        near = get_close_matches(key, _keys(above), n=1, cutoff=0.8)
+        return "unknown key" + (f" (did you mean {'.'.join([*above, *near])}?)" if near else "")
+    if error["type"] == "missing":
+        return "missing"
+    own = error["type"] == "value_error"  # raised here; the rest is pydantic's
+    return str(error["ctx"]["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same study so small that it ends in seconds: few classes and pictures, a slim network, a handful of steps.
+
+    Its figures mean nothing; every step of the study is taken.
+    """
+    changes: dict[str, Any] = {
+        "judged": False,
+        "splits": recipe.splits[:1],
+        "targets": recipe.targets[:1],
+        "seeds": recipe.seeds[:1],
+        "pictures": {"classes": 8, "train_per_class": 8, "val_per_class": 4},
+        "training": {"steps": 4, "epochs": None, "batch": 16},
+        "evaluation": {"every": 2, "times": None, "batch": 16},
+    }
+    if recipe.network.name == "caffenet":
+        changes["network"] = {"widths": [2 * max(2, width // 32) for width in recipe.network.widths]}
+    if recipe.pictures.builtin:
+        changes["pictures"]["builtin"] = {**recipe.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
+    return validate(yamltext.merge(recipe.model_dump(mode="json"), changes), f"the smoke variant of {recipe.name}")

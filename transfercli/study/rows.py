@@ -1,0 +1,156 @@
+"""A row: what is known of one network, and which rows belong together."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from transfercli.plan.networks import RANDOM, Network
+from transfercli.plan.splits import LONGEST_NAME, Split
+from transfercli.recipe import reading as recipes
+from transfercli.system.errors import TransferError
+from transfercli.system.files import read_text
+from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
+
+if TYPE_CHECKING:
+    pass
+
+
+# The table's columns in order; whatever else a row holds follows.
+COLUMNS = (
+    "split", "seed", "network", "treatment", "source", "target", "layer",
+    "top1", "top5", "loss", "top1_best10", "step", "status",
+)  # fmt: skip
+
+
+ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
+
+
+LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate", "balanced_top1")
+
+
+def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
+    rows = list(rows)
+    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
+    found = []
+    for row in rows:
+        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
+        there = donor.get("weights_digest") if donor else None
+        if isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
+            seed = f" (seed {row['seed']})" * bool(row["seed"])
+            found.append(f"{row['split']} {row['network']}{seed} was copied from another base{row['source']} than is there now")
+    return found
+
+
+def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
+    """All of `mixtures` in one line with the remedy; empty where there is none."""
+    found = mixtures(rows)
+    more = f" (and so were {len(found) - 1} more)" * (len(found) > 1)
+    return f"{found[0]}{more}; put that base back, or remove what was copied from it and train it again" if found else ""
+
+
+def log_name(row: Mapping[str, Any]) -> str:
+    """The network's key in `Study.logs`: `split/network`, of further seeds `split/seed-s/network`."""
+    return f"{row['split']}/{row['network']}" if not row["seed"] else f"{row['split']}/seed-{row['seed']}/{row['network']}"
+
+
+def table_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The text of results.csv."""
+    columns = [*COLUMNS, *sorted({key for row in rows for key in row} - set(COLUMNS))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Row(BaseModel):
+    """What any row must be, whatever else it holds."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    split: str
+    seed: Annotated[int, Field(ge=0)]
+    network: str
+    treatment: Literal["base", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
+    source: Literal["A", "B", "random", ""]
+    target: Literal["A", "B"]
+    layer: Annotated[int, Field(ge=0, lt=recipes.LAYER_COUNT)]
+    top1: Share | None
+    top5: Share | None
+    loss: Annotated[float, Field(ge=0)] | None
+    top1_best10: Share
+    step: Annotated[int, Field(ge=0)]
+    status: Annotated[str, Field(pattern=r"^(done|did not learn|no better than chance|diverged at step \d+)$")]
+    classes: Annotated[int, Field(ge=2)]
+    val_pictures: Annotated[int, Field(ge=1)] = 1
+    train_loss: Annotated[float, Field(ge=0)] | None = None
+    fixed_loss: Annotated[float, Field(ge=0)] | None = None
+    balanced_top1: Share | None = None
+    chance: Share | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+    target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    """A network's row. Raises TransferError where it is damaged, or another's than its folder's."""
+    try:
+        row = json.loads(read_text(path), parse_constant=_no_number)
+        if missing := [column for column in (*COLUMNS, "classes") if column not in row]:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        Row.model_validate(row)
+        if any(isinstance(value, (dict, list)) or value in (math.inf, -math.inf) for value in row.values()):
+            raise ValueError("a value is neither text nor a number")
+        folders = (row["split"], f"seed-{row['seed']}", row["network"])
+        if path.parent.parts[-2:] not in (folders[:1] + folders[2:], folders[1:]):
+            raise ValueError(f"it is the row of {row['split']} {row['network']}")
+        return row
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _damaged(path: Path, error: Exception) -> TransferError:
+    reason = " ".join(str(error).split())
+    return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
+
+
+def as_network(row: Mapping[str, Any]) -> Network:
+    """The network that a row is of: what `as_dict` was made from."""
+    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
+    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
+
+
+def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
+    """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
+    values = asdict(network)
+    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
+    names = split.half_names if split else {}
+    halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
+    return {
+        "split": values["split"],
+        "seed": values["seed"],
+        "network": network.name,
+        "treatment": network.treatment,
+        "source": source,
+        "target": network.target,
+        "layer": network.layer,
+        **{column: names[half] for column, half in halves.items() if half in names},
+    }
