@@ -23,8 +23,9 @@ from transfercli.plan.networks import RANDOM, Network
 from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.system.devices import device_name, reproducible
-from transfercli.training.bank import Bank, Member
+from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
+from transfercli.training.member import Member
 
 PICTURES = 500
 

@@ -18,7 +18,7 @@ from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
 from transfercli.plan.networks import Network, base
 from transfercli.recipe import reading as recipes
-from transfercli.recipe.schema import Recipe
+from transfercli.recipe.schema import LAYER_COUNT, Recipe
 from transfercli.system.devices import pick_device, pick_precision, reproducible
 from transfercli.system.threads import pool, processors
 from transfercli.training import cost
@@ -98,7 +98,7 @@ def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
     """The whole sweep, each treatment, each n."""
     wanted: dict[str, Callable[[Network], bool]] = {"all 28": lambda network: True}
     wanted |= {name: lambda network, name=name: network.treatment == name for name in TREATMENTS}  # type: ignore[misc]
-    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, recipes.LAYER_COUNT)}  # type: ignore[misc]
+    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, LAYER_COUNT)}  # type: ignore[misc]
     return {name: [network for network in networks if choose(network)] for name, choose in wanted.items()}
 
 

@@ -20,7 +20,8 @@ from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.system.devices import pick_device
-from transfercli.training.train import Reporter, train
+from transfercli.training.reporter import Reporter
+from transfercli.training.train import train
 
 BASE_STEPS = 2  # the bases only have to be there: no time depends on what they learned
 WHOLE, ALONE = "from call to return", "without start, evaluation and saving"

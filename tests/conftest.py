@@ -14,7 +14,8 @@ from transfercli.networks.start import digest, start
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Source
-from transfercli.plan.networks import HALVES, Network, base, bases, transfers
+from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures, Recipe
@@ -22,7 +23,8 @@ from transfercli.study.choosing import make_halves, select
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.training.bank import Bank
-from transfercli.training.train import Reporter, train
+from transfercli.training.reporter import Reporter
+from transfercli.training.train import train
 
 CPU = torch.device("cpu")
 SPLIT = "random-0"

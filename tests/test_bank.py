@@ -19,8 +19,9 @@ from transfercli.networks.start import digest, frozen_names
 from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan.networks import Network, base, bases
 from transfercli.recipe.schema import Recipe
-from transfercli.training.bank import Bank, Member
+from transfercli.training.bank import Bank
 from transfercli.training.evaluation import Counted
+from transfercli.training.member import Member
 from transfercli.training.optimiser import clip, make_optimizer, set_rate
 
 Numbers = dict[str, dict[str, str]]

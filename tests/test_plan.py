@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfercli.plan.jobs import banks
-from transfercli.plan.networks import HALVES, Network, base, bases, transfers
+from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import TREATMENTS, failed
 from transfercli.plan.words import check_layers, parse_choices, parse_layers
 from transfercli.system.errors import TransferError

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from transfercli.cli import split
-from transfercli.plan.networks import HALVES, bases
+from transfercli.plan.networks import bases
+from transfercli.plan.tasks import HALVES
 from transfercli.study.folder import Study
-from transfercli.training.train import Reporter, train
+from transfercli.training.reporter import Reporter
+from transfercli.training.train import train
 
 SEEDS = (0, 1, 2)
 QUIET = Reporter(total=lambda count: None, advance=lambda count: None, say=lambda text: None, held=lambda count: None)

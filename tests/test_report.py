@@ -19,15 +19,15 @@ from transfercli.analysis import comparison, differences, displayed
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.published import published_table
-from transfercli.plan.networks import HALVES, Network, bases, transfers
+from transfercli.plan.networks import Network, as_dict, bases, transfers
 from transfercli.plan.splits import Split
+from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import page as report
 from transfercli.report.page import cells, charts, words
 from transfercli.study.folder import Study
-from transfercli.study.rows import as_dict
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
-from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.networks import Network, as_dict, base, bases, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.study.choosing import all_paths, make_halves, pictures_of, select
 from transfercli.study.folder import Study
-from transfercli.study.rows import COLUMNS, as_dict
+from transfercli.study.rows import COLUMNS
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing, write_text

@@ -32,6 +32,7 @@ from transfercli.training import rows
 from transfercli.training import train as training
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
+from transfercli.training.reporter import Reporter
 from transfercli.training.rows import status
 from transfercli.training.train import check_bases, train
 
@@ -233,7 +234,7 @@ def test_progress_adds_up_even_where_a_run_goes_on(study: Study) -> None:
         train(study, FOUR, CPU, None, reporter(killed_at(4)))
     totals: list[int] = []
     steps: list[int] = []
-    train(study, FOUR, CPU, 3, training.Reporter(totals.append, steps.append, lambda text: None, steps.append))
+    train(study, FOUR, CPU, 3, Reporter(totals.append, steps.append, lambda text: None, steps.append))
     assert totals == [4 * 5]
     assert sum(steps) == 4 * 5
 

@@ -12,8 +12,8 @@ from test_training import FOUR, check_same, left_over
 from transfercli.pictures import stream
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.training import train as training
 from transfercli.training.bank import Bank
+from transfercli.training.reporter import Reporter
 from transfercli.training.train import train
 
 
@@ -75,7 +75,7 @@ def test_a_bank_that_does_not_fit_is_halved(study: Study, swept: Study, monkeypa
     memory = Memory(1, step, monkeypatch)
     said: list[str] = []
     steps: list[int] = []
-    train(study, FOUR[:3], CPU, None, training.Reporter(lambda total: None, steps.append, said.append, steps.append))
+    train(study, FOUR[:3], CPU, None, Reporter(lambda total: None, steps.append, said.append, steps.append))
     assert memory.sizes == [3, 2, 1, 1, 1]
     assert said[1:] == [
         f"{SPLIT}: 3 networks do not fit in memory; going on with 2 (see --bank-size)",

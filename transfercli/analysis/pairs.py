@@ -16,8 +16,8 @@ import pandas as pd
 
 from transfercli.analysis.published import TABLE_COLUMNS
 from transfercli.plan import treatments
-from transfercli.plan.networks import HALVES
 from transfercli.plan.splits import KINDS
+from transfercli.plan.tasks import HALVES
 
 TREATMENTS = ("base", *treatments.TREATMENTS)
 SAME_TARGET = ["split", "seed", "target"]

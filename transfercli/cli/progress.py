@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-    from transfercli.training.train import Reporter
+    from transfercli.training.reporter import Reporter
 
 # What a command's flags ask of all that it reports, however deep.
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -159,7 +159,7 @@ def _span(seconds: float) -> str:
 @contextmanager
 def reporting(label: str) -> Iterator["Reporter"]:
     """A Reporter for training: one bar (or lines) for the whole command, in steps of networks."""
-    from transfercli.training.train import Reporter
+    from transfercli.training.reporter import Reporter
 
     with ExitStack() as stack:
         tally: list[Tally] = []  # none where there is nothing to do

@@ -19,7 +19,7 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan.networks import ALTERNATE, HALVES
+from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
 

@@ -20,7 +20,7 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
-from transfercli.plan.networks import HALVES
+from transfercli.plan.tasks import HALVES
 from transfercli.plan.words import parse_choices
 from transfercli.study.hints import command
 

@@ -10,9 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfercli.networks.layers import LRN, Dropout, cut
-from transfercli.plan.networks import Network
+from transfercli.plan.networks import Network, as_dict
 from transfercli.recipe.schema import Recipe
-from transfercli.study.rows import as_dict
 
 
 def metadata(

@@ -1,11 +1,13 @@
 """From a recipe and its splits to the networks to train, in order of need. Pure, and without torch."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-HALVES = ("A", "B")
-ALTERNATE = "alternate"  # in the place of targets: the splits take turns
+from transfercli.plan.splits import Split
+from transfercli.plan.tasks import ALTERNATE, HALVES, alternating
+
 RANDOM = "R"  # the source of networks whose first layers are random and frozen
 
 
@@ -97,15 +99,33 @@ def needed_bases(networks: Iterable[Network]) -> list[Network]:
     return [base(split, seed, half) for (split, seed), needed in halves.items() for half in sorted(needed)]
 
 
-def alternating(split: str) -> str:
-    """The target half of a split whose splits take turns: A for random splits with an odd number, B for all others."""
-    number = re.fullmatch(r"random-(\d+)", split)
-    return "A" if number and int(number[1]) % 2 else "B"
-
-
 def _source(treatment: str, target: str) -> str:
     if treatment.startswith("B"):
         return target
     if treatment.startswith("A"):
         return "B" if target == "A" else "A"
     return RANDOM
+
+
+def as_network(row: Mapping[str, Any]) -> Network:
+    """The network that a row is of: what `as_dict` was made from."""
+    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
+    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
+
+
+def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
+    """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
+    values = asdict(network)
+    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
+    names = split.half_names if split else {}
+    halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
+    return {
+        "split": values["split"],
+        "seed": values["seed"],
+        "network": network.name,
+        "treatment": network.treatment,
+        "source": source,
+        "target": network.target,
+        "layer": network.layer,
+        **{column: names[half] for column, half in halves.items() if half in names},
+    }

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy
 
 from transfercli import paper
-from transfercli.plan.networks import HALVES
+from transfercli.plan.tasks import HALVES
 from transfercli.system.errors import TransferError
 
 LEAST = 2  # classes a half needs: with one class there is nothing to tell apart

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from transfercli.plan.networks import ALTERNATE, HALVES
+from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.system.errors import TransferError
 
 LONGEST_RANGE = 1000  # numbers in a range of seeds or splits

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from transfercli.plan.networks import HALVES, Network
+from transfercli.plan.networks import Network
 from transfercli.plan.splits import KINDS, Split, fault_of_names
+from transfercli.plan.tasks import HALVES
 from transfercli.recipe import reading as recipes
+from transfercli.recipe.schema import Recipe
 from transfercli.study.rows import COLUMNS, LOG_COLUMNS, ORDER, _damaged, read_row, table_text
 from transfercli.study.splits import Halves, _check_classes, _texts
 from transfercli.system.errors import TransferError
@@ -73,13 +75,13 @@ class Study:
     def recipe_file(self) -> Path:
         return self.root / "recipe.yaml"
 
-    def recipe(self) -> recipes.Recipe:
+    def recipe(self) -> Recipe:
         """The recipe that this study was made with. Raises TransferError where there is none."""
         if not self.recipe_file.exists():
             raise TransferError(f"no study in {self.root}; start one: transfer split DIR --study {self.quoted}")
         return recipes.load(read_text(self.recipe_file), str(self.recipe_file))
 
-    def write_recipe(self, recipe: recipes.Recipe) -> None:
+    def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.recipe_file, recipes.dump(recipe))
 
     # -- the splits

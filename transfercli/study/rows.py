@@ -5,22 +5,16 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transfercli.plan.networks import RANDOM, Network
-from transfercli.plan.splits import LONGEST_NAME, Split
-from transfercli.recipe import reading as recipes
+from transfercli.plan.splits import LONGEST_NAME
+from transfercli.recipe.schema import LAYER_COUNT
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
-
-if TYPE_CHECKING:
-    pass
-
 
 # The table's columns in order; whatever else a row holds follows.
 COLUMNS = (
@@ -85,7 +79,7 @@ class Row(BaseModel):
     treatment: Literal["base", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
     source: Literal["A", "B", "random", ""]
     target: Literal["A", "B"]
-    layer: Annotated[int, Field(ge=0, lt=recipes.LAYER_COUNT)]
+    layer: Annotated[int, Field(ge=0, lt=LAYER_COUNT)]
     top1: Share | None
     top5: Share | None
     loss: Annotated[float, Field(ge=0)] | None
@@ -130,27 +124,3 @@ def _no_number(text: str) -> float:
 def _damaged(path: Path, error: Exception) -> TransferError:
     reason = " ".join(str(error).split())
     return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")
-
-
-def as_network(row: Mapping[str, Any]) -> Network:
-    """The network that a row is of: what `as_dict` was made from."""
-    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
-    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
-
-
-def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
-    """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
-    values = asdict(network)
-    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
-    names = split.half_names if split else {}
-    halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
-    return {
-        "split": values["split"],
-        "seed": values["seed"],
-        "network": network.name,
-        "treatment": network.treatment,
-        "source": source,
-        "target": network.target,
-        "layer": network.layer,
-        **{column: names[half] for column, half in halves.items() if half in names},
-    }

@@ -1,14 +1,11 @@
 """What split.json holds."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transfercli.plan.splits import Split
-from transfercli.recipe import reading as recipes
+from transfercli.recipe.schema import Recipe
 from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Halves:
     def name(self) -> str:
         return self.split.name
 
-    def steps(self, recipe: recipes.Recipe) -> int:
+    def steps(self, recipe: Recipe) -> int:
         """The number of steps of every network of the split: epochs count the pictures of the larger half."""
         return recipe.training.length(max(self.counts[half]["train"] for half in "AB"))
 

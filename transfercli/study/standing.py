@@ -6,10 +6,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, named
+from transfercli.plan.networks import Network, as_dict, as_network, named
 from transfercli.plan.treatments import failed
 from transfercli.study.folder import Study
-from transfercli.study.rows import ORDER, as_dict, as_network
+from transfercli.study.rows import ORDER
 from transfercli.system.errors import TransferError
 from transfercli.system.files import metadata
 

@@ -26,8 +26,8 @@ from transfercli.system.threads import processors
 from transfercli.training import checkpoints
 from transfercli.training.bank import Bank
 from transfercli.training.cost import bank_size as fitting
+from transfercli.training.reporter import Reporter
 from transfercli.training.rows import provenance, write_member
-from transfercli.training.train import Reporter
 
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transfercli.training.bank import Member
+from transfercli.training.member import Member
 
 FIXED = 1000  # training pictures, at most, on which the loss is measured without dropout when training ends
 

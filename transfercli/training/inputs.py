@@ -2,33 +2,19 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from transfercli.networks.layers import Dropout, forward
 from transfercli.pictures.stream import Batch, normalise
-from transfercli.plan.networks import Network
-from transfercli.recipe.schema import Training
 from transfercli.system.randomness import generator
-from transfercli.training.bank import Bank, Member
+from transfercli.training.feed import Feed
+from transfercli.training.member import Member
 
-
-class Feed(NamedTuple):
-    """Which batches a network sees: those of its target; with `stream: fresh` transfer networks have their own."""
-
-    target: str
-    role: str  # "" where there is but one stream for all
-
-    @classmethod
-    def of(cls, network: Network, training: Training) -> "Feed":
-        return cls(network.target, "transfer" if training.stream == "fresh" and not network.is_base else "")
-
-    @property
-    def purpose(self) -> tuple[str, ...]:
-        """What its order, crops and masks are drawn for, beside the seed and the split."""
-        return (self.role, self.target) if self.role else (self.target,)
+if TYPE_CHECKING:
+    from transfercli.training.bank import Bank
 
 
 class Prefix(NamedTuple):
@@ -41,7 +27,7 @@ class Prefix(NamedTuple):
 class Inputs:
     """What the members of a bank share at one step: inputs by source's mean, frozen prefixes, dropout masks."""
 
-    def __init__(self, bank: Bank, batches: Mapping[Feed, Batch], t: int | None):
+    def __init__(self, bank: "Bank", batches: Mapping[Feed, Batch], t: int | None):
         self.bank, self.batches, self.t = bank, batches, t
         self.masks: dict[Feed, dict[str, Tensor] | None] = {}
         self.ready: dict[Prefix, Future[list[Tensor]]] = {}

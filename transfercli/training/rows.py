@@ -12,14 +12,15 @@ from safetensors.torch import save_file
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import digest, frozen_names
+from transfercli.plan.networks import as_dict
 from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study, replacing
-from transfercli.study.rows import as_dict
 from transfercli.study.splits import Halves
 from transfercli.study.versions import here
 from transfercli.system.devices import device_name
-from transfercli.training.bank import Bank, Member
+from transfercli.training.bank import Bank
+from transfercli.training.member import Member
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
 SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's

@@ -1,7 +1,7 @@
 """A plan carried out: banks are trained and measured, checkpoints kept, rows written."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,18 +15,7 @@ from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.training import checkpoints
 from transfercli.training.bench import Bench, how_to_train
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """How training tells what it does: network-steps done (of a total), lines of text, logs, and to others how far a bank is."""
-
-    total: Callable[[int], None]
-    advance: Callable[[int], None]
-    say: Callable[[str], None]
-    held: Callable[[int], None]  # network-steps that a checkpoint holds; below 0, that are to be taken again
-    measured: Callable[[Study, Network, list[dict[str, float]]], None] = lambda study, network, log: None  # after each evaluation
-    tell: Callable[[Mapping[str, Any]], None] = lambda bank: None
+from transfercli.training.reporter import Reporter
 
 
 def train(

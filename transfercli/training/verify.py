@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from transfercli.networks.start import build, digest, frozen_names, start
 from transfercli.plan.jobs import banks
-from transfercli.plan.networks import RANDOM, Network, base
+from transfercli.plan.networks import RANDOM, Network, as_dict, as_network, base
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
-from transfercli.study.rows import LOG_COLUMNS, as_dict, as_network, mixtures, read_row, table_text
+from transfercli.study.rows import LOG_COLUMNS, mixtures, read_row, table_text
 from transfercli.study.splits import Halves
 from transfercli.study.versions import begun
 from transfercli.system.devices import device_name, reproducible
