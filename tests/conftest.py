@@ -159,7 +159,7 @@ def swept(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = Study(tmp_path_factory.mktemp("swept") / "study")
     shutil.copytree(trained.root, study.root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfercli.training.train.processors", lambda: 1)
+        patch.setattr("transfercli.training.bench.processors", lambda: 1)
         train(study, sweep("AB"), CPU, 100, silent())
     return study
 

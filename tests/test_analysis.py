@@ -367,5 +367,5 @@ def test_a_table_without_rows_gives_tables_without_rows(table):
 
 
 def test_the_analysis_needs_neither_torch_nor_matplotlib():
-    code = "import sys, transfercli.analysis; print({'torch', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, transfercli.analysis.pairs; print({'torch', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

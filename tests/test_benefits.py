@@ -204,7 +204,7 @@ def test_more_steps_between_evaluations_change_no_benefit(steps, values, times):
 
 
 def test_benefits_load_neither_torch_nor_matplotlib():
-    code = "import sys, transfercli.benefits; print({'torch', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, transfercli.analysis.benefits; print({'torch', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

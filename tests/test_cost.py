@@ -62,7 +62,7 @@ def test_bases_come_in_banks_before_what_needs_them() -> None:
 
 @pytest.mark.parametrize("mean", ["none", "channel", "image"])
 def test_the_time_of_a_step_is_measured(mean: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr(measuring, "MEASURE_SECONDS", 0.05)
     recipe = find("demo", ["pictures.size=10", "pictures.crop=8", "network.widths=[4,4,6,6,4,8,8]", f"pictures.mean={mean}"])
     networks = transfers(["random-0"], [0], ["A", "B"], [1, 7], ["AnB", "BnB+", "RnB"])
     assert 0 < measuring.seconds_per_step(networks, recipe, 4, CPU, torch.float32) < 10
@@ -80,8 +80,8 @@ class Machine:
             self.steps += 1
 
         patch.setattr(Bank, "step", step)
-        patch.setattr(cost, "_now", lambda device: self.clock)
-        patch.setattr(cost, "at_once", lambda device: 1)
+        patch.setattr(measuring, "_now", lambda device: self.clock)
+        patch.setattr(measuring, "at_once", lambda device: 1)
 
 
 @pytest.mark.parametrize(("rest", "each"), [(0.5, 1e-6), (0.01, 1e-8), (0.0, 1e-5), (2.0, 1e-9)])

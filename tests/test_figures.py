@@ -369,7 +369,7 @@ def test_drawing_leaves_matplotlib_as_it_was():
     before = dict(matplotlib.rcParams)
     learning_curves(logs("baseB", "A1B"))
     assert dict(matplotlib.rcParams) == before
-    code = "import sys, transfercli.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    code = "import sys, transfercli.report.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

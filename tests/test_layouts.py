@@ -101,7 +101,7 @@ def test_a_study_among_the_class_folders_is_refused(transfer: Transfer, alone: P
 
 
 def test_what_a_study_of_class_folders_alone_costs(transfer: Transfer, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfercli.training.cost.MEASURE_SECONDS", 0.01)
+    monkeypatch.setattr("transfercli.training.measuring.MEASURE_SECONDS", 0.01)
     changes = (
         "training.steps=null",
         "training.epochs=9",

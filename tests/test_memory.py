@@ -10,6 +10,7 @@ from conftest import CPU, SPLIT, silent
 from transfercli.plan.networks import bases
 from transfercli.study.folder import Study
 from transfercli.system import memory
+from transfercli.training import bench
 from transfercli.training import train as training
 
 MACHINE = 64 * 10**9
@@ -99,7 +100,7 @@ def test_pictures_of_both_parts_are_in_memory_before_a_bank_is_sized(split_study
     loaded: list[int] = []
     seen: list[list[int]] = []
 
-    class Counted(training.Source):
+    class Counted(bench.Source):
         def __init__(self, *values: object) -> None:
             super().__init__(*values)  # type: ignore[arg-type]
             loaded.append(len(self))
@@ -108,7 +109,7 @@ def test_pictures_of_both_parts_are_in_memory_before_a_bank_is_sized(split_study
         seen.append(sorted(loaded))
         return 9
 
-    monkeypatch.setattr(training, "Source", Counted)
-    monkeypatch.setattr(training, "fitting", sized)
+    monkeypatch.setattr(bench, "Source", Counted)
+    monkeypatch.setattr(bench, "fitting", sized)
     training.train(split_study, bases([SPLIT], [0]), CPU, None, silent())
     assert seen == [[20, 20, 32, 32]] and sorted(loaded) == seen[0]

@@ -9,7 +9,7 @@ from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
 
 from transfercli.pictures import formula
 from transfercli.recipe import reading as recipes
-from transfercli.training import cost
+from transfercli.training import measuring
 
 Transfer = Callable[..., Said]
 
@@ -25,7 +25,7 @@ def recipe(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr(measuring, "MEASURE_SECONDS", 0.05)
 
 
 def facts(said: Said) -> dict[str, str]:
@@ -59,8 +59,8 @@ def test_it_says_that_it_measures_and_what(transfer: Transfer, recipe: str, monk
     """A small bank is measured itself; where its step would take too long, one network is."""
     said = transfer("plan", recipe, "--device", "cpu", "--set", "treatments=BnB")
     assert said.err.startswith("measuring how long training takes, for some seconds\n")
-    monkeypatch.setattr(cost, "reckoned", lambda *args: 3600.0)
-    monkeypatch.setattr(cost, "seconds_per_step", lambda *args: pytest.fail("a bank of an hour a step was measured"))
+    monkeypatch.setattr(measuring, "reckoned", lambda *args: 3600.0)
+    monkeypatch.setattr(measuring, "seconds_per_step", lambda *args: pytest.fail("a bank of an hour a step was measured"))
     found = facts(transfer("plan", recipe, "--device", "cpu", "--set", "treatments=BnB"))
     assert re.match(r"3600.000 s for a step of 1 networks?, reckoned from one network's of few pictures, ", found["measured"])
 

@@ -398,7 +398,7 @@ def test_the_network_pointed_at_is_read_out_but_not_its_curve(several_page: str)
 
 
 def test_the_page_needs_no_matplotlib() -> None:
-    code = "import sys, transfercli.report; print('matplotlib' in sys.modules)"
+    code = "import sys, transfercli.report.page; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -335,8 +335,8 @@ def test_columns_of_the_table_that_say_which_network_it_is() -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from transfercli.plan import Network
-from transfercli.study import Study
+from transfercli.plan.networks import Network
+from transfercli.study.folder import Study
 with Study(Path(sys.argv[1])).held([Network("random-0", 0, "A", 3, "B")]):
     print("held", flush=True)
     time.sleep(60)
@@ -549,9 +549,9 @@ def test_pictures_left_out_are_not_replaced_by_unchecked_ones(split_study: Study
 
 def test_the_modules_of_the_folder_need_no_torch() -> None:
     """So that `transfer status` answers at once."""
-    code = "import sys, transfercli.study, transfercli.indexing; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    code = "import sys, transfercli.study.folder, transfercli.study.choosing as _; print({'torch', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert done.stdout == "set()\n"
 
 
 def test_every_seed_and_split_has_rows_of_its_own(tmp_path: Path) -> None:

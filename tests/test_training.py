@@ -28,7 +28,7 @@ from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.rows import LOG_COLUMNS
 from transfercli.system.errors import TransferError
-from transfercli.training import rows
+from transfercli.training import bench, rows
 from transfercli.training import train as training
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
@@ -83,7 +83,7 @@ def test_rows_do_not_depend_on_banks_order_or_processors(
     study: Study, swept: Study, size: int | None, processors: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Networks of both targets, shuffled, against those of one bank of 70 on one thread: rows, logs and weights to the bit."""
-    monkeypatch.setattr(training, "processors", lambda: processors)
+    monkeypatch.setattr(bench, "processors", lambda: processors)
     networks = random.Random(processors).sample(sweep("AB"), 13)
     found = train(study, networks, CPU, size, reporter())
     check_same(study, swept, networks)
@@ -211,7 +211,7 @@ def test_a_checkpoint_of_another_precision_is_left_alone(study: Study, swept: St
 def test_checkpoints_are_as_far_apart_as_the_recipe_says(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes 20 seconds a look, a checkpoint a minute: after the third step, and no other."""
     clock = iter(range(0, 100_000, 20))
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(bench, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with_training(study, checkpoint_minutes=0.99)
     saved: list[int] = []
     monkeypatch.setattr(training.checkpoints, "save", lambda folder, tensors, about: saved.append(about["step"]))
@@ -549,11 +549,11 @@ def test_pictures_of_the_source_are_subtracted_by_a_mean_that_is_kept(study: Stu
 def test_a_mean_for_each_channel_is_that_of_the_mean_image(split_study: Study) -> None:
     for mean, shape in (("image", (14, 14, 3)), ("channel", (3,)), ("none", None)):
         recipe = tiny_recipe({"pictures": {"mean": mean}})
-        bench = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
-        found = bench.mean("A")
+        table = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        found = table.mean("A")
         assert (found if found is None else tuple(found.shape)) == shape
         if mean == "channel":
-            pixels = bench.source("A", "train").kept
+            pixels = table.source("A", "train").kept
             assert pixels is not None and found is not None
             torch.testing.assert_close(found, pixels.float().mean((0, 1, 2)))
 
@@ -562,11 +562,11 @@ def test_a_mean_of_pictures_as_they_are_stored_is_not_that_of_upright_ones(split
     keys = set()
     for orientation in ("ignore", "exif"):
         recipe = tiny_recipe({"pictures": {"orientation": orientation}})
-        bench = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
-        assert bench.kept_mean("A") is None  # though the other's is kept
-        bench.mean("A")
+        table = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        assert table.kept_mean("A") is None  # though the other's is kept
+        table.mean("A")
         keys |= load_file(split_study.root / SPLIT / "mean-A.safetensors").keys()
-    assert keys == {f"{bench.halves.digest[:16]}-14-warp{end}" for end in ("", "-exif")}  # without the key as it always was
+    assert keys == {f"{table.halves.digest[:16]}-14-warp{end}" for end in ("", "-exif")}  # without the key as it always was
 
 
 def test_a_base_that_learned_nothing_has_no_sweep(study: Study) -> None:

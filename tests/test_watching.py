@@ -140,7 +140,9 @@ def test_without_the_library_one_line_says_how_to_install_it(
 
 
 def test_nothing_imports_tensorboard_unless_it_is_asked_for() -> None:
-    code = "import sys\nfrom transfercli.cli import progress\nimport transfercli.training\nwith progress.reporting('x'): pass"
+    code = (
+        "import sys\nfrom transfercli.cli import progress\nimport transfercli.training.train\nwith progress.reporting('x'): pass"
+    )
     assert "tensorboard" not in modules_after(code)
 
 
