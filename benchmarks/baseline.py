@@ -20,10 +20,11 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from benchmarks.measure import clock
-from transfercli.networks.layers import LRN, Dropout, cut
+from transfercli.networks.layers import LRN, Dropout, layers_of
 from transfercli.networks.start import build
 from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Pictures, Recipe
 from transfercli.system.devices import pick_precision
 from transfercli.system.threads import processors
@@ -98,7 +99,7 @@ class NoGradientBelow(nn.Module):
 
     def __init__(self, network: nn.Sequential, frozen: int):
         super().__init__()
-        modules = sum(len(layer) for layer in cut(network)[:frozen])
+        modules = sum(len(layer.modules) for layer in layers_of(network)[:frozen])
         self.prefix, self.rest = network[:modules], network[modules:]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,9 +164,9 @@ def tricks_step(network: nn.Sequential, recipe: Recipe, device: torch.device, fr
 
 
 def freeze(model: nn.Sequential, layers: int) -> None:
-    for layer in cut(model)[:layers]:
-        for _, module in layer:
-            module.requires_grad_(False)
+    for layer in layers_of(model)[:layers]:
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ def measure(
             made[frozen] = tricks_step(network, recipe, device, frozen, True)
         return made[frozen]
 
-    waiting = [step_of(n.frozen) for n in networks]  # made beforehand, so that the DataLoader has no pause to get ahead in
+    # Made beforehand, so that the DataLoader has no pause to get ahead in.
+    waiting = [step_of(resolve(network, recipe.network.depth).prefix) for network in networks]
     image, target = fixed(recipe)
     for step in dict.fromkeys(waiting) if compiled else waiting[:1]:
         step(image, target)

@@ -19,7 +19,7 @@ from torch import nn
 from transfercli.cli import split
 from transfercli.networks.layers import Dropout
 from transfercli.pictures.stream import centre_crop, normalise
-from transfercli.plan.networks import RANDOM, Network
+from transfercli.plan.networks import Network
 from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.system.devices import device_name, reproducible
@@ -35,8 +35,8 @@ def alive(bank: Bank, member: Member) -> dict[str, float]:
     source = bank.train[member.network.target]
     count = min(PICTURES, len(source))
     batch = centre_crop(source, torch.arange(count) * len(source) // count)
-    x, shares = normalise(batch, bank.means[member.network.mean_from], bank.recipe.pictures), {}
-    with torch.no_grad(), bank.autocast():
+    x, shares = normalise(batch, bank.setting.means[member.resolved.input], bank.recipe.pictures), {}
+    with torch.no_grad(), bank.setting.autocast():
         for name, module in member.module.named_children():
             was = module.training
             x = x if isinstance(module, Dropout) else module.eval()(x)
@@ -70,7 +70,7 @@ def main(directory: Path | None, recipe: str, clip: str, precision: str, seeds: 
                 bench = Bench(study, made, study.halves("random-0"), cpu, getattr(torch, kind))
                 for seed in map(int, seeds.split(",")):
                     networks = [
-                        Network("random-0", seed, RANDOM, int(n), t) for t in targets.split(",") for n in layers.split(",")
+                        Network("random-0", seed, "RnB", int(n), t) for t in targets.split(",") for n in layers.split(",")
                     ]
                     bank = bench.bank(networks)
                     before = {m.network: alive(bank, m) for m in bank.members}

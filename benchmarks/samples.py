@@ -15,7 +15,7 @@ from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network, transfers
 from transfercli.recipe import reading as recipes
 from transfercli.recipe import yamltext
-from transfercli.recipe.schema import LAYER_COUNT, Recipe
+from transfercli.recipe.schema import DEEPEST, Recipe
 from transfercli.study.choosing import make_halves, pictures_of, select
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
@@ -26,7 +26,7 @@ TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")
 
 def sweep_networks() -> list[Network]:
     """The 28 networks: n = 1..7 × four treatments, target B."""
-    return transfers([SPLIT], [SEED], [TARGET], range(1, LAYER_COUNT), TREATMENTS)
+    return transfers([SPLIT], [SEED], [TARGET], range(1, DEEPEST), TREATMENTS)
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -13,12 +13,14 @@ import click
 import torch
 
 from benchmarks.measure import Row, best, clock, figure, options, record, show
-from benchmarks.samples import TREATMENTS, sweep_networks
+from benchmarks.samples import sweep_networks
 from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
 from transfercli.plan.networks import Network, base
+from transfercli.plan.resolve import resolve
+from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
-from transfercli.recipe.schema import LAYER_COUNT, Recipe
+from transfercli.recipe.schema import DEEPEST, Recipe
 from transfercli.system.devices import pick_device, pick_precision, reproducible
 from transfercli.system.threads import pool, processors
 from transfercli.training import cost
@@ -44,7 +46,8 @@ def fixed_batch(recipe: Recipe, classes: int, device: torch.device) -> Batch:
 
 def make_bank(recipe: Recipe, networks: Sequence[Network], classes: int, device: torch.device) -> Bank:
     """The bank that a sweep would train, on one batch. All begin with the same fresh weights: no time depends on them."""
-    fresh = start(recipe, base(networks[0].split, networks[0].seed, networks[0].target), classes, None)
+    first = resolve(base(networks[0].split, networks[0].seed, networks[0].target), recipe.network.depth)
+    fresh = start(recipe, first, classes, {})
     mean = None if recipe.pictures.mean == "none" else torch.full((3,), 128.0)
     if recipe.pictures.mean == "image":
         mean = torch.full((recipe.pictures.size, recipe.pictures.size, 3), 128.0)
@@ -71,34 +74,34 @@ def matrix_peak(device: torch.device, precision: torch.dtype) -> float:
 
 def seconds_per_step(bank: Bank, steps: int) -> float:
     """After two steps that are not counted."""
-    with reproducible(bank.device):
+    with reproducible(bank.setting.device):
         for _ in range(2):
             bank.step()
-        began = clock(bank.device)
+        began = clock(bank.setting.device)
         for _ in range(steps):
             bank.step()
-        return (clock(bank.device) - began) / steps
+        return (clock(bank.setting.device) - began) / steps
 
 
 def profile(bank: Bank) -> str:
     """Where the time of one step goes, by operation; the networks one after another, which a profiler can follow."""
     bank.pool = None
     activities = [torch.profiler.ProfilerActivity.CPU]
-    if bank.device.type == "cuda":
+    if bank.setting.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
-    with reproducible(bank.device):
+    with reproducible(bank.setting.device):
         bank.step()
         with torch.profiler.profile(activities=activities) as watched:
             bank.step()
-    key = f"self_{bank.device.type}_time_total"
+    key = f"self_{bank.setting.device.type}_time_total"
     return watched.key_averages().table(sort_by=key, row_limit=12, max_name_column_width=40)
 
 
 def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
     """The whole sweep, each treatment, each n."""
     wanted: dict[str, Callable[[Network], bool]] = {"all 28": lambda network: True}
-    wanted |= {name: lambda network, name=name: network.treatment == name for name in TREATMENTS}  # type: ignore[misc]
-    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, LAYER_COUNT)}  # type: ignore[misc]
+    wanted |= {name: lambda network, name=name: network.treatment == name for name in sweepable()}  # type: ignore[misc]
+    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, DEEPEST)}  # type: ignore[misc]
     return {name: [network for network in networks if choose(network)] for name, choose in wanted.items()}
 
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from transfercli.analysis.conclusions import conclude
-from transfercli.analysis.pairs import TREATMENTS, guess
+from transfercli.analysis.pairs import guess
 from transfercli.cli import main
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.study.folder import Study
 
 

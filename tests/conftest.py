@@ -15,8 +15,9 @@ from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Source
 from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.resolve import resolve
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures, Recipe
 from transfercli.study.choosing import make_halves, select
@@ -56,7 +57,7 @@ def tiny_recipe(changes: Mapping[str, Mapping[str, Any]] | None = None) -> Recip
 
 def sweep(targets: Iterable[str] = ("B",)) -> list[Network]:
     """The 28 networks of the paper's sweep and the 7 of random features, for each target."""
-    return transfers([SPLIT], [0], list(targets), range(1, 8), TREATMENTS)
+    return transfers([SPLIT], [0], list(targets), range(1, 8), sweepable())
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +81,12 @@ class Tiny:
         """A bank whose bases are as they were drawn: layers need not have learned anything to be copied."""
         networks = list(networks)
         targets = sorted({n.target for n in networks})
-        drawn = {half: start(recipe, base(SPLIT, 0, half), CLASSES // 2, None).state_dict() for half in HALVES}
+        depth = recipe.network.depth
+        bases = [resolve(base(SPLIT, 0, half), depth) for half in HALVES]
+        drawn = {one.network.name: start(recipe, one, CLASSES // 2, {}).state_dict() for one in bases}
         return Bank(
             recipe,
-            {n: start(recipe, n, CLASSES // 2, drawn[n.source] if n.needs else None) for n in networks},
+            {n: start(recipe, resolve(n, depth), CLASSES // 2, drawn) for n in networks},
             {t: self.source(t, "train", recipe, device) for t in targets},
             {t: self.source(t, "val", recipe, device) for t in targets},
             {half: self.source(half, "train", recipe).mean_image() for half in HALVES},

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from transfercli.networks.layers import cut
-from transfercli.networks.start import digest, frozen_names
+from transfercli.networks.layers import layers_of
+from transfercli.networks.start import digest, names_of
 from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan.networks import Network, base, bases
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.training.bank import Bank
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
-from transfercli.training.optimiser import clip, make_optimizer, set_rate
+from transfercli.training.optimiser import clip, make_optimizer, set_rate, weights_of
 
 Numbers = dict[str, dict[str, str]]
 
@@ -144,7 +146,7 @@ def inputs_of(bank: Bank, layer: str) -> dict[str, list[Tensor]]:
 def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe({"pictures": {"mean": "none"}})
     bank = tiny.bank(BOTH, recipe)
-    bank.means = dict.fromkeys(HALVES)
+    bank.setting = replace(bank.setting, means=dict.fromkeys(HALVES))
     seen, labels = inputs_of(bank, "conv1"), list[Tensor]()
     plain = F.cross_entropy
 
@@ -159,7 +161,7 @@ def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, m
         for name, xs in seen.items():
             assert len(xs) == 1
             assert torch.equal(xs[0], normalise(batches[named(name).target], None, recipe.pictures)), name
-        assert {name for name, m in members(bank).items() if m.network.frozen == 0} <= seen.keys()  # the others share a prefix
+        assert {name for name, m in members(bank).items() if m.resolved.prefix == 0} <= seen.keys()  # the others share a prefix
         of_half = {half: sum(torch.equal(wanted, batches[half].labels) for wanted in labels) for half in HALVES}
         assert of_half == {"A": 36, "B": 36}
         seen.clear()
@@ -169,7 +171,7 @@ def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, m
 def test_fresh_streams_show_transfer_networks_what_no_base_saw(tiny: Tiny) -> None:
     """Order, crops and dropout masks: all transfer networks of a target have the same ones, and the bases have their old ones."""
     bank = tiny.bank(BOTH, tiny_recipe({"pictures": {"mean": "none"}, "training": {"stream": "fresh"}}))
-    bank.means = dict.fromkeys(HALVES)
+    bank.setting = replace(bank.setting, means=dict.fromkeys(HALVES))
     pictures, masks = inputs_of(bank, "conv1"), inputs_of(bank, "fc8")
     purposes = {(half, role): (0, SPLIT, *role, half) for half in HALVES for role in ((), ("transfer",))}
     for t in range(2):
@@ -230,7 +232,7 @@ def test_dropout_masks_are_one_for_all_networks_and_stay_above_frozen_layers(tin
                 assert len(distinct) == 1, (t, layer, half)
                 masks[t, layer, half] = distinct.pop()
                 # Every network but those whose prefix ends higher up, of which the deepest of each source stands for all.
-                assert {n.name for n in BOTH if n.target == half and n.frozen < 6} <= found.keys()
+                assert {n.name for n in BOTH if n.target == half and resolve(n, 8).prefix < 6} <= found.keys()
             values, times = torch.cat([xs[0] for xs in of.values()]).unique(return_counts=True)
             assert values.tolist() == [0, pytest.approx(4 / 3)]
             assert 0.05 < times[0] / times.sum() < 0.5
@@ -264,11 +266,11 @@ def test_frozen_layers_are_the_same_after_training_to_the_bit(tiny: Tiny) -> Non
     before = {name: {k: v.clone() for k, v in m.module.state_dict().items()} for name, m in members(bank).items()}
     run(bank)
     for name, member in members(bank).items():
-        frozen, after = frozen_names(member.module, member.network.frozen), member.module.state_dict()
+        frozen, after = names_of(member.module, member.resolved.frozen), member.module.state_dict()
         layers = {number for number in range(1, 9) if f"conv{number}.weight" in frozen or f"fc{number}.weight" in frozen}
-        assert layers == set(range(1, member.network.frozen + 1)), name
+        assert layers == set(range(1, member.resolved.prefix + 1)), name
         assert member.frozen_before == digest(before[name], frozen) == digest(after, frozen)
-        assert (member.frozen_before == "") == (member.network.frozen == 0)
+        assert (member.frozen_before == "") == (member.resolved.prefix == 0)
         for key, value in after.items():
             same = torch.equal(value, before[name][key])
             if key in frozen:
@@ -281,7 +283,7 @@ def test_the_optimiser_holds_what_is_trained_and_nothing_else(tiny: Tiny) -> Non
     bank = tiny.bank(sweep("A"), tiny_recipe({"network": {"normalisation": "batch"}}))
     for name, member in members(bank).items():
         held = [id(p) for group in member.optimizer.param_groups for p in group["params"]]
-        trained = [id(p) for layer in cut(member.module)[member.network.frozen :] for _, m in layer for p in m.parameters()]
+        trained = [id(p) for layer in layers_of(member.module)[member.resolved.prefix :] for p in layer.parameters()]
         assert sorted(held) == sorted(trained), name
         assert {id(p) for p in member.module.parameters() if p.requires_grad} == set(trained), name
 
@@ -297,9 +299,9 @@ def test_measuring_changes_nothing(tiny: Tiny) -> None:
         assert all(torch.equal(x, y) for x, y in zip(a.module.state_dict().values(), b.module.state_dict().values(), strict=True))
         assert {**a.log[-1], "train_loss": 0} == {**b.log[-1], "train_loss": 0}
         assert [line["step"] for line in a.log] == list(range(6))
-        modes = [m.training for layer in cut(a.module)[a.network.frozen :] for _, m in layer]
+        modes = [m.training for layer in layers_of(a.module)[a.resolved.prefix :] for _, m in layer.modules]
         assert all(modes)
-        assert not any(m.training for layer in cut(a.module)[: a.network.frozen] for _, m in layer)
+        assert not any(m.training for layer in layers_of(a.module)[: a.resolved.prefix] for _, m in layer.modules)
 
 
 # -- a network that diverges
@@ -410,7 +412,7 @@ def test_caffes_velocity_is_caffes(
     with torch.no_grad():
         for p in module.parameters():
             p.normal_(generator=random)
-    optimizer, solver = make_optimizer(module, training), Caffe(momentum, decay)
+    optimizer, solver = make_optimizer(layers_of(module), {1: 1.0}, training), Caffe(momentum, decay)
     naive = {name: p.detach().double().numpy() for name, p in module.named_parameters()}
     for t in range(8):
         for name, p in module.named_parameters():
@@ -431,7 +433,7 @@ def test_pytorchs_velocity_is_pytorchs(nesterov: bool) -> None:
     ).training
     one, other = nn.Sequential(nn.Linear(4, 3)), nn.Sequential(nn.Linear(4, 3))
     other.load_state_dict(one.state_dict())
-    ours = make_optimizer(one, training)
+    ours = make_optimizer(layers_of(one), {1: 1.0}, training)
     groups: list[dict[str, Any]] = [{"params": [other[0].weight]}, {"params": [other[0].bias], "weight_decay": 0.0}]
     theirs = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
     rate = training.schedule.bind(8)
@@ -466,7 +468,9 @@ def test_clipping_bounds_each_units_gradient_by_its_own_weights(share: float, sc
 def test_biases_are_not_clipped_and_frozen_layers_have_nothing_to_clip(tiny: Tiny) -> None:
     bank = tiny.bank([named("A3B")], tiny_recipe({"training": {"adaptive_clip": 1e-9}}))
     (member,) = bank.members
-    assert {id(p) for p in member.weights} == {id(p) for p in member.module.parameters() if p.requires_grad and p.dim() > 1}
+    assert {id(p) for p in weights_of(member.optimizer)} == {
+        id(p) for p in member.module.parameters() if p.requires_grad and p.dim() > 1
+    }
     before = {name: p.detach().clone() for name, p in member.module.named_parameters()}
     bank.step()
     for name, p in member.module.named_parameters():
@@ -486,7 +490,7 @@ def plainly(tiny: Tiny, bank: Bank, network: Network, recipe: Recipe) -> tuple[d
     stream = Stream(tiny.source(network.target, "train", recipe), recipe.training.batch, (0, SPLIT, network.target))
     source = network.source if network.source != "R" else network.target
     mean = tiny.source(source, "train", recipe).mean_image()
-    trained = {f"{name}." for layer in cut(clone)[network.frozen :] for name, _ in layer}
+    trained = {f"{name}." for layer in layers_of(clone)[resolve(network, 8).prefix :] for name, _ in layer.modules}
     losses = []
     for t in range(bank.steps):
         batch = stream.make(t)
@@ -529,7 +533,7 @@ def test_the_fixed_loss_is_of_the_same_training_pictures_without_dropout(tiny: T
     bank = run(tiny.bank([named("A3B"), named("baseB"), named("R6A")], tiny_recipe()))
     found = bank.fixed_losses()
     for name, member in members(bank).items():
-        target, source = member.network.target, member.network.mean_from
+        target, source = member.network.target, member.resolved.input
         pictures = tiny.source(target, "train", bank.recipe)
         batch = centre_crop(pictures, torch.tensor([0, 3, 6, 9, 12, 16, 19, 22, 25, 28]))
         x = normalise(batch, tiny.source(source, "train", bank.recipe).mean_image(), bank.recipe.pictures)
@@ -550,7 +554,7 @@ def test_the_whole_validation_part_counts(tiny: Tiny, size: int) -> None:
     bank.evaluate()
     for member in bank.members:
         target = member.network.target
-        mean = bank.means[member.network.source if member.network.source != "R" else target]
+        mean = bank.setting.means[member.network.source if member.network.source != "R" else target]
         pictures, right, losses = tiny.source(target, "val", recipe), 0, []
         with torch.no_grad():
             module = member.module.eval()
@@ -604,7 +608,7 @@ def test_reduced_precision_trains_and_keeps_its_weights_whole(tiny: Tiny) -> Non
     recipe = tiny_recipe()
     bank = tiny.bank([named("A3B+"), named("A6B")], recipe)
     reduced = tiny.bank([named("A3B+"), named("A6B")], recipe)
-    reduced.precision = torch.bfloat16
+    reduced.setting = replace(reduced.setting, precision=torch.bfloat16)
     for one, other in zip(run(bank).members, run(reduced).members, strict=True):
         assert {t.dtype for t in other.module.state_dict().values()} == {torch.float32}
         assert [line["train_loss"] for line in other.log][1:] == pytest.approx([x["train_loss"] for x in one.log][1:], rel=0.02)
@@ -623,7 +627,7 @@ def test_networks_on_cuda_train_as_on_the_cpu(tiny: Tiny) -> None:
         for line, expected in zip(other.log, one.log, strict=True):
             assert line["loss"] == pytest.approx(expected["loss"], rel=0.01)
             assert line["train_loss"] == pytest.approx(expected["train_loss"], rel=0.01, nan_ok=True)
-        assert digest(other.module.state_dict(), frozen_names(other.module, other.network.frozen)) == one.frozen_before
+        assert digest(other.module.state_dict(), names_of(other.module, other.resolved.frozen)) == one.frozen_before
 
 
 def test_a_bank_is_on_the_device_that_it_was_given(tiny: Tiny) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.layers import CAFFENET_WIDTHS, caffenet
+from transfercli.networks.eight import CAFFENET_WIDTHS, caffenet
 from transfercli.system.randomness import generator
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install 'opencv-python-headless<5'")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from transfercli.plan.networks import Network, base, transfers
+from transfercli.plan.jobs import jobs
+from transfercli.plan.networks import Network, base, named, transfers
 from transfercli.recipe.reading import find
 from transfercli.recipe.schema import Recipe
 from transfercli.training import cost, measuring
@@ -15,7 +16,7 @@ ALL = sum(LAYERS.work)
 
 
 def network(text: str) -> Network:
-    return Network("random-0", 0, text[0], int(text[1]), text[2], text.endswith("+"))
+    return named("random-0", 0, text)
 
 
 def small() -> Recipe:
@@ -57,7 +58,7 @@ def test_as_many_networks_train_side_by_side_as_memory_holds(monkeypatch: pytest
 
 def test_bases_come_in_banks_before_what_needs_them() -> None:
     networks = [*transfers(["random-0"], [0], ["B"], [1, 2], ["AnB"]), base("random-0", 0, "A"), base("random-0", 0, "B")]
-    assert [[n.name for n in bank] for bank in cost.cut(networks, 2)] == [["baseA", "baseB"], ["A1B", "A2B"]]
+    assert [[n.name for n in job.networks] for job in jobs(networks, 2)] == [["baseA", "baseB"], ["A1B", "A2B"]]
 
 
 @pytest.mark.parametrize("mean", ["none", "channel", "image"])

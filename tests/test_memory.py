@@ -110,6 +110,6 @@ def test_pictures_of_both_parts_are_in_memory_before_a_bank_is_sized(split_study
         return 9
 
     monkeypatch.setattr(bench, "Source", Counted)
-    monkeypatch.setattr(bench, "fitting", sized)
+    monkeypatch.setattr(bench, "bank_size", sized)
     training.train(split_study, bases([SPLIT], [0]), CPU, None, silent())
     assert seen == [[20, 20, 32, 32]] and sorted(loaded) == seen[0]

@@ -1,13 +1,16 @@
 """The networks: Caffe's layers with the paper's shapes and Gaussians, cut where the paper cuts them."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.layers import CAFFENET_WIDTHS, LRN, Dropout, caffenet, cut, describe, forward, initialise, small
+from transfercli.networks.eight import CAFFENET_WIDTHS, caffenet, small
+from transfercli.networks.initialise import initialise
+from transfercli.networks.layers import LRN, Dropout, Layer, Masks, describe, layers_of
 from transfercli.system.randomness import generator
 
 SLIM = (4, 8, 8, 8, 8, 16, 16)
@@ -143,7 +146,7 @@ def test_small_network(normalisation: str) -> None:
 
 
 def test_caffenet_is_cut_before_each_convolution_and_fully_connected_layer() -> None:
-    assert [[name for name, _ in layer] for layer in cut(meta(caffenet))] == [
+    assert [[name for name, _ in layer.modules] for layer in layers_of(meta(caffenet))] == [
         ["conv1", "pool1", "relu1", "norm1"],
         ["conv2", "pool2", "relu2", "norm2"],
         ["conv3", "relu3"],
@@ -176,17 +179,21 @@ def test_caffenet_is_cut_before_each_convolution_and_fully_connected_layer() -> 
     ],
 )
 def test_small_is_cut_into_the_same_eight_layers(normalisation: str, convolutions: list[str]) -> None:
-    layers = cut(meta(small, 10, SLIM, crop=28, normalisation=normalisation))
-    names = [" ".join(name for name, _ in layer) for layer in layers]
+    layers = layers_of(meta(small, 10, SLIM, crop=28, normalisation=normalisation))
+    names = [" ".join(name for name, _ in layer.modules) for layer in layers]
     assert names == [*convolutions, "fc6 relu6 drop6", "fc7 relu7 drop7", "fc8"]
+
+
+def chain(modules: Sequence[tuple[str, nn.Module]], x: Tensor, masks: Masks | None = None) -> Tensor:
+    return Layer("all", tuple(modules)).run(x, masks)
 
 
 def test_layer_by_layer_is_the_network() -> None:
     network = drawn(caffenet(10, SLIM, crop=67))
     x = torch.randn(2, 3, 67, 67, generator=generator(3))
     whole, y = network(x), x
-    for layer in cut(network):
-        y = forward(layer, y)
+    for layer in layers_of(network):
+        y = layer.run(y)
     assert torch.equal(y, whole)
 
 
@@ -196,10 +203,10 @@ def test_masks_act_where_dropout_stands_and_only_in_training() -> None:
     masks = {name: torch.full((2, 16), float(i)) for i, name in enumerate(("drop6", "drop7"), start=2)}
     children = list(network.named_children())
     position = [name for name, _ in children].index
-    hidden = forward(children[: position("drop6")], x) * 2
-    hidden = forward(children[position("fc7") : position("drop7")], hidden) * 3
-    assert torch.equal(forward(children, x, masks), network.get_submodule("fc8")(hidden))
-    assert torch.equal(forward(children, x), network(x))
+    hidden = chain(children[: position("drop6")], x) * 2
+    hidden = chain(children[position("fc7") : position("drop7")], hidden) * 3
+    assert torch.equal(chain(children, x, masks), network.get_submodule("fc8")(hidden))
+    assert torch.equal(chain(children, x), network(x))
 
 
 @pytest.mark.parametrize("name", ["caffenet", "small"])
@@ -216,7 +223,7 @@ def test_pooling_before_relu_is_relu_before_pooling(name: str) -> None:
     results = []
     for order in (children, swapped):
         network.zero_grad()
-        logits = forward(order, x)
+        logits = chain(order, x)
         logits.square().sum().backward()
         results.append([logits.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
     assert len(results[0]) == 1 + 16
@@ -241,8 +248,8 @@ def test_the_papers_gaussians(full: nn.Sequential, name: str) -> None:
 
 def test_he_weights() -> None:
     network = drawn(caffenet(10, (32, 64, 64, 64, 64, 256, 256), crop=67), "he")
-    for number, layer in enumerate(cut(network), start=1):
-        module = layer[0][1]
+    for number, layer in enumerate(layers_of(network), start=1):
+        module = layer.modules[0][1]
         assert isinstance(module, (nn.Conv2d, nn.Linear))
         std = 0.01 if number == 8 else math.sqrt(2 / module.weight[0].numel())
         assert float(module.weight.detach().std()) == pytest.approx(std, rel=5 / math.sqrt(2 * module.weight.numel()))
@@ -263,7 +270,7 @@ def test_a_layers_draw_does_not_depend_on_the_others(scheme: str) -> None:
 
 def test_no_two_layers_draw_the_same_numbers() -> None:
     network = drawn(small(16, (16,) * 7, crop=28))
-    first = [layer[0][1].get_parameter("weight").detach().flatten()[:16] for layer in cut(network)]
+    first = [layer.modules[0][1].get_parameter("weight").detach().flatten()[:16] for layer in layers_of(network)]
     unit = torch.stack([numbers / numbers.norm() for numbers in first])  # whatever the layer's standard deviation
     assert float((unit @ unit.T - torch.eye(8)).abs().max()) < 0.9
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfercli.plan.jobs import banks
+from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.resolve import resolve
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import TREATMENTS, failed
+from transfercli.plan.treatments import TREATMENTS, failed, sweepable
 from transfercli.plan.words import check_layers, parse_choices, parse_layers
 from transfercli.system.errors import TransferError
 
@@ -20,7 +21,7 @@ SWEEPS = st.fixed_dictionaries(
         "seeds": st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True),
         "targets": st.lists(st.sampled_from("AB"), min_size=1, unique=True),
         "layers": st.lists(st.integers(1, 7), min_size=1, unique=True),
-        "treatments": st.lists(st.sampled_from(TREATMENTS), min_size=1, unique=True),
+        "treatments": st.lists(st.sampled_from(sweepable()), min_size=1, unique=True),
     }
 )
 
@@ -36,36 +37,36 @@ def message(call, *args) -> str:
 
 
 @pytest.mark.parametrize(
-    ("network", "name", "treatment", "frozen", "needs"),
+    ("network", "name", "treatment", "frozen", "donor"),
     [
         (base("s", 5, "A"), "baseA", "base", 0, None),
         (base("s", 5, "B"), "baseB", "base", 0, None),
-        (Network("s", 5, "B", 3, "B"), "B3B", "BnB", 3, base("s", 5, "B")),
-        (Network("s", 5, "B", 3, "B", True), "B3B+", "BnB+", 0, base("s", 5, "B")),
-        (Network("s", 5, "A", 3, "B"), "A3B", "AnB", 3, base("s", 5, "A")),
-        (Network("s", 5, "A", 3, "B", True), "A3B+", "AnB+", 0, base("s", 5, "A")),
-        (Network("s", 5, "R", 7, "B"), "R7B", "RnB", 7, None),
-        (Network("s", 5, "A", 1, "A"), "A1A", "BnB", 1, base("s", 5, "A")),
-        (Network("s", 5, "A", 1, "A", True), "A1A+", "BnB+", 0, base("s", 5, "A")),
-        (Network("s", 5, "B", 1, "A"), "B1A", "AnB", 1, base("s", 5, "B")),
-        (Network("s", 5, "B", 1, "A", True), "B1A+", "AnB+", 0, base("s", 5, "B")),
-        (Network("s", 5, "R", 2, "A"), "R2A", "RnB", 2, None),
+        (Network("s", 5, "BnB", 3, "B"), "B3B", "BnB", 3, base("s", 5, "B")),
+        (Network("s", 5, "BnB+", 3, "B"), "B3B+", "BnB+", 0, base("s", 5, "B")),
+        (Network("s", 5, "AnB", 3, "B"), "A3B", "AnB", 3, base("s", 5, "A")),
+        (Network("s", 5, "AnB+", 3, "B"), "A3B+", "AnB+", 0, base("s", 5, "A")),
+        (Network("s", 5, "RnB", 7, "B"), "R7B", "RnB", 7, None),
+        (Network("s", 5, "BnB", 1, "A"), "A1A", "BnB", 1, base("s", 5, "A")),
+        (Network("s", 5, "BnB+", 1, "A"), "A1A+", "BnB+", 0, base("s", 5, "A")),
+        (Network("s", 5, "AnB", 1, "A"), "B1A", "AnB", 1, base("s", 5, "B")),
+        (Network("s", 5, "AnB+", 1, "A"), "B1A+", "AnB+", 0, base("s", 5, "B")),
+        (Network("s", 5, "RnB", 2, "A"), "R2A", "RnB", 2, None),
     ],
 )
 def test_a_network_is_named_as_in_the_paper(
-    network: Network, name: str, treatment: str, frozen: int, needs: Network | None
+    network: Network, name: str, treatment: str, frozen: int, donor: Network | None
 ) -> None:
-    assert (network.name, network.treatment, network.frozen, network.needs) == (name, treatment, frozen, needs)
+    assert (network.name, network.treatment, resolve(network, 8).prefix, network.donor) == (name, treatment, frozen, donor)
     assert network.is_base == (treatment == "base")
 
 
 def test_bases() -> None:
     assert bases(["x", "y"], [0, 1]) == [base(split, seed, half) for split in "xy" for seed in (0, 1) for half in "AB"]
-    assert bases(["x"], [4], "B") == [Network("x", 4, "B", 0, "B")]
+    assert bases(["x"], [4], "B") == [Network("x", 4, "base", 0, "B")]
 
 
 def test_the_papers_sweep() -> None:
-    networks = transfers(["random-0"], [0], ["B"], range(1, 8), TREATMENTS)
+    networks = transfers(["random-0"], [0], ["B"], range(1, 8), sweepable())
     assert [n.name for n in networks] == [
         *(f"B{n}B" for n in range(1, 8)),
         *(f"B{n}B+" for n in range(1, 8)),
@@ -89,11 +90,11 @@ def test_each_row_once_with_its_treatment_and_after_what_it_needs(sweep: dict) -
         for layer in sweep["layers"]
     )
     assert len({(n.split, n.seed, n.name) for n in before + networks}) == len(before) + len(networks)
-    assert {n.needs for n in networks} - {None} <= set(before)
+    assert {n.donor for n in networks} - {None} <= set(before)
     for n in networks:
         assert n.source == {"A": {"A": "B", "B": "A"}[n.target], "B": n.target, "R": "R"}[n.treatment[0]]
-        assert n.plus == n.treatment.endswith("+")
-        assert n.needs is None or (n.needs.split, n.needs.seed, n.needs.target) == (n.split, n.seed, n.source)
+        assert n.name.endswith("+") == n.treatment.endswith("+")
+        assert n.donor is None or (n.donor.split, n.donor.seed, n.donor.target) == (n.split, n.seed, n.source)
 
 
 def test_a_plan_takes_what_can_be_read_once_only() -> None:
@@ -106,7 +107,7 @@ def test_a_plan_takes_what_can_be_read_once_only() -> None:
 def test_banks_keep_order_and_size(sweep: dict, size: int, random) -> None:
     networks = transfers(**sweep)
     random.shuffle(networks)  # rows of several splits and seeds among each other
-    cut = banks(networks, size)
+    cut = [job.networks for job in jobs(networks, size)]
     groups: dict[tuple[str, int], list[Network]] = {}
     for bank in cut:
         assert 0 < len(bank) <= size
@@ -119,7 +120,7 @@ def test_banks_keep_order_and_size(sweep: dict, size: int, random) -> None:
 
 
 def test_no_networks_no_banks() -> None:
-    assert banks([], 4) == []
+    assert jobs([], 4) == []
 
 
 # the words for layers
@@ -188,9 +189,9 @@ def test_the_last_layer_cannot_be_transferred() -> None:
 
 
 def test_choices() -> None:
-    assert parse_choices("AnB+, BnB", TREATMENTS, "treatment") == ("BnB", "AnB+")
+    assert parse_choices("AnB+, BnB", sweepable(), "treatment") == ("BnB", "AnB+")
     assert parse_choices("B,B", HALVES, "target") == ("B",)
-    assert message(parse_choices, "AnB,CnB", TREATMENTS, "treatment") == (
+    assert message(parse_choices, "AnB,CnB", sweepable(), "treatment") == (
         "unknown treatment 'CnB'; choose from BnB,BnB+,AnB,AnB+,RnB"
     )
     assert message(parse_choices, "", HALVES, "target") == "unknown target ''; choose from A,B"
@@ -205,6 +206,6 @@ def test_splits_take_turns(split: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["done", "did not learn", "no better than chance", "diverged at step 3"])
-@pytest.mark.parametrize("treatment", ["base", *TREATMENTS])
+@pytest.mark.parametrize("treatment", TREATMENTS)
 def test_random_features_that_let_nothing_be_learned_are_a_result(treatment: str, status: str) -> None:
     assert failed(treatment, status) == (status != "done" and not (treatment == "RnB" and status == "did not learn"))

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.networks.layers import caffenet, small
+from transfercli.networks.eight import caffenet, small
 from transfercli.recipe import reading as recipes
 from transfercli.recipe import schedules, yamltext
 from transfercli.recipe.schema import LEAST_CROP, Evaluation, Recipe, Training

@@ -19,10 +19,10 @@ from transfercli.analysis import comparison, differences, displayed
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.published import published_table
-from transfercli.plan.networks import Network, as_dict, bases, transfers
+from transfercli.plan.networks import Network, bases, columns, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import page as report
@@ -40,7 +40,7 @@ def written(
     root: Path,
     splits: Iterable[str] = ("random-0",),
     targets: Iterable[str] = ("B",),
-    treatments: Iterable[str] = TREATMENTS,
+    treatments: Iterable[str] = sweepable(),
     seeds: Iterable[int] = (0,),
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     recipe: Recipe | None = None,
@@ -59,7 +59,7 @@ def written(
         study.write_halves(Halves(split, "pictures", counts, f"digest of {name}"))
     networks = [*bases(splits, seeds), *transfers(splits, seeds, list(targets), range(1, 8), list(treatments))]
     for network in networks:
-        row = {**row_of(network), **as_dict(network, halves[network.split]), **(changes or {}).get(network.name, {})}
+        row = {**row_of(network), **columns(network, halves[network.split]), **(changes or {}).get(network.name, {})}
         share = 0.1 if row["top1"] is None else row["top1"]
         log = [
             {
@@ -79,7 +79,7 @@ def row_of(network: Network) -> dict[str, Any]:
     times = network.layer if network.treatment in ("AnB", "AnB+", "RnB") else 1
     top1 = round(0.6 + aside + wave + GAINS[network.treatment] * times, 4)
     return {
-        **as_dict(network),
+        **columns(network),
         "top1": top1,
         "top5": min(1.0, top1 + 0.2),
         "loss": 1.25,
@@ -211,7 +211,7 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
         c for c in charts.charts(table, report.published_beside(table), differences.bounded(table)) if c["quantity"] == "gain"
     )
     found = differences.differences(table).set_index(["splits", "quantity", "layer"])
-    for treatment in TREATMENTS:
+    for treatment in sweepable():
         line = next(line for line in chart["lines"] if line["treatment"] == treatment)
         for layer, (bar, (x, mean)) in enumerate(zip(chart["bars"][treatment], line["points"], strict=True), 1):
             expected = 100 * found.loc[("random", f"{treatment}-base", str(layer)), ["mean", "low", "high"]]
@@ -224,7 +224,7 @@ def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_
     table = several.table()
     drawn = charts.charts(table, report.published_beside(table), differences.bounded(table))
     bars = {chart["title"]: chart["bars"] for chart in drawn if chart["quantity"] == "gain"}
-    assert set(bars["random halves"]) == set(TREATMENTS) and bars["man-made / natural halves"] == {}
+    assert set(bars["random halves"]) == set(sweepable()) and bars["man-made / natural halves"] == {}
     assert "two pairs have none, as it would hide the rest" in Page(several_page).text
 
 
@@ -241,7 +241,7 @@ def test_learning_curves_are_means_by_layer_beside_their_bases(several: Study) -
     table = several.table()
     drawn = charts.learning(table, several.logs())
     assert [(chart["kind"], chart["treatment"]) for chart in drawn] == [
-        (kind, treatment) for kind in ("random", "man-made-natural") for treatment in TREATMENTS
+        (kind, treatment) for kind in ("random", "man-made-natural") for treatment in sweepable()
     ]
     means = table[table["split"].str.startswith("random")].groupby(["treatment", "layer"])["top1"].mean()
     for chart in drawn[:5]:
@@ -361,7 +361,7 @@ def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
     base, made = cells.accuracies(table)["random-0, target B"]
     own = table[(table["target"] == "B") & (table["treatment"] == "base")]
     assert base == f"{100 * own['top1'].mean():.1f} 2 seeds"
-    assert [row.head for row in made.rows] == list(TREATMENTS)
+    assert [row.head for row in made.rows] == list(sweepable())
     assert made.rows[0].cells[0].beneath == "2 seeds"
 
 

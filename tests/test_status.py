@@ -17,7 +17,7 @@ from transfercli.plan.networks import bases, transfers
 from transfercli.study.folder import Study
 from transfercli.study.standing import standing
 from transfercli.system.interrupts import Stopped
-from transfercli.training import bench
+from transfercli.training import engine
 from transfercli.training.train import train
 
 Transfer = Callable[..., Said]
@@ -72,7 +72,7 @@ def test_of_networks_in_training_it_says_step_rate_time_left_and_checkpoint(
     transfer: Transfer, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Looked at from within the training itself, after each step."""
-    monkeypatch.setattr(bench, "TELL_SECONDS", 0)
+    monkeypatch.setattr(engine, "TELL_SECONDS", 0)
     study.write_recipe(planning(study, layers=(2, 6)).recipe().model_copy(update={"training": every_step(study)}))
     seen = []
 

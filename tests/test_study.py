@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
-from transfercli.plan.networks import Network, as_dict, base, bases, transfers
+from transfercli.plan.networks import Network, base, bases, columns, transfers
 from transfercli.plan.splits import Split
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
 from transfercli.study.choosing import all_paths, make_halves, pictures_of, select
 from transfercli.study.folder import Study
@@ -32,12 +32,12 @@ from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing, write_text
 
-A3B = Network(SPLIT, 0, "A", 3, "B")
+A3B = Network(SPLIT, 0, "AnB", 3, "B")
 
 
 def row_of(network: Network, **values: Any) -> dict[str, Any]:
     measured = {"top1": 0.5, "top5": 1.0, "loss": 1.25, "top1_best10": 0.625, "step": 9, "status": "done", "classes": 4}
-    return as_dict(network) | measured | values
+    return columns(network) | measured | values
 
 
 def write(study: Study, network: Network, **values: Any) -> Path:
@@ -219,8 +219,8 @@ def test_a_row_is_there_when_its_file_is(tmp_path: Path) -> None:
     assert folder == tmp_path / SPLIT / "A3B"
     assert study.row(A3B) == row_of(A3B)
     assert study.state(A3B, study.holder()) == "done"
-    write(study, replace(A3B, plus=True), status="diverged at step 7")
-    assert study.state(replace(A3B, plus=True), study.holder()) == "diverged at step 7"
+    write(study, replace(A3B, treatment="AnB+"), status="diverged at step 7")
+    assert study.state(replace(A3B, treatment="AnB+"), study.holder()) == "diverged at step 7"
     assert [row["network"] for row in study.rows()] == ["A3B", "A3B+"]
     (folder / "row.json").unlink()  # log and weights alone are no row
     assert study.row(A3B) is None
@@ -301,10 +301,10 @@ def test_the_table_is_in_order_and_can_be_read_back(tmp_path: Path) -> None:
         for split in ("man-made-natural", SPLIT)
         for seed in (0, 2)
         for target in "AB"
-        for network in [base(split, seed, target), *transfers([split], [seed], [target], [1, 2, 7], TREATMENTS)]
+        for network in [base(split, seed, target), *transfers([split], [seed], [target], [1, 2, 7], sweepable())]
     ]
     for network in reversed(plan):
-        write(study, network, top1=0.1 + 0.2, loss=None, note="a, b" if network.plus else "")
+        write(study, network, top1=0.1 + 0.2, loss=None, note="a, b" if network.name.endswith("+") else "")
     assert [(row["split"], row["seed"], row["network"]) for row in study.rows()] == [(n.split, n.seed, n.name) for n in plan]
     path = study.write_table()
     assert path == tmp_path / "results.csv"
@@ -322,10 +322,10 @@ def test_the_table_is_in_order_and_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_columns_of_the_table_that_say_which_network_it_is() -> None:
-    assert as_dict(base("random-1", 2, "A")) == {
+    assert columns(base("random-1", 2, "A")) == {
         "split": "random-1", "seed": 2, "network": "baseA", "treatment": "base", "source": "", "target": "A", "layer": 0,
     }  # fmt: skip
-    assert as_dict(Network("mine", 0, "R", 4, "B")) == {
+    assert columns(Network("mine", 0, "RnB", 4, "B")) == {
         "split": "mine", "seed": 0, "network": "R4B", "treatment": "RnB", "source": "random", "target": "B", "layer": 4,
     }  # fmt: skip
 
@@ -337,7 +337,7 @@ import sys, time
 from pathlib import Path
 from transfercli.plan.networks import Network
 from transfercli.study.folder import Study
-with Study(Path(sys.argv[1])).held([Network("random-0", 0, "A", 3, "B")]):
+with Study(Path(sys.argv[1])).held([Network("random-0", 0, "AnB", 3, "B")]):
     print("held", flush=True)
     time.sleep(60)
 """

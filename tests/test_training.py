@@ -24,11 +24,12 @@ from safetensors.torch import load_file, save_file
 import transfercli
 from transfercli.networks.start import digest
 from transfercli.plan.networks import Network, base, bases, transfers
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.rows import LOG_COLUMNS
 from transfercli.system.errors import TransferError
-from transfercli.training import bench, rows
+from transfercli.training import bench, engine, rows
 from transfercli.training import train as training
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
@@ -211,7 +212,7 @@ def test_a_checkpoint_of_another_precision_is_left_alone(study: Study, swept: St
 def test_checkpoints_are_as_far_apart_as_the_recipe_says(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes 20 seconds a look, a checkpoint a minute: after the third step, and no other."""
     clock = iter(range(0, 100_000, 20))
-    monkeypatch.setattr(bench, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with_training(study, checkpoint_minutes=0.99)
     saved: list[int] = []
     monkeypatch.setattr(training.checkpoints, "save", lambda folder, tensors, about: saved.append(about["step"]))
@@ -262,16 +263,16 @@ def test_a_row_holds_what_was_measured_and_what_made_it(swept: Study) -> None:
         assert (row["version"], row["torch"]) == (transfercli.__version__, torch.__version__)
         assert (row["precision"], row["cuda"]) == ("float32", "")
         assert row["frozen_digest_before"] == row["frozen_digest_after"]
-        assert bool(row["frozen_digest_before"]) == (network.frozen > 0)
+        assert bool(row["frozen_digest_before"]) == (resolve(network, 8).prefix > 0)
         assert network.name in row["bank"].split()
         weights = load_weights(swept, network)
         assert all(tensor.isfinite().all() for tensor in weights.values())
-        if network.needs:
-            source = load_weights(swept, network.needs)
+        if network.donor:
+            source = load_weights(swept, network.donor)
             first = {f"{kind}{n}." for n in range(1, network.layer + 1) for kind in ("conv", "fc")}
             copied = {name: torch.equal(weights[name], source[name]) for name in weights if name[: name.index(".") + 1] in first}
             assert len(copied) == 2 * network.layer
-            if network.frozen:
+            if resolve(network, 8).prefix:
                 assert all(copied.values())
             else:  # a bias may have no gradient, but every weight decays
                 assert not any(same for name, same in copied.items() if name.endswith(".weight"))
@@ -429,7 +430,7 @@ def test_a_bank_does_not_go_on_with_layers_of_another_base(study: Study) -> None
 
 def test_a_row_says_which_weights_it_copied(swept: Study) -> None:
     for network in [*bases([SPLIT], [0]), *sweep("AB")]:
-        row, donor = swept.row(network), network.needs and swept.row(network.needs)
+        row, donor = swept.row(network), network.donor and swept.row(network.donor)
         assert row is not None and row["source_digest"] == (donor["weights_digest"] if donor else "")
 
 
@@ -519,10 +520,11 @@ def best10(log: list[dict[str, float]]) -> float:
     network = base(SPLIT, 0, "B")
     module = torch.nn.Sequential()
     whole = [{"top5": 1.0, "loss": 1.0, "train_loss": 1.0, "balanced_top1": 1.0, **line} for line in log]
-    member: Any = SimpleNamespace(network=network, module=module, log=whole, diverged=None, frozen_before="", copied="")
-    halves: Any = SimpleNamespace(split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
-    source = SimpleNamespace(labels=torch.arange(10) % 2)
-    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe(), means={"B": None})
+    measured: dict[str, Any] = {"log": whole, "diverged": None, "frozen_before": "", "copied": ""}
+    member: Any = SimpleNamespace(network=network, resolved=resolve(network, 8), module=module, layers=[], **measured)
+    halves: Any = SimpleNamespace(digest="", split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
+    source, setting = SimpleNamespace(labels=torch.arange(10) % 2), SimpleNamespace(means={"B": None})
+    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe(), setting=setting)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "save_file", lambda tensors, path, *about: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfercli.networks.layers import cut
-from transfercli.networks.start import build, copy_layers, digest, frozen_names, start
+from transfercli.networks.layers import layers_of
+from transfercli.networks.start import build, copy_layers, digest, names_of, start
 from transfercli.plan.networks import Network, base, transfers
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.resolve import resolve
+from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.system.errors import TransferError
@@ -51,8 +52,7 @@ SOURCES = {"A": trained("A"), "B": trained("B")}
 
 
 def state_of(network: Network, of: Recipe = RECIPE, classes: int = CLASSES) -> dict[str, Tensor]:
-    needs = network.needs
-    return start(of, network, classes, SOURCES[needs.target] if needs else None).state_dict()
+    return start(of, resolve(network, 8), classes, {f"base{half}": state for half, state in SOURCES.items()}).state_dict()
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], names: list[str]) -> list[str]:
@@ -73,7 +73,7 @@ def test_copied_layers_are_the_sources_and_the_others_fresh(treatment: str, targ
     fresh = {n: state_of(base("random-0", 0, target))[weights(n)] for n in range(1, 9)}  # as the base began
     for network in transfers(["random-0"], [0], [target], range(1, 8), [treatment]):
         source, state = SOURCES[network.source], state_of(network)
-        copied = frozen_names(build(RECIPE, CLASSES), network.layer)
+        copied = names_of(build(RECIPE, CLASSES), range(1, network.layer + 1))
         assert {f"{name}.weight" for name in LAYERS[: network.layer]} <= set(copied)
         assert same(state, source, list(state)) == copied
         for n in range(network.layer + 1, 9):
@@ -82,11 +82,11 @@ def test_copied_layers_are_the_sources_and_the_others_fresh(treatment: str, targ
 
 @pytest.mark.parametrize("target", ["A", "B"])
 def test_all_treatments_share_the_fresh_draw_of_a_layer(target: str) -> None:
-    networks = transfers(["random-0"], [0], [target], [1, 4, 7], TREATMENTS)
+    networks = transfers(["random-0"], [0], [target], [1, 4, 7], sweepable())
     states = [state_of(network) for network in networks]
     for n in range(2, 9):
         fresh = [s for s, network in zip(states, networks, strict=True) if network.layer < n]
-        assert len(fresh) >= len(TREATMENTS)
+        assert len(fresh) >= len(sweepable())
         for state in fresh:
             assert same(state, fresh[0], [weights(n)])
 
@@ -95,10 +95,10 @@ def test_the_fresh_draw_belongs_to_split_seed_and_target() -> None:
     draws = [
         state_of(network)
         for network in (
-            Network("random-0", 0, "A", 1, "B"),
-            Network("random-1", 0, "A", 1, "B"),
-            Network("random-0", 1, "A", 1, "B"),
-            Network("random-0", 0, "B", 1, "A"),
+            Network("random-0", 0, "AnB", 1, "B"),
+            Network("random-1", 0, "AnB", 1, "B"),
+            Network("random-0", 1, "AnB", 1, "B"),
+            Network("random-0", 0, "AnB", 1, "A"),
             base("random-0", 0, "A"),
             base("random-0", 0, "B"),
         )
@@ -112,17 +112,17 @@ def test_random_features_are_one_draw_of_their_own() -> None:
     states = {network: state_of(network) for network in networks}
     features = states[networks[6]]
     for network, state in states.items():
-        frozen = frozen_names(build(RECIPE, CLASSES), network.layer)
+        frozen = names_of(build(RECIPE, CLASSES), range(1, network.layer + 1))
         assert same(state, features, frozen) == frozen  # the same features whatever n and the target
-    others = [base("random-0", 0, "A"), base("random-0", 0, "B"), Network("random-0", 0, "A", 1, "B")]
+    others = [base("random-0", 0, "A"), base("random-0", 0, "B"), Network("random-0", 0, "AnB", 1, "B")]
     begun = [state_of(other) for other in others]
     for n in range(2, 8):
         assert not any(same(features, state, [weights(n)]) for state in begun)
-    assert not same(features, state_of(Network("random-0", 1, "R", 7, "B")), [weights(n) for n in range(1, 8)])
+    assert not same(features, state_of(Network("random-0", 1, "RnB", 7, "B")), [weights(n) for n in range(1, 8)])
 
 
 @pytest.mark.parametrize(
-    "network", [base("random-0", 0, "A"), Network("random-0", 0, "A", 3, "B"), Network("random-0", 0, "R", 3, "B")]
+    "network", [base("random-0", 0, "A"), Network("random-0", 0, "AnB", 3, "B"), Network("random-0", 0, "RnB", 3, "B")]
 )
 def test_a_start_can_be_taken_again(network: Network) -> None:
     torch.manual_seed(1)
@@ -133,7 +133,7 @@ def test_a_start_can_be_taken_again(network: Network) -> None:
 
 
 def test_the_source_is_copied_not_shared() -> None:
-    state = state_of(Network("random-0", 0, "A", 7, "B", True))
+    state = state_of(Network("random-0", 0, "AnB+", 7, "B"))
     before = digest(SOURCES["A"], list(SOURCES["A"]))
     for tensor in state.values():
         tensor.zero_()
@@ -141,21 +141,21 @@ def test_the_source_is_copied_not_shared() -> None:
 
 
 def test_the_papers_draw_of_fresh_layers() -> None:
-    state = state_of(Network("random-0", 0, "R", 7, "B"), recipe(init="caffe"))
+    state = state_of(Network("random-0", 0, "RnB", 7, "B"), recipe(init="caffe"))
     assert [float(state[f"{name}.bias"].mean()) for name in LAYERS] == [0, 1, 0, 1, 1, 1, 1, 0]
     assert float(state["conv3.weight"].std()) == pytest.approx(0.01, rel=0.2)
 
 
 def test_halves_of_different_sizes() -> None:
     """The last layer is always fresh, so the source's may have another number of classes."""
-    state = state_of(Network("random-0", 0, "A", 7, "B"), classes=CLASSES + 1)
+    state = state_of(Network("random-0", 0, "AnB", 7, "B"), classes=CLASSES + 1)
     assert state["fc8.weight"].shape == (CLASSES + 1, 8)
     assert torch.equal(state["fc7.weight"], SOURCES["A"]["fc7.weight"])
 
 
 def test_a_transfer_needs_its_base() -> None:
-    with pytest.raises(AssertionError, match=r"^A3B needs the weights of its base$"):
-        start(RECIPE, Network("random-0", 0, "A", 3, "B"), CLASSES, None)
+    with pytest.raises(KeyError, match="baseA"):
+        start(RECIPE, resolve(Network("random-0", 0, "AnB", 3, "B"), 8), CLASSES, {"baseB": SOURCES["B"]})
 
 
 # build
@@ -198,39 +198,39 @@ def test_copying_is_strict() -> None:
         "conv9.weight: not in the network; norm2.running_mean: missing from the source"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
-        copy_layers(network, source, 2)
+        copy_layers(network, source, (1, 2))
     assert digest(network.state_dict(), list(network.state_dict())) == before  # nothing was copied
 
 
 def test_what_is_not_copied_need_not_fit() -> None:
     network = build(RECIPE, CLASSES)
-    source = {name: SOURCES["A"][name] for name in frozen_names(network, 2)}
-    copy_layers(network, source, 2)
+    source = {name: SOURCES["A"][name] for name in names_of(network, (1, 2))}
+    copy_layers(network, source, (1, 2))
     assert same(dict(network.state_dict()), source, list(source)) == list(source)
     with pytest.raises(ValueError, match=r"^cannot copy 3 layers: conv3\.bias: missing from the source; conv3\.weight: missing"):
-        copy_layers(network, source, 3)
+        copy_layers(network, source, (1, 2, 3))
 
 
-# frozen_names
+# names_of
 
 
-def test_frozen_names_hold_parameters_and_buffers() -> None:
+def test_names_of_hold_parameters_and_buffers() -> None:
     network = build(RECIPE, CLASSES)
     layer = [
         *("conv{}.weight", "conv{}.bias", "norm{}.weight", "norm{}.bias"),
         *("norm{}.running_mean", "norm{}.running_var", "norm{}.num_batches_tracked"),
     ]
-    assert frozen_names(network, 0) == []
-    assert frozen_names(network, 2) == [name.format(n) for n in (1, 2) for name in layer]
-    assert frozen_names(network, 8) == list(network.state_dict())
-    assert frozen_names(build(recipe("lrn"), CLASSES), 1) == ["conv1.weight", "conv1.bias"]
+    assert names_of(network, []) == []
+    assert names_of(network, (1, 2)) == [name.format(n) for n in (1, 2) for name in layer]
+    assert names_of(network, range(1, 9)) == list(network.state_dict())
+    assert names_of(build(recipe("lrn"), CLASSES), [1]) == ["conv1.weight", "conv1.bias"]
 
 
 def test_each_layer_freezes_more() -> None:
     network = build(RECIPE, CLASSES)
-    counts = [len(frozen_names(network, n)) for n in range(9)]
+    counts = [len(names_of(network, range(1, n + 1))) for n in range(9)]
     assert counts == [0, 7, 14, 21, 28, 35, 37, 39, 41]
-    assert len(cut(network)) == 8
+    assert len(layers_of(network)) == 8
 
 
 # digest

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs
-from transfercli.analysis.pairs import SAME_TARGET, TREATMENTS, UNIT, kind_of_split, kinds_of_split, pairs
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, pairs
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.study import rows
 
 BENEFITS = ("start", "slope", "asymptote")

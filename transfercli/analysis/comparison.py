@@ -6,17 +6,9 @@ import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs, paired_values
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import (
-    SAME_TARGET,
-    TREATMENTS,
-    UNIT,
-    _with_columns,
-    compared,
-    kinds_of_split,
-    pictures,
-    sound,
-)
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, _with_columns, compared, kinds_of_split, pictures, sound
 from transfercli.analysis.words import LEAST_PAIRS
+from transfercli.plan.treatments import TREATMENTS
 
 
 def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:

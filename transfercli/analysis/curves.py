@@ -1,6 +1,5 @@
 """Means over networks as the figures and the report's page draw them."""
 
-import re
 from typing import NamedTuple
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from transfercli.analysis.benefits import curve, log_names
 from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.pairs import kind_of_split, sound
-from transfercli.plan.networks import Network
+from transfercli.plan.networks import Network, placed
 
 
 def base_levels(points: pd.DataFrame, by_target: bool) -> dict[str, float]:
@@ -46,17 +45,8 @@ def measured(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> list[
     failed = set()
     if table is not None and len(table):
         failed = {*log_names(table.drop(sound(table).index))}
-    found = [Curve(_network(name), curve(logs[name]), name not in failed) for name in sorted(logs)]
+    found = [Curve(placed(name), curve(logs[name]), name not in failed) for name in sorted(logs)]
     return [one for one in found if len(one.top1)]
-
-
-def _network(name: str) -> Network:
-    """The network that a log's name says: baseB, random-0/A3B+ or random-0/seed-1/R3B."""
-    found = re.fullmatch(r"(?:([^/]*)/)?(?:seed-(\d+)/)?(?:base|([ABR])(\d+))([AB])(\+?)", name)
-    if found is None:
-        raise ValueError(f"{name!r} is no network id such as baseB, A3B+ or R3B")
-    split, seed, source, layer, target, plus = found.groups()
-    return Network(split or "", int(seed or 0), source or target, int(layer or 0), target, bool(plus))
 
 
 def bases_of(curves: list[Curve], shown: list[Curve]) -> list[Curve]:

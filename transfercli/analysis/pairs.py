@@ -19,7 +19,6 @@ from transfercli.plan import treatments
 from transfercli.plan.splits import KINDS
 from transfercli.plan.tasks import HALVES
 
-TREATMENTS = ("base", *treatments.TREATMENTS)
 SAME_TARGET = ["split", "seed", "target"]
 UNIT = ["split", "target"]  # a pair, as the tables count them: its seeds are repeats of the training, not of the halves
 UNLIKE = 1e-6  # two accuracies that differ by no more are the same, rounded

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from transfercli import paper
+from transfercli.plan.networks import Network
 from transfercli.study import rows
 
 TABLE_COLUMNS = (*rows.COLUMNS, "classes", "val_pictures")
@@ -59,13 +60,6 @@ def published_table() -> pd.DataFrame:
         }
     )
     table["val_pictures"] = _VAL_PICTURES * table["classes"]
-    parts = zip(table["treatment"], table["source"], table["layer"], table["target"], strict=True)
-    table["network"] = [_network(*part) for part in parts]
+    parts = zip(table["split"], table["seed"], table["treatment"], table["layer"], table["target"], strict=True)
+    table["network"] = [Network(*part).name for part in parts]
     return table[list(TABLE_COLUMNS)].reset_index(drop=True)
-
-
-def _network(treatment: str, source: str, layer: int, target: str) -> str:
-    """The network's id: baseB, A3B, A3B+, R3all."""
-    if treatment == "base":
-        return f"base{target}"
-    return f"{source[0].upper()}{layer}{target}" + "+" * treatment.endswith("+")

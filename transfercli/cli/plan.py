@@ -37,6 +37,7 @@ def plan(
         transfer plan demo --json
     """
     from transfercli.cli.progress import counting, say
+    from transfercli.plan.jobs import jobs
     from transfercli.recipe import reading as recipes
     from transfercli.system.devices import device_name, free_memory, pick_device, pick_precision, reproducible
     from transfercli.training import cost, measuring
@@ -51,7 +52,7 @@ def plan(
     networks = recipe.networks()
     layers = cost.Layers.of(recipe, classes)
     size = bank_size or cost.bank_size(recipe, classes, where)
-    cut = cost.cut(networks, size)
+    cut = [job.networks for job in jobs(networks, size)]
     work = [cost.multiply_adds(bank, layers) * recipe.training.batch for bank in cut]
     memory = cost.bank_bytes(max(map(len, cut)), recipe, layers, cost.at_once(where))
     alone = sum(cost.multiply_adds([n], layers) for n in networks) * recipe.training.batch

@@ -230,7 +230,7 @@ def results(rows: "pandas.DataFrame") -> None:
             )
             layers = sorted({0, *part["layer"]})
             body = []
-            for treatment in ("base", *TREATMENTS):
+            for treatment in TREATMENTS:
                 of = part[part["treatment"] == treatment]
                 if len(of):
                     name = f"base{target}" if treatment == "base" else treatment

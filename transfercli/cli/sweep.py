@@ -20,7 +20,7 @@ from transfercli.cli.options import (
     study_options,
 )
 from transfercli.plan.tasks import ALTERNATE, HALVES
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.treatments import sweepable
 from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    from transfercli.recipe.schema import LAYER_COUNT
+    from transfercli.recipe.schema import DEEPEST
 
     layers = parse_layers(text)
-    check_layers(layers, LAYER_COUNT)
+    check_layers(layers, DEEPEST)
     return layers
 
 
@@ -41,9 +41,9 @@ def _layers(text: str) -> tuple[int, ...]:
 @click.option(
     "--treatments",
     metavar="BnB,AnB,…",
-    callback=parsed(lambda text: parse_choices(text, TREATMENTS, "treatment")),
-    shell_complete=completed(TREATMENTS, several=True),
-    help=f"Which of {', '.join(TREATMENTS)}; by default the recipe's.",
+    callback=parsed(lambda text: parse_choices(text, sweepable(), "treatment")),
+    shell_complete=completed(sweepable(), several=True),
+    help=f"Which of {', '.join(sweepable())}; by default the recipe's.",
 )
 @click.option(
     "--targets",

@@ -1,0 +1,5 @@
+"""Networks: chains of layers, how they are built, drawn and begun, and how their weights describe themselves."""
+
+from transfercli.networks.eight import caffenet, small
+
+__all__ = ["caffenet", "small"]

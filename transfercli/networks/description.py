@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transfercli.networks.layers import LRN, Dropout, cut
-from transfercli.plan.networks import Network, as_dict
+from transfercli.networks.layers import LRN, Dropout, layers_of
+from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe
 
 
@@ -27,10 +27,10 @@ def metadata(
     image = mean is not None and mean.dim() == 3
     told: dict[str, Any] = {
         "recipe": {"name": recipe.name, **recipe.decisive()},
-        "network": as_dict(network),
+        "network": columns(network),
         "layers": [
-            {"layer": number, "modules": [described(name, part) for name, part in layer]}
-            for number, layer in enumerate(cut(module), start=1)
+            {"layer": number, "modules": [described(name, part) for name, part in layer.modules]}
+            for number, layer in enumerate(layers_of(module), start=1)
         ],
         "input": {
             **pictures.model_dump(mode="json", include={"size", "crop", "fit", "channels", "divide", "orientation"}),

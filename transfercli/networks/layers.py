@@ -1,20 +1,20 @@
-"""Networks as lists of learnable layers.
+"""A network as a chain of layers.
 
 A network is a flat `nn.Sequential` with named modules, so that its parameters are called `conv1.weight` … `fc8.bias`.
-A *layer* is a convolution or a fully connected module with all that follows it up to the next one.
-ReLU and max-pooling commute, so pooling comes first: the same function on a quarter of the elements.
+A *layer* is a convolution or a fully connected module with all that follows it up to the next one. Every parameter belongs to
+exactly one layer, and the layers one after another are the network. The rest of the program knows networks by `Layer` alone.
 """
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-Modules = Sequence[tuple[str, nn.Module]]
-
-CAFFENET_WIDTHS = (96, 256, 384, 384, 256, 4096, 4096)
+Modules = tuple[tuple[str, nn.Module], ...]
+Masks = Mapping[str, Tensor]  # for each dropout module, by name: (batch, units), scaled by 1 / (1 - rate)
 
 
 class LRN(nn.Module):
@@ -45,146 +45,85 @@ class LRN(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Marks where dropout acts. The mask comes from outside (`forward`), so that all networks of a bank share it."""
+    """Marks where dropout acts, on (batch, units). The mask comes from outside, so that all networks of a bank share it."""
 
-    def __init__(self, rate: float):
+    def __init__(self, rate: float, units: int):
         super().__init__()
-        self.rate = rate
+        self.rate, self.units = rate, units
 
     def forward(self, x: Tensor) -> Tensor:
-        return x  # evaluation; training multiplies by a mask in `forward` below
+        return x  # evaluation; training multiplies by a mask in `Layer.run`
 
 
-def caffenet(
-    num_classes: int = 1000,
-    widths: Sequence[int] = CAFFENET_WIDTHS,
-    crop: int = 227,
-    dropout: float = 0.5,
-) -> nn.Sequential:
-    """The paper's network: Caffe's reference net (bvlc_reference_caffenet), 8 learnable layers.
+@dataclass(frozen=True)
+class Layer:
+    """One link of a network: its learnable module, whose name it has, and what follows that up to the next one."""
 
-    Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). Pooling rounds up, as Caffe's does.
-    """
-    c1, c2, c3, c4, c5, f6, f7 = widths
+    name: str
+    modules: Modules
 
-    def pool() -> nn.Module:
-        return nn.MaxPool2d(3, 2, ceil_mode=True)
+    def run(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        """The layer's output. In training, `masks` holds the mask of each dropout module."""
+        for name, module in self.modules:
+            x = x * masks[name] if masks is not None and isinstance(module, Dropout) else module(x)
+        return x
 
-    conv = nn.Conv2d
-    modules: list[tuple[str, nn.Module]] = [
-        *(("conv1", conv(3, c1, 11, stride=4)), ("pool1", pool()), ("relu1", nn.ReLU(True)), ("norm1", LRN(c1))),
-        *(("conv2", conv(c1, c2, 5, padding=2, groups=2)), ("pool2", pool()), ("relu2", nn.ReLU(True)), ("norm2", LRN(c2))),
-        *(("conv3", conv(c2, c3, 3, padding=1)), ("relu3", nn.ReLU(True))),
-        *(("conv4", conv(c3, c4, 3, padding=1, groups=2)), ("relu4", nn.ReLU(True))),
-        *(("conv5", conv(c4, c5, 3, padding=1, groups=2)), ("pool5", pool()), ("relu5", nn.ReLU(True))),
-    ]
-    return _with_classifier(modules, crop, f6, f7, dropout, num_classes)
+    def owns(self, name: str) -> bool:
+        """Whether the network's parameter or buffer of that name is this layer's."""
+        return any(name.startswith(f"{own}.") for own, _ in self.modules)
 
+    def parameters(self) -> Iterator[nn.Parameter]:
+        for _, module in self.modules:
+            yield from module.parameters()
 
-def small(
-    num_classes: int,
-    widths: Sequence[int],
-    crop: int,
-    dropout: float = 0.5,
-    normalisation: str = "none",
-) -> nn.Sequential:
-    """The same eight layers for small pictures: 3×3 kernels (conv1: 5×5), stride 1, 2×2 pooling after conv1, conv2 and conv5.
+    def learn(self, learns: bool) -> None:
+        """Let it learn, or hold it: without gradients, and in evaluation's mode, so that BatchNorm's statistics stay."""
+        for _, module in self.modules:
+            module.requires_grad_(learns).train(learns)
 
-    Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). `normalisation` is `none`,
-    `lrn` (after the first two layers, as in the paper) or `batch` (after each convolution).
-    """
-    modules: list[tuple[str, nn.Module]] = []
-    channels = 3
-    for i, width in enumerate(widths[:5], start=1):
-        kernel = 5 if i == 1 else 3
-        modules.append((f"conv{i}", nn.Conv2d(channels, width, kernel, padding=kernel // 2)))
-        if normalisation == "batch":
-            modules.append((f"norm{i}", nn.BatchNorm2d(width)))
-        if i in (1, 2, 5):
-            modules.append((f"pool{i}", nn.MaxPool2d(2, 2)))
-        modules.append((f"relu{i}", nn.ReLU(True)))
-        if normalisation == "lrn" and i in (1, 2):
-            modules.append((f"norm{i}", LRN(width)))
-        channels = width
-    return _with_classifier(modules, crop, widths[5], widths[6], dropout, num_classes)
+    def train(self, mode: bool) -> None:
+        """The mode of its modules: training's or evaluation's."""
+        for _, module in self.modules:
+            module.train(mode)
+
+    @property
+    def dropouts(self) -> list[tuple[str, Dropout]]:
+        return [(name, module) for name, module in self.modules if isinstance(module, Dropout)]
 
 
-def _with_classifier(modules: list, crop: int, f6: int, f7: int, dropout: float, num_classes: int) -> nn.Sequential:
-    features = math.prod(_output_shapes(modules, crop)[-1])
-    modules += [
-        *(("flatten", nn.Flatten()), ("fc6", nn.Linear(features, f6)), ("relu6", nn.ReLU(True)), ("drop6", Dropout(dropout))),
-        *(("fc7", nn.Linear(f6, f7)), ("relu7", nn.ReLU(True)), ("drop7", Dropout(dropout))),
-        ("fc8", nn.Linear(f7, num_classes)),
-    ]
-    network = nn.Sequential()
-    for name, module in modules:
-        network.add_module(name, module)
-    return network
-
-
-def cut(network: nn.Sequential) -> list[Modules]:
-    """The learnable layers of a network, in order: for each its modules with their names."""
-    layers: list[list[tuple[str, nn.Module]]] = []
+def layers_of(network: nn.Sequential) -> list[Layer]:
+    """The learnable layers of a network, in order: the first is layer 1."""
+    found: list[list[tuple[str, nn.Module]]] = []
     for name, module in network.named_children():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            layers.append([])
-        layers[-1].append((name, module))
-    return list(layers)
+            found.append([])
+        found[-1].append((name, module))
+    return [Layer(modules[0][0], tuple(modules)) for modules in found]
 
 
-def forward(modules: Iterable[tuple[str, nn.Module]], x: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Run modules on `x`. In training, `masks` holds for each dropout module its mask, already scaled by 1 / (1 - rate)."""
-    for name, module in modules:
-        x = x * masks[name] if masks is not None and isinstance(module, Dropout) else module(x)
+def run(layers: Iterable[Layer], x: Tensor, masks: Masks | None = None) -> Tensor:
+    """Run layers one after another."""
+    for layer in layers:
+        x = layer.run(x, masks)
     return x
-
-
-def initialise(network: nn.Sequential, scheme: str, generator: Callable[[str], torch.Generator]) -> None:
-    """Draw all weights anew, each parameter from `generator(name)`, so that a layer's draw does not depend on the others.
-
-    `caffe`: the paper's Gaussians and biases. `he`: He et al. (2015), biases 0, for networks without the paper's scale.
-    """
-    layers = cut(network)
-    for number, layer in enumerate(layers, start=1):
-        name, module = layer[0]
-        assert isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None
-        if scheme == "caffe":
-            std, bias = CAFFE_GAUSSIANS.get(name, (0.01, 0.0))
-        else:
-            last = number == len(layers)
-            std, bias = (0.01 if last else math.sqrt(2 / module.weight[0].numel())), 0.0
-        with torch.no_grad():
-            draw = torch.empty(module.weight.shape).normal_(0, std, generator=generator(f"{name}.weight"))
-            module.weight.copy_(draw)
-            module.bias.fill_(bias)
-
-
-# (standard deviation of the weights, value of the biases) where they are not (0.01, 0): train_val.prototxt of the study
-CAFFE_GAUSSIANS = {
-    "conv2": (0.01, 1.0),
-    "conv4": (0.01, 1.0),
-    "conv5": (0.01, 1.0),
-    "fc6": (0.005, 1.0),
-    "fc7": (0.005, 1.0),
-}
 
 
 def describe(network: nn.Sequential, crop: int) -> list[dict]:
     """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and all its modules' outputs."""
     shapes = iter(_output_shapes(list(network.named_children()), crop))
     rows = []
-    for number, layer in enumerate(cut(network), start=1):
-        outputs = [next(shapes) for _ in layer]
-        name, module = layer[0]
+    for number, layer in enumerate(layers_of(network), start=1):
+        outputs = [next(shapes) for _ in layer.modules]
+        name, module = layer.modules[0]
         assert isinstance(module, (nn.Conv2d, nn.Linear))
         positions = math.prod(outputs[0][1:])  # 1 for a fully connected layer
         rows.append(
             {
                 "layer": number,
                 "name": name,
-                "modules": [name for name, _ in layer],
+                "modules": [name for name, _ in layer.modules],
                 "shape": outputs[-1],
-                "parameters": sum(p.numel() for _, m in layer for p in m.parameters()),
+                "parameters": sum(parameter.numel() for parameter in layer.parameters()),
                 "multiply_adds": positions * module.weight.numel(),
                 "outputs": sum(math.prod(shape) for shape in outputs),
             }

@@ -1,18 +1,24 @@
-"""What a network copies, what is frozen, and what is drawn anew."""
+"""How a network begins: built, its layers drawn anew or copied from their origins, strictly; and what identifies weights."""
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.layers import caffenet, cut, initialise, small
-from transfercli.plan.networks import RANDOM, Network
+from transfercli.networks.eight import caffenet, small
+from transfercli.networks.initialise import initialise
+from transfercli.networks.layers import layers_of
+from transfercli.plan import purposes
+from transfercli.plan.networks import RANDOM
+from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.recipe.schema import Recipe
 from transfercli.system.errors import TransferError
 from transfercli.system.randomness import generator
+
+State = Mapping[str, Tensor]
 
 
 def build(recipe: Recipe, classes: int) -> nn.Sequential:
@@ -28,19 +34,19 @@ def build(recipe: Recipe, classes: int) -> nn.Sequential:
     return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation)
 
 
-def start(recipe: Recipe, network: Network, classes: int, source: Mapping[str, Tensor] | None) -> nn.Sequential:
-    """The network as its training begins: layers 1..n from `source` (its base's weights), the rest fresh.
+def start(recipe: Recipe, resolved: Resolved, classes: int, states: Mapping[str, State]) -> nn.Sequential:
+    """The network as its training begins: each layer from its origin. `states`: by origin, weights of networks of the study.
 
-    All transfer networks of a split, seed and target share the fresh draw of a layer, so that they are compared in pairs;
-    it is not the draw that their base began with. Random features have a draw of their own.
+    Raises ValueError where weights do not fit.
     """
-    role = f"base{network.target}" if network.is_base else f"transfer{network.target}"
-    module = copy.deepcopy(draw(recipe, classes, network.seed, network.split, role))
-    if network.source == RANDOM:
-        source = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict()
-    if not network.is_base:
-        assert source is not None, f"{network.name} needs the weights of its base"
-        copy_layers(module, source, network.layer)
+    network = resolved.network
+    module = copy.deepcopy(draw(recipe, classes, network.seed, network.split, resolved.role))
+    for origin in dict.fromkeys(resolved.origins):
+        if origin == FRESH:
+            continue
+        drawn = origin == RANDOM  # random features have a draw of their own
+        state = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict() if drawn else states[origin]
+        copy_layers(module, state, [layer for layer, of in enumerate(resolved.origins, start=1) if of == origin])
     return module
 
 
@@ -48,18 +54,17 @@ def start(recipe: Recipe, network: Network, classes: int, source: Mapping[str, T
 def draw(recipe: Recipe, classes: int, seed: int, split: str, role: str) -> nn.Sequential:
     """Fresh weights for a role: `baseA`, `transferB`, `R`. Copy the module before it is changed."""
     module = build(recipe, classes)
-    initialise(module, recipe.network.init, lambda name: generator(seed, split, "weights", role, name))
+    initialise(module, recipe.network.init, lambda name: generator(*purposes.weights(seed, split, role, name)))
     return module
 
 
-def copy_layers(module: nn.Sequential, source: Mapping[str, Tensor], layers: int) -> None:
-    """Copy the first `layers` layers from `source` into `module`, strictly.
+def copy_layers(module: nn.Sequential, source: State, layers: Iterable[int]) -> None:
+    """Copy these layers, numbered from 1, from `source` into `module`, strictly.
 
     Raises ValueError that lists every name that is missing from the source, unknown to the module, or of another shape.
     """
-    copied = {f"{name}." for layer in cut(module)[:layers] for name, _ in layer}
-    state = module.state_dict()
-    wanted = {name for name in state if name[: name.index(".") + 1] in copied}
+    state, layers = module.state_dict(), list(layers)
+    wanted = set(names_of(module, layers))
     wrong = sorted(
         {f"{name}: missing from the source" for name in wanted - source.keys()}
         | {f"{name}: not in the network" for name in source.keys() - state.keys()}
@@ -70,19 +75,20 @@ def copy_layers(module: nn.Sequential, source: Mapping[str, Tensor], layers: int
         }
     )
     if wrong:
-        raise ValueError(f"cannot copy {layers} layers: {'; '.join(wrong)}")
+        raise ValueError(f"cannot copy {len(layers)} layers: {'; '.join(wrong)}")
     with torch.no_grad():
         for name in wanted:
             state[name].copy_(source[name])
 
 
-def frozen_names(module: nn.Sequential, layers: int) -> list[str]:
-    """The parameters and buffers of the first `layers` layers, in order."""
-    frozen = {f"{name}." for layer in cut(module)[:layers] for name, _ in layer}
-    return [name for name in module.state_dict() if name[: name.index(".") + 1] in frozen]
+def names_of(module: nn.Sequential, layers: Iterable[int]) -> list[str]:
+    """The parameters and buffers of these layers, numbered from 1, in the network's order."""
+    chain = layers_of(module)
+    chosen = [chain[layer - 1] for layer in layers]
+    return [name for name in module.state_dict() if any(layer.owns(name) for layer in chosen)]
 
 
-def digest(state: Mapping[str, Tensor], names: list[str]) -> str:
+def digest(state: State, names: list[str]) -> str:
     """sha256 of the named tensors: names, shapes and bytes. The empty list has the empty digest."""
     if not names:
         return ""

@@ -16,6 +16,7 @@ from torch import Tensor
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.pictures.packing import read_rows
 from transfercli.pictures.store import Store
+from transfercli.plan import purposes
 from transfercli.recipe.schema import Pictures
 from transfercli.system import memory
 from transfercli.system.errors import TransferError
@@ -125,7 +126,7 @@ class Source:
 class Stream:
     """Training batches of one half. `batch(t)` may be asked for any t; the next few are made ahead."""
 
-    def __init__(self, source: Source, batch: int, purpose: tuple[str | int, ...]):
+    def __init__(self, source: Source, batch: int, purpose: purposes.Purpose):
         self.source, self.size, self.purpose = source, batch, purpose
         self._orders: dict[int, Tensor] = {}
         self._ahead: dict[int, Future[Batch]] = {}
@@ -147,7 +148,7 @@ class Stream:
         """The batch of step t: the next pictures of the epoch's order, each cropped at random and perhaps mirrored."""
         index = torch.tensor([self._picture(position) for position in range(t * self.size, (t + 1) * self.size)])
         pictures, n = self.source.pictures, self.size
-        random = generator(*self.purpose, "crop", t)
+        random = generator(*purposes.crops(self.purpose, t))
         top, left = torch.randint(pictures.size - pictures.crop + 1, (2, n), generator=random)
         mirrored = torch.rand(n, generator=random) < 0.5
         return crop(self.source, index, top, left, mirrored if pictures.mirror else torch.zeros(n, dtype=torch.bool))
@@ -156,7 +157,7 @@ class Stream:
         epoch, place = divmod(position, len(self.source))
         if epoch not in self._orders:
             self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
-            self._orders[epoch] = torch.randperm(len(self.source), generator=generator(*self.purpose, "order", epoch))
+            self._orders[epoch] = torch.randperm(len(self.source), generator=generator(*purposes.order(self.purpose, epoch)))
         return int(self._orders[epoch][place])
 
 

@@ -1,13 +1,33 @@
-"""Banks: which networks train side by side."""
+"""Jobs: which networks train side by side, as one bank. Plain data, made anew by every command and never stored."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from transfercli.plan.networks import Network
 
 
-def banks(networks: Iterable[Network], size: int) -> list[list[Network]]:
-    """Cut into banks of at most `size` networks. The networks of a bank share split, seed and thus their batches."""
-    groups: dict[tuple[str, int], list[Network]] = {}
+@dataclass(frozen=True)
+class Job:
+    """One bank: networks of one split and seed, which see the same batches. Each needs its donor to be done."""
+
+    networks: tuple[Network, ...]
+
+    @property
+    def needs(self) -> tuple[Network, ...]:
+        """The networks whose layers are copied, each once."""
+        return tuple(dict.fromkeys(network.donor for network in self.networks if network.donor))
+
+    def parted(self) -> list["Job"]:
+        """The same networks in two jobs, for one bank that does not fit; a job of one network stays as it is."""
+        return jobs(self.networks, -(-len(self.networks) // 2))
+
+
+def jobs(networks: Iterable[Network], fits: int) -> list[Job]:
+    """The networks as jobs of at most `fits`, in the order given; but first those that others need."""
+    networks = list(networks)
+    needed = {network.donor for network in networks}
+    groups: dict[tuple, list[Network]] = {}
     for network in networks:
-        groups.setdefault((network.split, network.seed), []).append(network)
-    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+        groups.setdefault((network not in needed and not network.is_base, network.split, network.seed), []).append(network)
+    ordered = sorted(groups.items(), key=lambda one: one[0][0])
+    return [Job(tuple(group[i : i + fits])) for _, group in ordered for i in range(0, len(group), fits)]

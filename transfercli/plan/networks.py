@@ -1,74 +1,160 @@
-"""From a recipe and its splits to the networks to train, in order of need. Pure, and without torch."""
+"""Which network: split, seed, treatment, n and target; and its id, the one text that stands for it, there and back. Pure.
+
+    baseB          trained on B from scratch
+    A3B            layers 1-3 from baseA, frozen; the rest fresh; trained on B
+    A3B+           the same, fine-tuned
+    A2-3B          only layers 2-3 copied
+    R3B, P3T       from random draws; from weights trained elsewhere, on all classes
+    A3B.word       another treatment, AnB.word
+    A3B@rate=0.5   a variant: what differs from the usual, in the order of `AXES`
+
+What is as usual shows in no id, folder or column. Nothing else writes or reads ids.
+"""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 from transfercli.plan.splits import Split
-from transfercli.plan.tasks import ALTERNATE, HALVES, alternating
+from transfercli.plan.tasks import ALTERNATE, HALVES, TASKS, alternating, other
+from transfercli.plan.treatments import LETTERS, TREATMENTS, Treatment
 
-RANDOM = "R"  # the source of networks whose first layers are random and frozen
+RANDOM, PRETRAINED = LETTERS["random"], LETTERS["pretrained"]
+OUTSIDE = ("random", "pretrained")  # origins that are no network of the study
+SOURCE_WORDS = {RANDOM: "random", PRETRAINED: "pretrained"}  # in the column `source`; else it holds the task's name
+
+
+class Axis(NamedTuple):
+    """One way in which networks may differ beside split, seed, treatment and n."""
+
+    read: Callable[[str], Any]  # from an id. Raises ValueError
+    usual: Any  # the value that shows nowhere
+    concerns: Literal["both", "source", "target"]  # whose training it changes: the source's, the network's own, or both
+    about: str
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError("a rate is above 0")
+    return value
+
+
+# In the order in which ids name them. Values are plain, and `str` writes what `read` reads.
+AXES: dict[str, Axis] = {"rate": Axis(_rate, 1.0, "target", "learning rate, in multiples of the recipe's")}
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network of one split and seed, named as the paper names it: `baseB`, `A3B`, `A3B+`, `R3B`.
+    """One network. `layer` is n, 0 where the treatment has none; a middle segment of the copied layers begins at `first`.
 
-    `layer` is n: how many layers come from the source; 0 for a base, whose source is its target.
-    `plus` says that the copied layers go on learning; without it they are frozen.
+    `axes` are pairs of a key of AXES and its value, where that is not the usual one, in AXES' order: see `varied`.
     """
 
     split: str
     seed: int
-    source: str
+    treatment: str
     layer: int
     target: str
-    plus: bool = False
+    first: int = 1
+    axes: tuple[tuple[str, Any], ...] = ()
 
     @property
-    def name(self) -> str:
-        return f"base{self.target}" if self.is_base else f"{self.source}{self.layer}{self.target}{'+' * self.plus}"
-
-    @property
-    def treatment(self) -> str:
-        if self.is_base:
-            return "base"
-        letter = {self.target: "B", RANDOM: RANDOM}.get(self.source, "A")
-        return f"{letter}nB{'+' * self.plus}"
+    def rule(self) -> Treatment:
+        return TREATMENTS[self.treatment]
 
     @property
     def is_base(self) -> bool:
-        return self.layer == 0
+        return self.treatment == "base"
 
     @property
-    def frozen(self) -> int:
-        """How many of the first layers are frozen."""
-        return 0 if self.plus else self.layer
+    def source(self) -> str:
+        """Where copied layers come from: a task, by whose base; RANDOM; PRETRAINED. Of a network that copies none, its target."""
+        origin = self.rule.origin
+        if origin in OUTSIDE:
+            return LETTERS[origin]
+        return other(self.target) if origin == "other" else self.target
 
     @property
-    def mean_from(self) -> str:
-        """The half whose mean is subtracted: the source's, as in the study; random features take the target's."""
-        return self.target if self.source == RANDOM else self.source
+    def name(self) -> str:
+        """The id."""
+        word = self.treatment.partition("nB")[2]
+        segment = f"{self.first}-" * (self.first > 1)
+        text = f"{self.source}{segment}{self.layer}{self.target}{word}"
+        if not self.rule.swept:
+            text = f"base{self.target}{self.treatment.removeprefix('base')}"
+        return text + ("@" + ",".join(f"{key}={value}" for key, value in self.axes)) * bool(self.axes)
 
     @property
-    def needs(self) -> "Network | None":
-        """The base whose layers this network copies."""
-        if self.is_base or self.source == RANDOM:
+    def place(self) -> str:
+        """Its folder in a study, and its key among logs; seed 0, which most studies have alone, has no folder of its own."""
+        return "/".join([self.split, *[f"seed-{self.seed}"] * bool(self.seed), self.name])
+
+    @property
+    def donor(self) -> "Network | None":
+        """The network of this study whose layers it copies."""
+        if self.rule.origin not in ("self", "other"):
             return None
-        return base(self.split, self.seed, self.source)
+        return base(self.split, self.seed, self.source, self._shared)
+
+    @property
+    def control(self) -> "Network":
+        """The base that it is compared with: the target's."""
+        return base(self.split, self.seed, self.target, self._shared)
+
+    @property
+    def _shared(self) -> tuple[tuple[str, Any], ...]:
+        return tuple((key, value) for key, value in self.axes if AXES[key].concerns == "both")
 
 
-def base(split: str, seed: int, half: str) -> Network:
-    return Network(split, seed, half, 0, half)
+def base(split: str, seed: int, task: str, axes: tuple[tuple[str, Any], ...] = ()) -> Network:
+    return Network(split, seed, "base", 0, task, axes=axes)
+
+
+def varied(network: Network, /, **axes: Any) -> Network:
+    """The network with these values of AXES; usual ones are left out. Raises ValueError for an axis that there is not."""
+    if unknown := axes.keys() - AXES.keys():
+        raise ValueError(f"networks have no {min(unknown)}")
+    values = dict(network.axes) | axes
+    kept = tuple((key, values[key]) for key, axis in AXES.items() if key in values and values[key] != axis.usual)
+    return replace(network, axes=kept)
 
 
 def named(split: str, seed: int, name: str) -> Network:
-    """The network of that name, such as `baseB` or `A3B+`. Raises ValueError."""
-    if not (match := re.fullmatch(r"base([AB])|([ABR])([1-9][0-9]{0,3})([AB])(\+?)", name)):
-        raise ValueError(f"no network is called {name!r}")
-    half, source, layer, target, plus = match.groups()
-    return base(split, seed, half) if half else Network(split, seed, source, int(layer), target, bool(plus))
+    """The network of that id, such as `baseB` or `A3B+`. Raises ValueError."""
+    tasks = "|".join(TASKS)
+    found = re.fullmatch(
+        rf"(?:base|(?P<source>{tasks}|{RANDOM}|{PRETRAINED})(?:(?P<first>[1-9]\d{{0,3}})-)?(?P<n>[1-9]\d{{0,3}}))"
+        rf"(?P<target>{tasks})(?P<word>\+?(?:\.[a-z]+)?)(?:@(?P<axes>.+))?",
+        name,
+        re.ASCII,
+    )
+    try:
+        if not found:
+            raise ValueError
+        source, target = found["source"], found["target"]
+        letter = {target: LETTERS["self"]}.get(source, LETTERS["other"] if source in TASKS else source)
+        treatment = f"{letter}nB{found['word']}" if source else f"base{found['word']}"
+        if treatment not in TREATMENTS:
+            raise ValueError
+        network = Network(split, seed, treatment, int(found["n"] or 0), target, int(found["first"] or 1))
+        pairs = [pair.split("=") for pair in (found["axes"] or "").split(",") if pair]
+        network = varied(network, **{key: AXES[key].read(value) for key, value in pairs})
+        if network.name != name or network.first > max(1, network.layer):  # as `A1-3B`, axes in another order, `A4-2B`
+            raise ValueError
+        return network
+    except (ValueError, KeyError):
+        raise ValueError(f"no network is called {name!r}") from None
+
+
+def placed(place: str) -> Network:
+    """The network of that folder in a study, as `Network.place` has it; the id alone is of a split without a name."""
+    *above, name = place.split("/")
+    seed = above.pop() if len(above) > 1 else "seed-0"
+    if len(above) > 1 or not re.fullmatch(r"seed-\d+", seed):
+        raise ValueError(f"{place!r} is no network's folder")
+    return named(above[0] if above else "", int(seed.removeprefix("seed-")), name)
 
 
 def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = HALVES) -> list[Network]:
@@ -82,10 +168,10 @@ def transfers(
     """Every network of a sweep: splits × seeds × targets (ALTERNATE: those of `alternating`) × treatments × layers."""
     seeds = list(seeds)
     return [
-        Network(split, seed, _source(treatment, target), layer, target, treatment.endswith("+"))
+        Network(split, seed, treatment, layer, target)
         for split in splits
         for seed in seeds
-        for target in (alternating(split) if ALTERNATE in targets else targets)
+        for target in ((alternating(split),) if ALTERNATE in targets else targets)
         for treatment in treatments
         for layer in layers
     ]
@@ -93,39 +179,36 @@ def transfers(
 
 def needed_bases(networks: Iterable[Network]) -> list[Network]:
     """The bases whose layers these networks copy, or which they are compared with, each once."""
-    halves: dict[tuple[str, int], set[str]] = {}
+    needed: dict[tuple[str, int], set[Network]] = {}
     for network in networks:
-        halves.setdefault((network.split, network.seed), set()).update({network.source, network.target} & {*HALVES})
-    return [base(split, seed, half) for (split, seed), needed in halves.items() for half in sorted(needed)]
+        needed.setdefault((network.split, network.seed), set()).update({network.control, network.donor or network.control})
+    return [one for group in needed.values() for one in sorted(group, key=lambda base: base.name)]
 
 
-def _source(treatment: str, target: str) -> str:
-    if treatment.startswith("B"):
-        return target
-    if treatment.startswith("A"):
-        return "B" if target == "A" else "A"
-    return RANDOM
+# -- the table's columns
 
 
-def as_network(row: Mapping[str, Any]) -> Network:
-    """The network that a row is of: what `as_dict` was made from."""
-    source = {"random": RANDOM, "": row["target"]}.get(row["source"], row["source"])
-    return Network(row["split"], row["seed"], source, row["layer"], row["target"], row["treatment"].endswith("+"))
-
-
-def as_dict(network: Network, split: Split | None = None) -> dict[str, Any]:
+def columns(network: Network, split: Split | None = None) -> dict[str, Any]:
     """The columns of the table that say which network it is, with what its halves are called where the split gives them names."""
-    values = asdict(network)
-    source = "" if network.is_base else {"R": "random"}.get(network.source, network.source)
+    source = "" if network.rule.origin == "none" else SOURCE_WORDS.get(network.source, network.source)
     names = split.half_names if split else {}
     halves = {"source_name": (network.split, source), "target_name": (network.split, network.target)}
     return {
-        "split": values["split"],
-        "seed": values["seed"],
+        "split": network.split,
+        "seed": network.seed,
         "network": network.name,
         "treatment": network.treatment,
         "source": source,
         "target": network.target,
         "layer": network.layer,
+        **({"first_layer": network.first} if network.first > 1 else {}),
+        **dict(network.axes),
         **{column: names[half] for column, half in halves.items() if half in names},
     }
+
+
+def of_row(row: Mapping[str, Any]) -> Network:
+    """The network that a row is of: what `columns` was made from."""
+    axes = {key: row[key] for key in AXES if row.get(key) is not None}
+    network = Network(row["split"], row["seed"], row["treatment"], row["layer"], row["target"], row.get("first_layer") or 1)
+    return varied(network, **axes)

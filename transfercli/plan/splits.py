@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy
 
 from transfercli import paper
-from transfercli.plan.tasks import HALVES
+from transfercli.plan.tasks import HALVES, Task
 from transfercli.system.errors import TransferError
 
 LEAST = 2  # classes a half needs: with one class there is nothing to tell apart
@@ -53,12 +53,18 @@ class Split:
 
     def classes(self, half: str) -> tuple[str, ...]:
         """The class folders of half "A" or "B" in label order; any other half is a KeyError."""
-        return {"A": self.A, "B": self.B}[half]
+        return {task.name: task.classes for task in self.tasks}[half]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What networks of this split learn."""
+        halves = zip(HALVES, (self.A, self.B), self.names, strict=True)
+        return tuple(Task(half, classes, called) for half, classes, called in halves)
 
     @property
     def half_names(self) -> dict[tuple[str, str], str]:
         """(split, half) to what the half is called, where that is not its letter."""
-        return {(self.name, half): name for half, name in zip(HALVES, self.names, strict=True) if name != half}
+        return {(self.name, task.name): task.called for task in self.tasks if task.called != task.name}
 
 
 def method_and_seed(name: str) -> tuple[str, int | None]:

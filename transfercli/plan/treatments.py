@@ -1,16 +1,90 @@
-"""The treatments: what a network copies, and what then happens to it."""
+"""The treatments: which layers a network copies, and from where; then which of its layers learn, when, and how fast.
 
-from typing import Literal, get_args
+Data: a treatment is one entry of `TREATMENTS`, and all else (ids, plan, training, table, analysis, figures) follows from it.
+Layers are numbered from 1, as in ids; n is the number in a network's id.
+"""
 
-Treatment = Literal["BnB", "BnB+", "AnB", "AnB+", "RnB"]
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["none", "self", "other", "random", "pretrained"]
+# The letter of each in the names of treatments, in which B is the target: AnB copies from the other half, BnB from its own.
+LETTERS: dict[str, str] = {"self": "B", "other": "A", "random": "R", "pretrained": "P"}
+
+# Which layers are copied, of a network of `depth` layers; a middle segment begins at `first`.
+COPIED: dict[str, Callable[[int, int, int], range]] = {
+    "none": lambda first, n, depth: range(0),
+    "first n": lambda first, n, depth: range(first, n + 1),
+    "all but the last": lambda first, n, depth: range(first, depth),
+    "all": lambda first, n, depth: range(first, depth + 1),
+}
+# Which layers learn in a phase: one set of them, or several by turns, each for an equal part of the phase.
+TRAINED: dict[str, Callable[[frozenset[int], int, int], list[range | list[int]]]] = {
+    "all": lambda copied, n, depth: [range(1, depth + 1)],
+    "new": lambda copied, n, depth: [[layer for layer in range(1, depth + 1) if layer not in copied]],
+    "above n": lambda copied, n, depth: [range(n + 1, depth + 1)],
+    "last": lambda copied, n, depth: [range(depth, depth + 1)],
+    "each": lambda copied, n, depth: [range(layer, layer + 1) for layer in range(1, depth + 1)],
+}
 
 
-TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training in which the same layers learn."""
+
+    train: str  # a key of TRAINED
+    until: float = 1.0  # the share of all steps at which it ends
 
 
+@dataclass(frozen=True)
+class Treatment:
+    """A rule by which networks are made. `name` stands in the table; with the halves and n put in it is the network's id."""
+
+    name: str
+    origin: Origin
+    copied: str  # a key of COPIED
+    phases: tuple[Phase, ...]
+    about: str  # for a legend
+    against: tuple[str, ...] = ("base",)  # the treatments that it is compared with, layer by layer
+    slower: float = 1.0  # by so much a layer's learning rate is divided with each layer downwards from the last
+
+    def __post_init__(self) -> None:
+        letter = rf"{LETTERS[self.origin]}nB" if self.swept else "base"
+        shares = [0.0, *(phase.until for phase in self.phases)]
+        if not re.fullmatch(rf"{letter}\+?(\.[a-z]+)?", self.name) or shares != sorted({*shares}) or shares[-1] != 1:
+            raise ValueError(
+                f"treatment {self.name}: its name begins as its origin asks, and its phases end one after another at 1"
+            )
+
+    @property
+    def swept(self) -> bool:
+        """Whether there is one network of it for each n."""
+        return not self.name.startswith("base")
+
+
+ALL, NEW = (Phase("all"),), (Phase("new"),)
+# In the order of the table.
+TREATMENTS: dict[str, Treatment] = {
+    treatment.name: treatment
+    for treatment in (
+        Treatment("base", "none", "none", ALL, "trained from scratch", ()),
+        Treatment("BnB", "self", "first n", NEW, "selffer, frozen"),
+        Treatment("BnB+", "self", "first n", ALL, "selffer, fine-tuned"),
+        Treatment("AnB", "other", "first n", NEW, "transfer, frozen", ("base", "BnB")),
+        Treatment("AnB+", "other", "first n", ALL, "transfer, fine-tuned", ("base", "AnB", "BnB+")),
+        Treatment("RnB", "random", "first n", NEW, "random, frozen"),
+    )
+}
 LEARNED_NOTHING = "did not learn"  # the status of a network whose loss stayed at a guess's
+
+
+def sweepable() -> tuple[str, ...]:
+    """The names of the treatments of a sweep, in the order of the table."""
+    return tuple(name for name, treatment in TREATMENTS.items() if treatment.swept)
 
 
 def failed(treatment: str, status: str) -> bool:
     """Whether a network says nothing about transfer. That random features let nothing be learned is a result."""
-    return status != "done" and (treatment, status) != ("RnB", LEARNED_NOTHING)
+    return status != "done" and not (TREATMENTS[treatment].origin == "random" and status == LEARNED_NOTHING)

@@ -11,18 +11,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from transfercli.plan.networks import Network, needed_bases, transfers
 from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
-from transfercli.plan.treatments import TREATMENTS, Treatment
+from transfercli.plan.treatments import sweepable
 from transfercli.plan.words import check_layers, check_targets, parse_layers, spread
 from transfercli.recipe import schedules
 from transfercli.recipe.library import names as names
 from transfercli.recipe.library import text as text
 from transfercli.system.errors import TransferError
 
-LAYER_COUNT = 8  # learnable layers of both networks
+DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has
+DEEPEST = max(DEPTH.values())
 LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
 
 
@@ -120,6 +121,11 @@ class NetworkRecipe(Section):
     """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
     init: Literal["caffe", "he"] = "he"
     """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015)."""
+
+    @property
+    def depth(self) -> int:
+        """How many learnable layers it has."""
+        return DEPTH[self.name]
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "NetworkRecipe":
@@ -277,7 +283,7 @@ def _layers(value: Any) -> Any:
 
 
 def _transferable(value: tuple[int, ...]) -> tuple[int, ...]:
-    _as_value_error(check_layers, value, LAYER_COUNT)
+    _as_value_error(check_layers, value, DEEPEST)
     return value
 
 
@@ -334,9 +340,17 @@ def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
+def _swept(value: str) -> str:
+    if value not in sweepable():
+        known = [repr(name) for name in sweepable()]
+        raise ValueError(f"input should be {', '.join(known[:-1])} or {known[-1]}")
+    return value
+
+
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
 Ranges = BeforeValidator(_ranges)
+SweptTreatment = Annotated[str, AfterValidator(_swept), WithJsonSchema({"enum": sweepable()})]
 SplitWord = Annotated[str, BeforeValidator(_numbered)]
 Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
 
@@ -352,9 +366,9 @@ class Recipe(Section):
     """
     targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(_alone)] = ("B",)
     """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
-    layers: Layers = tuple(range(1, LAYER_COUNT))
+    layers: Layers = tuple(range(1, DEEPEST))
     """For which n the first n layers are copied: `1-7`, or a list."""
-    treatments: Annotated[tuple[Treatment, ...], OneOrMore, Distinct] = TREATMENTS
+    treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = sweepable()
     """What is done with the copied layers (README, The treatments)."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""

@@ -24,9 +24,10 @@ from filelock import FileLock, Timeout
 from transfercli.plan.networks import Network
 from transfercli.plan.splits import KINDS, Split, fault_of_names
 from transfercli.plan.tasks import HALVES
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
-from transfercli.study.rows import COLUMNS, LOG_COLUMNS, ORDER, _damaged, read_row, table_text
+from transfercli.study.rows import COLUMNS, LOG_COLUMNS, _damaged, read_row, table_text
 from transfercli.study.splits import Halves, _check_classes, _texts
 from transfercli.system.errors import TransferError
 from transfercli.system.files import cannot_write, read_text, sweep, write_text
@@ -149,9 +150,8 @@ class Study:
     # -- the networks
 
     def folder(self, network: Network) -> Path:
-        """One network's folder. Seed 0, which most studies have alone, needs no folder of its own."""
-        split = self.root / network.split
-        return (split / f"seed-{network.seed}" if network.seed else split) / network.name
+        """One network's folder."""
+        return self.root / network.place
 
     def folders(self) -> list[Path]:
         """The study's own folder, and those of its splits, seeds, networks and checkpoints."""
@@ -239,7 +239,8 @@ class Study:
     def rows(self) -> list[dict[str, Any]]:
         """Every finished row, read from the row.json files, in the order of the table."""
         found = [read_row(path) for path in self.row_files()]
-        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], ORDER[r["treatment"]], r["layer"]))
+        order = {name: place for place, name in enumerate(TREATMENTS)}
+        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], order[r["treatment"]], r["layer"], r["network"]))
 
     def write_table(self) -> Path:
         """results.csv anew from the row.json files."""

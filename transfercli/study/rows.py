@@ -4,14 +4,18 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from transfercli.plan.networks import SOURCE_WORDS, columns, named
 from transfercli.plan.splits import LONGEST_NAME
-from transfercli.recipe.schema import LAYER_COUNT
+from transfercli.plan.tasks import TASKS
+from transfercli.plan.treatments import TREATMENTS
+from transfercli.recipe.schema import DEEPEST
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
@@ -21,12 +25,8 @@ COLUMNS = (
     "split", "seed", "network", "treatment", "source", "target", "layer",
     "top1", "top5", "loss", "top1_best10", "step", "status",
 )  # fmt: skip
-
-
-ORDER = {"base": 0, "BnB": 1, "BnB+": 2, "AnB": 3, "AnB+": 4, "RnB": 5}  # of the treatments in the table
-
-
 LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate", "balanced_top1")
+STATUS = r"^(done|did not learn|no better than chance|diverged at step \d+)$"
 
 
 def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -51,8 +51,8 @@ def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def log_name(row: Mapping[str, Any]) -> str:
-    """The network's key in `Study.logs`: `split/network`, of further seeds `split/seed-s/network`."""
-    return f"{row['split']}/{row['network']}" if not row["seed"] else f"{row['split']}/seed-{row['seed']}/{row['network']}"
+    """The network's key in `Study.logs`."""
+    return named(row["split"], row["seed"], row["network"]).place
 
 
 def table_text(rows: Sequence[dict[str, Any]]) -> str:
@@ -68,6 +68,18 @@ def table_text(rows: Sequence[dict[str, Any]]) -> str:
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
+    """That a text is one of these words, as they are when it is read."""
+
+    def check(value: str) -> str:
+        if value not in (known := list(words())):
+            words_known = " or ".join(map(repr, known))
+            raise PydanticCustomError("word", "Input should be {words}", {"words": words_known})  # in pydantic's words
+        return value
+
+    return AfterValidator(check)
+
+
 class Row(BaseModel):
     """What any row must be, whatever else it holds."""
 
@@ -76,16 +88,18 @@ class Row(BaseModel):
     split: str
     seed: Annotated[int, Field(ge=0)]
     network: str
-    treatment: Literal["base", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
-    source: Literal["A", "B", "random", ""]
-    target: Literal["A", "B"]
-    layer: Annotated[int, Field(ge=0, lt=LAYER_COUNT)]
+    treatment: Annotated[str, one_of(lambda: TREATMENTS)]
+    source: Annotated[str, one_of(lambda: (*TASKS, *SOURCE_WORDS.values(), ""))]
+    target: Annotated[str, one_of(lambda: TASKS)]
+    layer: Annotated[int, Field(ge=0)]
+    layers: Annotated[int, Field(ge=2)] = DEEPEST  # of the network; rows of old do not say, and had as many
+    first_layer: Annotated[int, Field(ge=2)] | None = None
     top1: Share | None
     top5: Share | None
     loss: Annotated[float, Field(ge=0)] | None
     top1_best10: Share
     step: Annotated[int, Field(ge=0)]
-    status: Annotated[str, Field(pattern=r"^(done|did not learn|no better than chance|diverged at step \d+)$")]
+    status: Annotated[str, Field(pattern=STATUS)]
     classes: Annotated[int, Field(ge=2)]
     val_pictures: Annotated[int, Field(ge=1)] = 1
     train_loss: Annotated[float, Field(ge=0)] | None = None
@@ -95,6 +109,14 @@ class Row(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+
+    @model_validator(mode="after")
+    def _is_a_network(self) -> "Row":
+        if self.layer >= self.layers:
+            raise ValueError(f"layer {self.layer} of {self.layers}")
+        if columns(named(self.split, self.seed, self.network)).items() - {**self.__dict__, **(self.model_extra or {})}.items():
+            raise ValueError(f"the other columns are not those of {self.network}")
+        return self
 
 
 def read_row(path: Path) -> dict[str, Any]:

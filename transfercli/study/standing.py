@@ -6,10 +6,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, as_dict, as_network, named
-from transfercli.plan.treatments import failed
+from transfercli.plan.networks import Network, columns, named, of_row
+from transfercli.plan.treatments import TREATMENTS, failed
 from transfercli.study.folder import Study
-from transfercli.study.rows import ORDER
 from transfercli.system.errors import TransferError
 from transfercli.system.files import metadata
 
@@ -41,7 +40,7 @@ def standing(study: Study) -> dict[str, Any]:
             ("failed" if failed(one.treatment, row["status"]) else "done") if row else "running" if one in running else "to do"
         )
         said = {"status": row.get("status"), "top1": row.get("top1"), "step": row["step"] if row else at.get(one, 0)}
-        of = as_dict(one, halves[one.split].split if one.split in halves else None)
+        of = columns(one, halves[one.split].split if one.split in halves else None)
         return {**of, "planned": one in planned, "state": state, **said, "steps": steps.get(one.split)}
 
     networks = [about(one) for one in sorted({*planned, *running, *rows, *at}, key=_order)]
@@ -65,7 +64,7 @@ def _rows(study: Study) -> tuple[dict[Network, dict[str, Any]], bool]:
 
         table = tables.load(study.root)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")  # type: ignore[assignment]
-    return {as_network(row): row for row in rows}, not alone
+    return {of_row(row): row for row in rows}, not alone
 
 
 def _checkpoints(study: Study, done: set[Network]) -> list[dict[str, Any]]:
@@ -97,5 +96,5 @@ def _seconds_left(bank: dict[str, Any] | None, networks: list[dict[str, Any]]) -
 
 
 def _order(network: Network) -> tuple[Any, ...]:
-    treatment = ORDER[network.treatment]
-    return (network.split, network.seed, treatment > 0, network.target, treatment, network.layer)
+    place = list(TREATMENTS).index(network.treatment)
+    return (network.split, network.seed, place > 0, network.target, place, network.layer, network.name)

@@ -7,24 +7,26 @@ depend on what trains beside it, nor on how many threads there are.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfercli.networks.layers import Dropout, cut, forward
-from transfercli.networks.start import digest, frozen_names
-from transfercli.pictures.stream import Batch, Source, Stream, centre, centre_crop, normalise
+from transfercli.networks.layers import layers_of, run
+from transfercli.networks.start import digest, names_of
+from transfercli.pictures.stream import Source, Stream, centre, centre_crop
 from transfercli.plan.networks import Network
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
-from transfercli.system.randomness import generator
 from transfercli.system.threads import pool
-from transfercli.training.evaluation import FIXED, Counted, evaluating
+from transfercli.training.evaluation import FIXED, Counted
 from transfercli.training.feed import Feed
+from transfercli.training.inputs import Inputs, Setting, draw_masks
 from transfercli.training.member import Member
-from transfercli.training.optimiser import clip, make_optimizer, set_rate
+from transfercli.training.optimiser import make_optimizer
+from transfercli.training.step import Given, step
+
+KEPT_AS = {"velocity": "momentum_buffer"}  # what checkpoints call of the optimiser's memory, and torch does
 
 
 class Bank:
@@ -45,70 +47,60 @@ class Bank:
     ):
         """`copied`: for each base that layers were copied from, the digest of its weights."""
         first = next(iter(started))
-        self.recipe, self.device, self.precision, self.steps = recipe, device, precision, steps
-        self.purpose: tuple[str | int, ...] = (first.seed, first.split)
-        self.rate = recipe.training.schedule.bind(steps)
-        self.train, self.val = train, val
-        self.means = {half: m if m is None else m.to(device) for half, m in means.items()}
-        feeds = {network: Feed.of(network, recipe.training) for network in started}
-        self.streams = {
-            feed: Stream(train[feed.target], recipe.training.batch, (*self.purpose, *feed.purpose))
-            for feed in dict.fromkeys(feeds.values())
-        }
-        digests = copied or {}
-        self.members = [
-            self._member(network, feeds[network], digests.get(network.needs, "") if network.needs else "", module)
-            for network, module in started.items()
-        ]
+        self.recipe, self.steps, self.train, self.val = recipe, steps, train, val
         self.pool = pool(threads) if device.type == "cpu" else None
+        on_device = {source: mean if mean is None else mean.to(device) for source, mean in means.items()}
+        self.setting = Setting(device, precision, recipe.pictures, on_device, self.pool)
+        self.rate = recipe.training.schedule.bind(steps)
         self.step_number = 0
+        self.members = [self._member(network, module, copied or {}) for network, module in started.items()]
+        self.purposes = {member.feed: member.feed.purpose(first) for member in self.members}
+        batch = recipe.training.batch
+        self.streams = {feed: Stream(train[feed.target], batch, purpose) for feed, purpose in self.purposes.items()}
+        self.dropouts = {m.feed: {name: one for layer in m.layers for name, one in layer.dropouts} for m in self.members}
 
-    def _member(self, network: Network, feed: Feed, copied: str, module: nn.Sequential) -> Member:
-        frozen_before = digest(module.state_dict(), frozen_names(module, network.frozen))
-        module = module.to(self.device)
-        if self.recipe.training.channels_last:
+    def _member(self, network: Network, module: nn.Sequential, copied: Mapping[Network, str]) -> Member:
+        resolved = resolve(network, self.recipe.network.depth)
+        frozen_before = digest(module.state_dict(), names_of(module, resolved.frozen))
+        device, training = self.setting.device, self.recipe.training
+        module = module.to(device)
+        if training.channels_last:
             module = module.to(memory_format=torch.channels_last)
-        layers = cut(module)
-        for number, layer in enumerate(layers):
-            frozen = number < network.frozen
-            for _, part in layer:
-                part.requires_grad_(not frozen).train(not frozen)  # eval: BatchNorm's statistics stay
-        return Member(
-            network,
-            feed,
-            copied,
+        layers = layers_of(module)
+        member = Member(
+            resolved,
+            Feed.of(network, training),
+            copied.get(network.donor, "") if network.donor else "",
             module,
             layers,
-            make_optimizer(module, self.recipe.training),
+            make_optimizer(layers, {layer: resolved.rates[layer - 1] for layer in resolved.learns}, training),
             frozen_before,
-            torch.zeros((), device=self.device),
-            torch.zeros((), device=self.device, dtype=torch.int64),
+            torch.zeros((), device=device),
+            torch.zeros((), device=device, dtype=torch.int64),
         )
+        member.enter(0, self.steps)
+        return member
 
     # -- training
 
     def step(self) -> None:
         """Every network takes one step on the batch of its target."""
-        t, rate = self.step_number, self.rate(self.step_number)
-        previous = self.rate(t - 1) if t else rate
-        inputs = Inputs(self, {feed: stream.batch(t) for feed, stream in self.streams.items()}, t)
+        t, training, device = self.step_number, self.recipe.training, self.setting.device
+        rate, previous = self.rate(t), self.rate(max(0, t - 1))
+        batches = {feed: stream.batch(t) for feed, stream in self.streams.items()}
+        masks = {
+            feed: draw_masks(self.dropouts[feed].items(), purpose, t, training.batch, device, self.setting.precision)
+            for feed, purpose in self.purposes.items()
+        }
+        for member in self.members:
+            member.enter(t, self.steps)
+        inputs = Inputs(self.setting, self.live, batches, masks)
 
         def train(member: Member) -> None:
             x, labels = inputs.of(member)
-            with self.autocast():
-                logits = forward(member.trained, x, inputs.masks[member.feed])
-            loss = F.cross_entropy(logits.float(), labels)
-            loss.backward()
-            if self.recipe.training.adaptive_clip:
-                clip(member.weights, self.recipe.training.adaptive_clip)
-            set_rate(member.optimizer, self.recipe.training, rate, previous)
-            member.optimizer.step()
-            member.optimizer.zero_grad()
-            member.loss_sum += loss.detach()
-            member.finite += member.loss_sum.isfinite()  # once the sum is not, it stays so
-            member.loss_count += 1
+            step(member, Given(x, labels, masks[member.feed], rate, previous), training, self.setting.autocast())
 
-        self._each(train, inputs)
+        self._each(train, self.live)
         self.step_number += 1
 
     def evaluate(self) -> None:
@@ -144,18 +136,18 @@ class Bank:
         for target, source in sources.items():
             members = [m for m in self.live if m.network.target == target]
             classes = int(source.labels.max()) + 1
-            counted.update({m.network.name: Counted.none(classes, self.device) for m in members})
+            counted.update({m.network.name: Counted.none(classes, self.setting.device) for m in members})
             for index in batches[target] if members else []:
                 batch = centre_crop(source, index)
-                inputs = Inputs(self, {m.feed: batch for m in members}, None)
+                inputs = Inputs(self.setting, members, {m.feed: batch for m in members}, {})
 
-                def measure(member: Member, inputs: "Inputs" = inputs) -> None:
+                def measure(member: Member, inputs: Inputs = inputs) -> None:
                     x, labels = inputs.of(member)
-                    with torch.no_grad(), self.autocast(), evaluating(member):
-                        logits = forward(member.trained, x).float()
+                    with torch.no_grad(), self.setting.autocast(), member.evaluating():
+                        logits = run(member.layers[member.shared :], x).float()
                     counted[member.network.name].add(logits, labels)
 
-                self._each(measure, inputs, members)
+                self._each(measure, members)
         return counted
 
     @property
@@ -168,22 +160,16 @@ class Bank:
         """The members that train on; one whose loss was not finite has stopped."""
         return [member for member in self.members if member.diverged is None]
 
-    def _each(self, work: Callable[[Member], None], inputs: "Inputs", members: Iterable[Member] | None = None) -> None:
+    def _each(self, work: Callable[[Member], None], members: Iterable[Member]) -> None:
         """Do the work of every member: side by side on a CPU's threads, one after another on an accelerator."""
-        members = list(self.live if members is None else members)
-        inputs.prepare(members)
         if self.pool is None:
             for member in members:
                 work(member)
             return
         # Those with most to train first, so that the threads end together; they need no prefix, which is made meanwhile.
-        futures = [self.pool.submit(work, m) for m in sorted(members, key=lambda m: m.network.frozen)]
+        futures = [self.pool.submit(work, member) for member in sorted(members, key=lambda member: member.held)]
         for future in futures:
             future.result()
-
-    def autocast(self) -> torch.autocast:
-        reduced = self.precision != torch.float32
-        return torch.autocast(self.device.type, self.precision if reduced else None, enabled=reduced)
 
     def close(self) -> None:
         """End the bank's threads; without this a study of many banks would gather them."""
@@ -192,25 +178,26 @@ class Bank:
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
         self.members.clear()
-        if self.device.type == "cuda":
+        if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
 
     # -- state, for checkpoints
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that a resumed bank needs: weights, velocities and running sums by `network/name`, and the logs."""
-        tensors: dict[str, Tensor] = {}
+        """All that a resumed bank needs: weights, the optimiser's memory and running sums by `network/name`, and the logs."""
+        tensors, called = dict[str, Tensor](), {own: kept for kept, own in KEPT_AS.items()}
         for member in self.members:
             name = member.network.name
             tensors |= {f"{name}/{key}": value for key, value in member.module.state_dict().items()}
             tensors |= {f"{name}/loss_sum": member.loss_sum, f"{name}/finite": member.finite}
             for key, parameter in member.module.named_parameters():
-                if (velocity := member.optimizer.state.get(parameter, {}).get("momentum_buffer")) is not None:
-                    tensors[f"{name}/velocity/{key}"] = velocity
+                for what, kept in member.optimizer.state.get(parameter, {}).items():
+                    if isinstance(kept, Tensor):
+                        tensors[f"{name}/{called.get(what, what)}/{key}"] = kept
         about = {
             m.network.name: {
                 **{"log": m.log, "loss_count": m.loss_count, "diverged": m.diverged},
-                **{"frozen": m.frozen_before, "copied": m.copied},
+                **{"frozen": m.frozen_before, "copied": m.copied, "treatment": m.resolved.digest("", "")},
             }
             for m in self.members
         }
@@ -219,84 +206,30 @@ class Bank:
     def restore(self, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Go on where `state` was taken. The state may hold further networks; numbers do not depend on them.
 
-        Raises ValueError where a network had copied other weights than it copies now.
+        Raises ValueError where a network had copied other weights than it copies now, or was treated otherwise.
         """
         for member in self.members:
-            base = member.network.needs
-            if base and about["networks"][member.network.name].get("copied", member.copied) != member.copied:
-                raise ValueError(f"{member.network.name} was begun with layers of another {base.name}")
+            network, begun = member.network, about["networks"][member.network.name]
+            if network.donor and begun.get("copied", member.copied) != member.copied:
+                raise ValueError(f"{network.name} was begun with layers of another {network.donor.name}")
+            if begun.get("treatment", now := member.resolved.digest("", "")) != now:
+                raise ValueError(f"{network.name} was begun by another treatment {network.treatment}")
         self.step_number = about["step"]
         for member in self.members:
             name, kept = member.network.name, about["networks"][member.network.name]
             with torch.no_grad():
                 for key, value in member.module.state_dict().items():
                     value.copy_(tensors[f"{name}/{key}"])
-            for key, parameter in member.module.named_parameters():
-                if f"{name}/velocity/{key}" in tensors:
-                    velocity = torch.empty_like(parameter).copy_(tensors[f"{name}/velocity/{key}"])
-                    member.optimizer.state[parameter]["momentum_buffer"] = velocity
+            parameters = dict(member.module.named_parameters())
+            for path, tensor in tensors.items():
+                owner, *rest = path.split("/")
+                if owner == name and len(rest) == 2:  # the optimiser's
+                    what, parameter = KEPT_AS.get(rest[0], rest[0]), parameters[rest[1]]
+                    alike = tensor.shape == parameter.shape
+                    own = torch.empty_like(parameter).copy_(tensor) if alike else tensor.clone()
+                    member.optimizer.state[parameter][what] = own
             member.loss_sum.copy_(tensors[f"{name}/loss_sum"])
             member.finite.copy_(tensors[f"{name}/finite"])
             member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
             member.frozen_before = kept["frozen"]
-
-
-class Prefix(NamedTuple):
-    """What identifies a frozen prefix's input and weights: which batches, whose weights."""
-
-    feed: Feed
-    source: str
-
-
-class Inputs:
-    """What the members of a bank share at one step: inputs by source's mean, frozen prefixes, dropout masks."""
-
-    def __init__(self, bank: "Bank", batches: Mapping[Feed, Batch], t: int | None):
-        self.bank, self.batches, self.t = bank, batches, t
-        self.masks: dict[Feed, dict[str, Tensor] | None] = {}
-        self.ready: dict[Prefix, Future[list[Tensor]]] = {}
-
-    def prepare(self, members: list[Member]) -> None:
-        """Start to compute what `members` share: for each target and source the input, and the layers frozen for any of them."""
-        for feed in {m.feed for m in members}:
-            self.masks[feed] = None if self.t is None else self._masks(feed, members[0])
-        groups: dict[Prefix, Member] = {}
-        for member in members:
-            prefix = Prefix(member.feed, member.network.source)
-            if prefix not in groups or member.network.frozen > groups[prefix].network.frozen:
-                groups[prefix] = member
-        for prefix, deepest in groups.items():
-            if self.bank.pool is not None:
-                self.ready[prefix] = self.bank.pool.submit(self._prefix, deepest)
-            else:
-                self.ready[prefix] = Future()
-                self.ready[prefix].set_result(self._prefix(deepest))
-
-    def of(self, member: Member) -> tuple[Tensor, Tensor]:
-        """The input of the member's first trained layer, and the labels (batch,)."""
-        prefix = Prefix(member.feed, member.network.source)
-        return self.ready[prefix].result()[member.network.frozen], self.batches[member.feed].labels
-
-    def _prefix(self, deepest: Member) -> list[Tensor]:
-        """The normalised input and the output of each frozen layer, as far as any member of the group needs them."""
-        feed = deepest.feed
-        with torch.no_grad(), self.bank.autocast():
-            x = normalise(self.batches[feed], self.bank.means[deepest.network.mean_from], self.bank.recipe.pictures)
-            outputs = [x]
-            for layer in deepest.layers[: deepest.network.frozen]:
-                x = forward(layer, x, self.masks[feed])
-                outputs.append(x)
-        return outputs
-
-    def _masks(self, feed: Feed, member: Member) -> dict[str, Tensor]:
-        """One mask per dropout layer and step for all networks of a feed, scaled by 1 / (1 - rate)."""
-        masks, width = {}, 0
-        for name, module in member.module.named_children():
-            if isinstance(module, nn.Linear):
-                width = module.out_features
-            if isinstance(module, Dropout):
-                random = generator(*self.bank.purpose, *feed.purpose, name, self.t or 0, device=self.bank.device)
-                keep = 1 - module.rate
-                mask = torch.empty(len(self.batches[feed].labels), width, device=self.bank.device)
-                masks[name] = mask.bernoulli_(keep, generator=random).div_(keep).to(self.bank.precision)
-        return masks
+            member.enter(self.step_number, self.steps)

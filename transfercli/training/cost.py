@@ -1,5 +1,6 @@
-"""What a study costs before anything runs: multiply-adds, bytes, and time by a few seconds of measurement."""
+"""What a study costs before anything runs: multiply-adds and bytes. Arithmetic alone; `measuring.py` takes the time."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,8 @@ import torch
 
 from transfercli.networks.layers import describe
 from transfercli.networks.start import build
-from transfercli.plan.jobs import banks
 from transfercli.plan.networks import Network
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import free_memory
 from transfercli.system.threads import processors
@@ -37,18 +38,27 @@ class Layers:
 
 
 def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True) -> int:
-    """Of one training step of a bank, for one picture.
+    """Of one training step of a bank, for one picture; of treatments of several phases the mean over their steps.
 
-    A trained layer costs its forward pass, its weights' gradient and its input's gradient (not the first that is trained). A
-    frozen prefix costs its forward pass: once for each target and source, or (`shared=False`) once for every network.
+    A layer that learns costs its forward pass, its weights' gradient and its input's gradient (not the lowest that learns); one
+    that rests above it two of these. A frozen prefix costs its forward pass: each layer once for all that share it, or
+    (`shared=False`) once for every network.
     """
-    total, deepest = 0, dict[tuple, int]()
+    total, prefixes = 0.0, dict[tuple, float]()
     for network in networks:
-        trained = layers.work[network.frozen :]
-        total += 3 * sum(trained) - trained[0]
-        group = (network.target, network.source) if shared else (network,)
-        deepest[group] = max(deepest.get(group, 0), network.frozen)
-    return total + sum(sum(layers.work[:frozen]) for frozen in deepest.values())
+        resolved = resolve(network, len(layers.work))
+        own, began, unchanged = defaultdict[tuple, float](float), 0.0, len(layers.work)
+        for stage in resolved.stages:
+            share, began = stage.until - began, stage.until
+            held = min(stage.layers) - 1
+            unchanged = min(unchanged, held)
+            above = layers.work[held:]
+            total += share * (2 * sum(above) - above[0] + sum(layers.work[layer - 1] for layer in stage.layers))
+            for layer in range(1, held + 1):
+                path = (network.target, resolved.input, resolved.origins[:layer])
+                own[layer, *(path if shared and layer <= unchanged else (network,))] += share
+        prefixes |= {key: max(share, prefixes.get(key, 0)) for key, share in own.items()}
+    return round(total + sum(share * layers.work[layer - 1] for (layer, *_), share in prefixes.items()))
 
 
 def bank_bytes(networks: int, recipe: Recipe, layers: Layers, at_work: int) -> int:
@@ -73,9 +83,3 @@ def at_once(device: torch.device) -> int:
 def disk_bytes(networks: int, layers: Layers) -> int:
     """Weights of every network, and at the most two checkpoints of weights and velocities."""
     return networks * 4 * sum(layers.parameters) * 5
-
-
-def cut(networks: Sequence[Network], size: int) -> list[list[Network]]:
-    """The banks of a plan: bases first."""
-    bases = [network for network in networks if network.is_base]
-    return banks(bases, size) + banks([n for n in networks if not n.is_base], size)

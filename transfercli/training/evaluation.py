@@ -1,14 +1,10 @@
-"""What is counted of measured pictures."""
+"""What is counted of pictures that are measured."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from transfercli.training.member import Member
 
 FIXED = 1000  # training pictures, at most, on which the loss is measured without dropout when training ends
 
@@ -48,15 +44,3 @@ class Counted:
 def exact(device: torch.device) -> torch.dtype:
     """What sums over a whole validation part are kept in; Apple's GPUs have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-@contextmanager
-def evaluating(member: Member) -> Iterator[None]:
-    """BatchNorm with its running statistics, for the trained layers; the frozen ones have them always."""
-    for _, module in member.trained:
-        module.eval()
-    try:
-        yield
-    finally:
-        for _, module in member.trained:
-            module.train()

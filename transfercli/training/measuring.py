@@ -9,6 +9,7 @@ import torch
 from transfercli.networks.start import build, start
 from transfercli.pictures.stream import Part, Source
 from transfercli.plan.networks import Network, base
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Pictures, Recipe, Schedule
 from transfercli.system.threads import processors
 from transfercli.training.bank import Bank
@@ -23,7 +24,7 @@ PROBE_SECONDS = 2.0  # of a step of one network with as many pictures as that al
 FEW, MORE = 2, 4  # pictures in the first such step, and the least by which the second has more
 
 
-def noise(count: int, classes: int, pictures: Pictures, device: torch.device) -> Source:
+def random_pictures(count: int, classes: int, pictures: Pictures, device: torch.device) -> Source:
     """Pictures of random bytes in memory, to measure a bank without any on the disk."""
     labels = tuple(i % classes for i in range(count))
     pixels = torch.randint(0, 256, (count, pictures.size, pictures.size, 3), dtype=torch.uint8)
@@ -60,20 +61,20 @@ def seconds_per_step(
     precision: torch.dtype,
     seconds: float | None = None,
 ) -> float:
-    """The time of one step of a bank of these networks on this device, from `seconds` of training on noise; at least a step."""
+    """The time of one step of a bank of these networks on this device, from `seconds` on random pictures; at least a step."""
     least = MEASURE_SECONDS if seconds is None else seconds
     schedule = Schedule(name="constant", rate=recipe.training.schedule.rate)  # others may have no rate at a step so late
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"schedule": schedule})})
     halves = sorted({network.target for network in networks})
-    source = noise(2 * recipe.training.batch, classes, recipe.pictures, device)
-    started = {}
-    for network in networks:
-        donor = build(recipe, classes).state_dict() if network.needs else None
-        started[network] = start(recipe, network, classes, donor)
+    source = random_pictures(2 * recipe.training.batch, classes, recipe.pictures, device)
+    resolved = [resolve(network, recipe.network.depth) for network in networks]
+    origins = {network.donor.name for network in networks if network.donor}
+    states = dict.fromkeys(origins, build(recipe, classes).state_dict() if origins else {})
+    started = {one.network: start(recipe, one, classes, states) for one in resolved}
     pictures = recipe.pictures
     mean = {"none": None, "channel": torch.zeros(3), "image": torch.zeros(pictures.size, pictures.size, 3)}[pictures.mean]
     sources = {half: source for half in halves}
-    means = {network.mean_from: mean for network in networks}
+    means = {one.input: mean for one in resolved}
     bank = Bank(recipe, started, sources, sources, means, 10**6, device, precision, processors())
     bank.step()  # the first makes kernels and buffers
     taken, began = 0, _now(device)

@@ -1,38 +1,73 @@
 """One network in training."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.layers import Modules
+from transfercli.networks.layers import Layer
 from transfercli.plan.networks import Network
+from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.training.feed import Feed
+
+Path = tuple[str | Feed, ...]  # what a frozen prefix is computed from: batches, whose mean, and then each layer's origin
 
 
 @dataclass
 class Member:
-    """One network in training: the layers it trains, and what has been measured of it."""
+    """One network in training: its layers, which of them learn now, and what has been measured of it."""
 
-    network: Network
+    resolved: Resolved
     feed: Feed
-    copied: str  # the digest of the weights that its first layers were copied from; "" for a base and random features
-    module: nn.Sequential  # the whole network; its first `network.frozen` layers are frozen
-    layers: list[Modules]
-    optimizer: torch.optim.SGD
-    frozen_before: str
+    copied: str  # the digest of the weights that its layers were copied from; "" where they are no network's of the study
+    module: nn.Sequential  # the whole network
+    layers: list[Layer]
+    optimizer: torch.optim.Optimizer
+    frozen_before: str  # the digest, as training began, of what never learns
     loss_sum: Tensor  # of the training loss since the last evaluation
     finite: Tensor  # of these steps, how many before the loss was not finite
     loss_count: int = 0
     diverged: int | None = None  # the step (1-based) at which the loss was not finite
     log: list[dict[str, float]] = field(default_factory=list)
+    learning: frozenset[int] = frozenset()  # the layers that learn now, numbered from 1
+    shared: int = 0  # of the first layers those that have not learned so far, whose output others may share
+    held: int = 0  # of the first layers those that do not learn now: no gradient goes there
 
     @property
-    def weights(self) -> list[nn.Parameter]:
-        """What is trained of convolutions and fully connected layers, without biases."""
-        return self.optimizer.param_groups[0]["params"]
+    def network(self) -> Network:
+        return self.resolved.network
+
+    def enter(self, step: int, steps: int) -> None:
+        """Let those layers learn that do at this step (0-based) of so many."""
+        stage = self.resolved.stage_at(step, steps)
+        so_far = self.resolved.stages[: stage + 1]
+        if so_far[-1].layers != self.learning:
+            self.learning = so_far[-1].layers
+            for number, layer in enumerate(self.layers, start=1):
+                layer.learn(number in self.learning)
+        self.held = min(self.learning) - 1
+        self.shared = min(min(one.layers) for one in so_far) - 1
 
     @property
-    def trained(self) -> Iterator[tuple[str, nn.Module]]:
-        return (pair for layer in self.layers[self.network.frozen :] for pair in layer)
+    def path(self) -> Path:
+        """What the output of its first `shared` layers is computed from."""
+        origins = (self.resolved.role if origin == FRESH else origin for origin in self.resolved.origins[: self.shared])
+        return (self.feed, self.resolved.input, *origins)
+
+    @property
+    def trained(self) -> list[Layer]:
+        """The layers that a gradient goes through."""
+        return self.layers[self.held :]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """BatchNorm with its running statistics also in the layers that learn; the others have it so always."""
+        for layer in self.layers:
+            layer.train(False)
+        try:
+            yield
+        finally:
+            for number, layer in enumerate(self.layers, start=1):
+                layer.train(number in self.learning)

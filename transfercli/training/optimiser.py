@@ -1,22 +1,33 @@
-"""The optimiser: what is trained, at which rate."""
+"""The optimiser: what is trained, and how fast."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
+from transfercli.networks.layers import Layer
 from transfercli.recipe.schema import Training
 
 
-def make_optimizer(module: nn.Sequential, training: Training) -> torch.optim.SGD:
-    """SGD over what is not frozen. Biases (and normalisation's parameters) have their own rate and decay."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    weights = [p for _, p in named if p.dim() > 1]
-    biases = [p for _, p in named if p.dim() == 1]
+def make_optimizer(layers: Sequence[Layer], rates: Mapping[int, float], training: Training) -> torch.optim.Optimizer:
+    """SGD over the layers that ever learn, each at its rate; biases (and normalisation's parameters) have their own, and decay.
+
+    `rates`: of these layers, numbered from 1, in multiples of the schedule's.
+    What rests in a phase has no gradient there, and SGD passes it over: no decay, and its velocity stays.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for number, rate in sorted(rates.items()):
+        for parameter in layers[number - 1].parameters():
+            groups.setdefault((parameter.dim() == 1, rate), []).append(parameter)
     return torch.optim.SGD(
         [
-            {"params": weights, "weight_decay": training.weight_decay, "times": 1.0},
-            {"params": biases, "weight_decay": training.weight_decay * training.bias_decay, "times": training.bias_rate},
+            {
+                "params": parameters,
+                "weight_decay": training.weight_decay * (training.bias_decay if is_bias else 1),
+                "times": rate * (training.bias_rate if is_bias else 1),
+                "is_bias": is_bias,
+            }
+            for (is_bias, rate), parameters in sorted(groups.items(), key=lambda group: group[0])
         ],
         lr=0.0,
         momentum=training.momentum,
@@ -25,7 +36,12 @@ def make_optimizer(module: nn.Sequential, training: Training) -> torch.optim.SGD
     )
 
 
-def set_rate(optimizer: torch.optim.SGD, training: Training, rate: float, previous: float) -> None:
+def weights_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """What it trains of convolutions and fully connected layers, without biases."""
+    return [parameter for group in optimizer.param_groups if not group["is_bias"] for parameter in group["params"]]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, training: Training, rate: float, previous: float) -> None:
     """Set the step's learning rate.
 
     Caffe keeps the rate inside the velocity: v ← μv + rate·g, w ← w - v. With v = rate·u that is PyTorch's rule

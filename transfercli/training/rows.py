@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from transfercli.networks.description import metadata
-from transfercli.networks.start import digest, frozen_names
-from transfercli.plan.networks import as_dict
+from transfercli.networks.start import digest, names_of
+from transfercli.plan.networks import columns
 from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study, replacing
@@ -36,7 +36,7 @@ def write_member(
     last = member.log[-1]
     measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
-        **as_dict(network, halves.split),
+        **columns(network, halves.split),
         **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
         "top1_best10": best10(member.log),
         "step": last["step"],
@@ -45,12 +45,15 @@ def write_member(
         "chance": guess(val),
         "val_pictures": sum(val),
         "frozen_digest_before": member.frozen_before,
-        "frozen_digest_after": digest(state, frozen_names(member.module, network.frozen)),
+        "frozen_digest_after": digest(state, names_of(member.module, member.resolved.frozen)),
         "source_digest": member.copied,
+        "layers": len(member.layers),
+        "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }
-    told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), bank.means[network.mean_from])
+    mean = bank.setting.means[member.resolved.input]
+    told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), mean)
     with replacing(study.folder(network) / "weights.safetensors") as aside:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
     study.write_network(network, row, member.log)
@@ -99,11 +102,11 @@ def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps
         "recipe": recipe.name,
         "recipe_digest": recipe.digest(),
         "split_digest": halves.digest,
-        **here(bank.precision),
+        **here(bank.setting.precision),
         "accepted": accepted,
         "commit": commit(),
-        "cuda": torch.version.cuda if bank.device.type == "cuda" else "",
-        "device": device_name(bank.device),
+        "cuda": torch.version.cuda if bank.setting.device.type == "cuda" else "",
+        "device": device_name(bank.setting.device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "bank": " ".join(member.network.name for member in bank.members),
         "bank_seconds": round(seconds, 2),

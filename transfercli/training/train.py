@@ -1,12 +1,14 @@
 """A plan carried out: banks are trained and measured, checkpoints kept, rows written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network, needed_bases
+from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.rows import mixture
@@ -15,6 +17,7 @@ from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.training import checkpoints
 from transfercli.training.bench import Bench, how_to_train
+from transfercli.training.engine import Saved, carry_out
 from transfercli.training.reporter import Reporter
 
 
@@ -36,20 +39,32 @@ def train(
     precision = pick_precision(recipe.training.precision, device)
     with study.held(networks) as tell, reproducible(device):
         reporter = replace(reporter, tell=tell)
-        todo = [network for network in networks if study.row(network) is None]
+        rows = {network: study.row(network) for network in networks}
+        refuse_other_treatments(study, recipe, rows)
+        todo = [network for network, row in rows.items() if row is None]
         reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
         accepted = settle(study, here(precision), accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
             bench = Bench(study, recipe, halves[split], device, precision, accepted)
-            for seed in dict.fromkeys(network.seed for network in todo):
-                bench.train([n for n in todo if (n.split, n.seed) == (split, seed)], bank_size, reporter)
+            of_split = [network for network in todo if network.split == split]
+            for seed in dict.fromkeys(network.seed for network in of_split):
+                _train_seed([network for network in of_split if network.seed == seed], bench, bank_size, reporter)
         for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
             checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
         study.write_table()
     refuse_mixtures(study)
     return [row for network in networks if (row := study.row(network)) is not None]
+
+
+def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
+    """Train networks of one split and seed, in as many banks as needed, each from its checkpoint where there is one."""
+    fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
+    kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
+    for found, tensors, about in checkpoints.latest(kept, names, bench.same, reporter.say):
+        saved = Saved(tensors, about) if tensors is not None and about is not None else None
+        carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
 
 
 def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> None:
@@ -76,6 +91,19 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
                 f"or go on without that split: remove {study.root / one.split}"
             )
     refuse_mixtures(study)
+
+
+def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network, dict[str, Any] | None]) -> None:
+    """Raise TransferError where a network that is there was treated otherwise than one of its name would be now."""
+    for network, row in rows.items():
+        of_old = {} if row is None or "network_digest" not in row else row
+        if of_old.get("recipe_digest") == recipe.digest():
+            wanted = resolve(network, recipe.network.depth).digest(recipe.digest(), of_old["split_digest"])
+            if of_old["network_digest"] != wanted:
+                raise TransferError(
+                    f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
+                    f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"
+                )
 
 
 def refuse_mixtures(study: Study) -> None:

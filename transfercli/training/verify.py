@@ -3,7 +3,7 @@
 import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.start import build, digest, frozen_names, start
-from transfercli.plan.jobs import banks
-from transfercli.plan.networks import RANDOM, Network, as_dict, as_network, base
+from transfercli.networks.start import build, digest, names_of, start
+from transfercli.plan.jobs import jobs
+from transfercli.plan.networks import Network, columns, of_row
+from transfercli.plan.resolve import Resolved, resolve
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.rows import LOG_COLUMNS, mixtures, read_row, table_text
@@ -25,7 +26,6 @@ from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.training import checkpoints
 from transfercli.training.bench import Bench, load_weights
-from transfercli.training.cost import bank_size as fitting
 from transfercli.training.rows import best10, guess, status
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
@@ -61,13 +61,13 @@ class Report:
 class Again(Bench):
     """Banks of trained networks, only to be measured. Nothing is written."""
 
-    def start(self, network: Network, source: dict[str, Tensor] | None) -> nn.Sequential:
-        module = build(self.recipe, len(self.halves.split.classes(network.target)))
-        module.load_state_dict(load_weights(self.study, network))
+    def start(self, resolved: Resolved, states: Mapping[str, dict[str, Tensor]]) -> nn.Sequential:
+        module = build(self.recipe, len(self.halves.split.classes(resolved.network.target)))
+        module.load_state_dict(load_weights(self.study, resolved.network))
         return module
 
-    def check_source(self, base: Network, found: str) -> None:
-        pass  # the base's own check says it
+    def check_donor(self, donor: Network, found: str) -> None:
+        pass  # the donor's own check says it
 
     def keep_mean(self, half: str, mean: Tensor) -> None:
         pass
@@ -100,16 +100,14 @@ def verify(study: Study, device: torch.device, bank_size: int | None, say: Calla
                 bench = Again(study, recipe, halves, device, getattr(torch, precision))
                 if bench.folder.store is not None:
                     bench.folder.store.verify()
-                for half in "AB":
-                    _mean(bench, half, report)
+                for task in halves.split.tasks:
+                    _mean(bench, task.name, report)
                 members = [n for n in sound if of_split[n]["precision"] == precision]
-                for half in dict.fromkeys(network.target for network in members):
-                    bench.source(half, "val")  # before the size, as in training
-                size = bank_size or fitting(recipe, max(len(halves.split.A), len(halves.split.B)), device)
+                size = bank_size or bench.fits(dict.fromkeys(network.target for network in members), ("val",))
                 for network in members:
                     _status(bench, network, of_split[network], report)
-                for group in banks(members, size):
-                    _measure(bench, group, of_split, report)
+                for job in jobs(members, size):
+                    _measure(bench, job.networks, of_split, report)
     return report
 
 
@@ -126,8 +124,8 @@ def _rows(study: Study, report: Report) -> dict[Network, dict[str, Any]]:
 
 
 def _identity(study: Study, row: dict[str, Any], path: Path) -> Network:
-    network = as_network(row)
-    if study.folder(network) != path.parent or not as_dict(network).items() <= row.items():
+    network = of_row(row)
+    if study.folder(network) != path.parent or not columns(network).items() <= row.items():
         raise TransferError(f"{path} is the row of another network, {row['split']} {row['network']}; remove it and train again")
     return network
 
@@ -170,7 +168,11 @@ def _network(
         return False
     if "weights_digest" in row:  # rows of old have none
         check("digests", digest(weights, sorted(weights)) == row["weights_digest"], "its weights are not those of its row")
-    _frozen(study, recipe, classes, network, row, weights, frozen_names(module, network.frozen), check, report)
+    resolved = resolve(network, recipe.network.depth)
+    if "network_digest" in row:  # rows of old have none
+        now = resolved.digest(recipe.digest(), halves.digest)
+        check("digests", row["network_digest"] == now, f"it was trained by another treatment {network.treatment}")
+    _frozen(study, recipe, classes, resolved, row, weights, names_of(module, resolved.frozen), check, report)
     return True
 
 
@@ -178,7 +180,7 @@ def _frozen(
     study: Study,
     recipe: Any,
     classes: int,
-    network: Network,
+    resolved: Resolved,
     row: dict[str, Any],
     weights: dict[str, Tensor],
     names: list[str],
@@ -191,12 +193,11 @@ def _frozen(
     if not names:
         return
     with report.gathering("frozen layers"):
-        if network.source == RANDOM:
-            origin, what = start(recipe, network, classes, None).state_dict(), "the random draw's"
-        else:
-            one = base(network.split, network.seed, network.source)
-            origin, what = load_weights(study, one), f"{one.name}'s"
-        if other := [name for name in names if name not in origin or not torch.equal(weights[name], origin[name])]:
+        donor = resolved.network.donor
+        states = {donor.name: load_weights(study, donor)} if donor else {}
+        began = start(recipe, resolved, classes, states).state_dict()
+        if other := [name for name in names if not torch.equal(weights[name], began[name])]:
+            what = f"{donor.name}'s" if donor else "the random draw's"
             check("frozen layers", False, f"its frozen layers are not {what}: {', '.join(other)}")
 
 
@@ -264,7 +265,7 @@ def _mean(bench: Again, half: str, report: Report) -> None:
         report.check("mean images", torch.equal(kept, mean), problem)
 
 
-def _measure(bench: Again, group: list[Network], rows: dict[Network, dict[str, Any]], report: Report) -> None:
+def _measure(bench: Again, group: Sequence[Network], rows: dict[Network, dict[str, Any]], report: Report) -> None:
     """Measure networks again; each must have its row's accuracy and loss."""
     bank = bench.bank(group)
     bank.evaluate()

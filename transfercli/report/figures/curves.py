@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from transfercli.analysis.curves import Curve, bases_of, means_by_layer, measured
-from transfercli.analysis.pairs import TREATMENTS, half_names, kinds_of_split
+from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import Names, panel_title
+from transfercli.plan.treatments import sweepable
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
 from transfercli.report.looks import LOOKS
 
@@ -49,7 +50,7 @@ def _rows(curves: list[Curve]) -> list[list[list[Curve]]]:
 
     One kind of split has rows of up to three panels; of several, each has a row, with the treatments in columns.
     """
-    treatments = [name for name in TREATMENTS[1:] if any(one.network.treatment == name for one in curves)] or ["base"]
+    treatments = [name for name in sweepable() if any(one.network.treatment == name for one in curves)] or ["base"]
     kinds = kinds_of_split(pd.DataFrame({"split": [one.network.split for one in curves]}))
     rows = [
         [[one for one in curves if (one.kind, one.network.treatment) == (kind, name)] for name in treatments] for kind in kinds

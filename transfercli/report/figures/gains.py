@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transfercli.analysis.benefits import SHARE, each_benefit
-from transfercli.analysis.pairs import TREATMENTS, half_names, kinds_of_split
+from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import panel_title
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.figures import points as drawn
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
 from transfercli.report.looks import LAYER, LOOKS

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.curves import base_levels
 from transfercli.analysis.displayed import accuracies, counts, drops
-from transfercli.analysis.pairs import TREATMENTS, half_names, kind_of_split, kinds_of_split
+from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split
 from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.figures import points as drawn
 from transfercli.report.figures.style import (
     DASHES,

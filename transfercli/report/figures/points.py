@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 
 from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.intervals import mean_interval
-from transfercli.analysis.pairs import TREATMENTS
 from transfercli.analysis.words import LEAST_PAIRS
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.figures.style import GREY, INTERVAL, handle
 from transfercli.report.looks import LOOKS, SPREAD, TWO_PAIRS, side_by_side
 

@@ -21,9 +21,10 @@ from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
-from transfercli.analysis.pairs import TREATMENTS, records
+from transfercli.analysis.pairs import records
 from transfercli.analysis.published import published_table
 from transfercli.analysis.words import Names, half_title, panel_title
+from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import first_layer as filters

@@ -9,8 +9,9 @@ from transfercli.analysis import comparison
 from transfercli.analysis import pairs as analysis
 from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
-from transfercli.analysis.pairs import TREATMENTS, records
+from transfercli.analysis.pairs import records
 from transfercli.analysis.words import half_title
+from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
 from transfercli.system.errors import plain
 
@@ -95,7 +96,7 @@ def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
     for (split, target), group in table.groupby(["split", "target"]):
         layers = sorted({int(layer) for layer in group["layer"]} - {0})
         rows = []
-        for treatment in TREATMENTS[1:]:
+        for treatment in sweepable():
             same = group[group["treatment"] == treatment]
             if len(same):
                 rows.append(Row(treatment, [_accuracy(same[same["layer"] == layer]) for layer in layers]))
@@ -129,7 +130,7 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
         rows = []
         for title, end in (("; ".join(["Top-1, percent", *bases]), ""), ("Gain over the base, points", "-base")):
             body = []
-            for treatment in TREATMENTS[1:]:
+            for treatment in sweepable():
                 if by_layer := _of(of_kind, treatment + end):
                     cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
                     inside = sum(row["within"] for row in by_layer.values())

@@ -13,8 +13,9 @@ from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import SAME_TARGET, TREATMENTS, records
+from transfercli.analysis.pairs import SAME_TARGET, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
+from transfercli.plan.treatments import TREATMENTS, sweepable
 from transfercli.report.looks import LAYER, LOOKS, cross, side_by_side
 from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study.rows import log_name
@@ -158,7 +159,7 @@ def learning(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> list[Chart]:
     """
     curves = measured(logs, table)
     found = []
-    for kind, treatment in product(analysis.kinds_of_split(table), TREATMENTS[1:]):
+    for kind, treatment in product(analysis.kinds_of_split(table), sweepable()):
         shown = [one for one in curves if one.trained and (one.kind, one.network.treatment) == (kind, treatment)]
         means = means_by_layer(shown)
         if means:

@@ -1,0 +1,80 @@
+"""The study's two networks, both of eight layers: the paper's CaffeNet, and a small one.
+
+ReLU and max-pooling commute, so pooling comes first: the same function on a quarter of the elements.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from transfercli.networks.layers import LRN, Dropout, _output_shapes
+
+CAFFENET_WIDTHS = (96, 256, 384, 384, 256, 4096, 4096)
+
+
+def caffenet(
+    num_classes: int = 1000,
+    widths: Sequence[int] = CAFFENET_WIDTHS,
+    crop: int = 227,
+    dropout: float = 0.5,
+) -> nn.Sequential:
+    """The paper's network: Caffe's reference net (bvlc_reference_caffenet), 8 learnable layers.
+
+    Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). Pooling rounds up, as Caffe's does.
+    """
+    c1, c2, c3, c4, c5, f6, f7 = widths
+
+    def pool() -> nn.Module:
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    conv = nn.Conv2d
+    modules: list[tuple[str, nn.Module]] = [
+        *(("conv1", conv(3, c1, 11, stride=4)), ("pool1", pool()), ("relu1", nn.ReLU(True)), ("norm1", LRN(c1))),
+        *(("conv2", conv(c1, c2, 5, padding=2, groups=2)), ("pool2", pool()), ("relu2", nn.ReLU(True)), ("norm2", LRN(c2))),
+        *(("conv3", conv(c2, c3, 3, padding=1)), ("relu3", nn.ReLU(True))),
+        *(("conv4", conv(c3, c4, 3, padding=1, groups=2)), ("relu4", nn.ReLU(True))),
+        *(("conv5", conv(c4, c5, 3, padding=1, groups=2)), ("pool5", pool()), ("relu5", nn.ReLU(True))),
+    ]
+    return _with_classifier(modules, crop, f6, f7, dropout, num_classes)
+
+
+def small(
+    num_classes: int,
+    widths: Sequence[int],
+    crop: int,
+    dropout: float = 0.5,
+    normalisation: str = "none",
+) -> nn.Sequential:
+    """The same eight layers for small pictures: 3×3 kernels (conv1: 5×5), stride 1, 2×2 pooling after conv1, conv2 and conv5.
+
+    Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). `normalisation` is `none`,
+    `lrn` (after the first two layers, as in the paper) or `batch` (after each convolution).
+    """
+    modules: list[tuple[str, nn.Module]] = []
+    channels = 3
+    for i, width in enumerate(widths[:5], start=1):
+        kernel = 5 if i == 1 else 3
+        modules.append((f"conv{i}", nn.Conv2d(channels, width, kernel, padding=kernel // 2)))
+        if normalisation == "batch":
+            modules.append((f"norm{i}", nn.BatchNorm2d(width)))
+        if i in (1, 2, 5):
+            modules.append((f"pool{i}", nn.MaxPool2d(2, 2)))
+        modules.append((f"relu{i}", nn.ReLU(True)))
+        if normalisation == "lrn" and i in (1, 2):
+            modules.append((f"norm{i}", LRN(width)))
+        channels = width
+    return _with_classifier(modules, crop, widths[5], widths[6], dropout, num_classes)
+
+
+def _with_classifier(modules: list, crop: int, f6: int, f7: int, dropout: float, num_classes: int) -> nn.Sequential:
+    features = math.prod(_output_shapes(modules, crop)[-1])
+    modules += [
+        *(("flatten", nn.Flatten()), ("fc6", nn.Linear(features, f6)), ("relu6", nn.ReLU(True)), ("drop6", Dropout(dropout, f6))),
+        *(("fc7", nn.Linear(f6, f7)), ("relu7", nn.ReLU(True)), ("drop7", Dropout(dropout, f7))),
+        ("fc8", nn.Linear(f7, num_classes)),
+    ]
+    network = nn.Sequential()
+    for name, module in modules:
+        network.add_module(name, module)
+    return network

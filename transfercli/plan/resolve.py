@@ -1,0 +1,107 @@
+"""From a network's identity to what training needs: for each layer its origin, when it learns and how fast. Pure."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
+from transfercli.plan.treatments import COPIED, TRAINED
+
+FRESH = ""  # the origin of layers that are drawn anew
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training in which the same layers learn: a phase, or one of its turns."""
+
+    layers: frozenset[int]  # that learn; numbered from 1
+    until: float  # the share of all steps at which it ends
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What decides a network's numbers beside recipe and pictures. Layers are numbered from 1; `origins[0]` is layer 1's.
+
+    An origin is FRESH, RANDOM, PRETRAINED, or the id of the network whose layer it is.
+    """
+
+    network: Network
+    origins: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    rates: tuple[float, ...]  # of each layer, in multiples of the schedule's
+
+    @cached_property
+    def learns(self) -> frozenset[int]:
+        """The layers that learn at any time; the others are frozen from first to last."""
+        return frozenset().union(*(stage.layers for stage in self.stages))
+
+    @cached_property
+    def frozen(self) -> tuple[int, ...]:
+        """The layers that never learn, in order."""
+        return tuple(layer for layer in range(1, len(self.origins) + 1) if layer not in self.learns)
+
+    @property
+    def prefix(self) -> int:
+        """How many of the first layers never learn: what networks with the same origins share."""
+        return min(self.learns) - 1
+
+    @property
+    def input(self) -> str:
+        """Whose mean is subtracted: the source's, as in the study; random features take the target's."""
+        return self.network.target if self.network.source == RANDOM else self.network.source
+
+    @property
+    def role(self) -> str:
+        """Which fresh draw it begins with: all transfer networks of a target share theirs, so that they are compared in pairs.
+
+        It is not the draw that their base began with.
+        """
+        return f"{'base' if self.network.is_base else 'transfer'}{self.network.target}"
+
+    def stage_at(self, step: int, steps: int) -> int:
+        """Which stage the step (0-based) of so many is in."""
+        return next(place for place, stage in enumerate(self.stages) if step < round(stage.until * steps) or stage.until == 1)
+
+    def digest(self, recipe: str, split: str) -> str:
+        """sha256 of all that decides its numbers, given the digests of recipe and split; what is usual is left out."""
+        network = self.network
+        about = {
+            **{"recipe": recipe, "split": split, "name": network.split, "seed": network.seed, "target": network.target},
+            "origins": {place: origin for place, origin in enumerate(self.origins, start=1) if origin != FRESH},
+            "stages": [[sorted(stage.layers), stage.until] for stage in self.stages],
+            "rates": [rate for rate in self.rates if set(self.rates) != {1.0}],
+            "axes": dict(network.axes),
+        }
+        kept = {key: value for key, value in about.items() if value not in ({}, [])}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def resolve(network: Network, depth: int) -> Resolved:
+    """What training needs of a network of `depth` layers. Raises ValueError where n or the segment lie outside."""
+    rule, n, first = network.rule, network.layer, network.first
+    if rule.swept and not 1 <= first <= n < depth:
+        raise ValueError(f"{network.name}: of {depth} layers 1 to {depth - 1} can be copied")
+    copied = frozenset(COPIED[rule.copied](first, n, depth))
+    origins = tuple(_origin(network) if layer in copied else FRESH for layer in range(1, depth + 1))
+    stages, began = [], 0.0
+    for phase in rule.phases:
+        turns = TRAINED[phase.train](copied, n, depth)
+        share = (phase.until - began) / len(turns)
+        ends = [began + share * (turn + 1) for turn in range(len(turns) - 1)] + [phase.until]
+        stages += [Stage(frozenset(layers), until) for layers, until in zip(turns, ends, strict=True)]
+        began = phase.until
+    if not all(stage.layers for stage in stages):
+        raise ValueError(f"{network.name}: in one of its phases no layer learns")
+    rate = dict(network.axes).get("rate", AXES["rate"].usual)
+    rates = tuple(rate / rule.slower ** (depth - layer) for layer in range(1, depth + 1))
+    return Resolved(network, origins, tuple(stages), rates)
+
+
+def _origin(network: Network) -> str:
+    """The source's id, with what says which of its weights are meant."""
+    donor = network.donor
+    which = [f"{key}={value}" for key, value in network.axes if AXES[key].concerns == "source"]
+    name = network.source if network.rule.origin in OUTSIDE or donor is None else donor.name
+    return "@".join([name, ",".join(which)]) if which else name

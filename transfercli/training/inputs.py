@@ -1,0 +1,98 @@
+"""What the networks of a bank share at one step: inputs, frozen prefixes, dropout masks."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transfercli.networks.layers import Dropout, Masks
+from transfercli.pictures.stream import Batch, normalise
+from transfercli.plan.purposes import Purpose, dropout
+from transfercli.recipe.schema import Pictures
+from transfercli.system.randomness import generator
+from transfercli.training.feed import Feed
+from transfercli.training.member import Member, Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a bank computes."""
+
+    device: torch.device
+    precision: torch.dtype
+    pictures: Pictures
+    means: Mapping[str, Tensor | None]  # by source, on the device
+    pool: ThreadPoolExecutor | None  # of a CPU
+
+    def autocast(self) -> torch.autocast:
+        reduced = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision if reduced else None, enabled=reduced)
+
+
+class Inputs:
+    """The inputs of these members for one batch of each feed: what they share is computed once."""
+
+    def __init__(self, setting: Setting, members: Iterable[Member], batches: Mapping[Feed, Batch], masks: Mapping[Feed, Masks]):
+        """Begins to compute: a frozen prefix is shared by all whose paths have it in common, as far as they do."""
+        self.setting, self.batches, self.masks = setting, batches, masks
+        self.chains: dict[Path, Future[list[Tensor]]] = {}
+        for member in sorted(members, key=lambda member: -member.shared):
+            if self._chain(member.path) is None:
+                self._begin(member)
+
+    def of(self, member: Member) -> tuple[Tensor, Tensor]:
+        """The output of the member's first `shared` layers, and the labels (batch,)."""
+        chain = self._chain(member.path)
+        assert chain is not None
+        return chain.result()[member.shared], self.batches[member.feed].labels
+
+    def _chain(self, path: Path) -> Future[list[Tensor]] | None:
+        """What computes this path or a longer one that begins so."""
+        return next((chain for other, chain in self.chains.items() if other[: len(path)] == path), None)
+
+    def _begin(self, member: Member) -> None:
+        """Compute a new chain, from where it parts from one that there is. That began before, so no thread waits in vain."""
+        path = member.path
+        nearest = max(self.chains, key=lambda other: _in_common(path, other), default=())
+        done = _in_common(path, nearest) - 2  # layers; the input alone is sooner made than waited for
+        before = self.chains[nearest] if done > 0 else None
+
+        def compute() -> list[Tensor]:
+            outputs = before.result()[: done + 1] if before else []
+            feed, mean = member.feed, self.setting.means[member.resolved.input]
+            with torch.no_grad(), self.setting.autocast():
+                if not outputs:
+                    outputs = [normalise(self.batches[feed], mean, self.setting.pictures)]
+                for layer in member.layers[len(outputs) - 1 : member.shared]:
+                    outputs.append(layer.run(outputs[-1], self.masks.get(feed)))
+            return outputs
+
+        self.chains[path] = _submitted(self.setting.pool, compute)
+
+
+def draw_masks(
+    dropouts: Iterable[tuple[str, Dropout]], stream: Purpose, step: int, batch: int, device: torch.device, precision: torch.dtype
+) -> dict[str, Tensor]:
+    """One mask (batch, units) per dropout module and step for all networks of a feed, scaled by 1 / (1 - rate)."""
+    masks = {}
+    for name, module in dropouts:
+        random = generator(*dropout(stream, name, step), device=device)
+        keep = 1 - module.rate
+        mask = torch.empty(batch, module.units, device=device)
+        masks[name] = mask.bernoulli_(keep, generator=random).div_(keep).to(precision)
+    return masks
+
+
+def _in_common(path: Path, other: Path) -> int:
+    """How long the beginning is that both have."""
+    return next((place for place, (a, b) in enumerate(zip(path, other, strict=False)) if a != b), min(len(path), len(other)))
+
+
+def _submitted(pool: ThreadPoolExecutor | None, work: Callable[[], list[Tensor]]) -> Future[list[Tensor]]:
+    if pool is not None:
+        return pool.submit(work)
+    future: Future[list[Tensor]] = Future()
+    future.set_result(work())
+    return future
