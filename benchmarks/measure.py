@@ -20,7 +20,7 @@ from rich.table import Table
 from transfercli.study.folder import write_text
 from transfercli.system.devices import device_name
 from transfercli.system.threads import processors
-from transfercli.training.rows import commit
+from transfercli.training.finish import commit
 
 F = TypeVar("F", bound=Callable[..., Any])
 

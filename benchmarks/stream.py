@@ -34,7 +34,7 @@ def streamed(pictures: Path, study: Path, recipe: Recipe, device: torch.device, 
     try:
         halves = samples.new_study(study, recipe, pictures)[1]
         bench = Bench(Study(study), recipe, halves, device, pick_precision(recipe.training.precision, device))
-        batch = Stream(bench.source(samples.TARGET, "train"), recipe.training.batch, ("bench",)).batch
+        batch = Stream(bench.pixels(samples.TARGET, "train"), recipe.training.batch, ("bench",)).batch
     finally:
         stream.MEMORY_SHARE = share
     for t in range(AHEAD + 1):  # those made ahead are gone, so that as many are made as are taken

@@ -13,7 +13,7 @@ from transfercli.cli import main
 from transfercli.networks.start import digest, start
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
-from transfercli.pictures.stream import Part, Source
+from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base, bases, transfers
 from transfercli.plan.resolve import resolve
 from transfercli.plan.tasks import HALVES
@@ -67,14 +67,14 @@ class Tiny:
     study: Study
     halves: Halves
     folder: PictureFolder
-    sources: dict[tuple[str, str, Pictures, torch.device], Source] = field(default_factory=dict)
+    sources: dict[tuple[str, str, Pictures, torch.device], Pixels] = field(default_factory=dict)
 
-    def source(self, half: str, part: str, recipe: Recipe, device: torch.device = CPU) -> Source:
+    def pixels(self, half: str, part: str, recipe: Recipe, device: torch.device = CPU) -> Pixels:
         key = (half, part, recipe.pictures, device)
         if key not in self.sources:
             files = self.folder.train if part == "train" else self.folder.val
             pictures = Part.of(self.folder.root, files, self.halves.split.classes(half))
-            self.sources[key] = Source(pictures, recipe.pictures, device, 1)
+            self.sources[key] = Pixels(pictures, recipe.pictures, device, 1)
         return self.sources[key]
 
     def bank(self, networks: Iterable[Network], recipe: Recipe, threads: int = 1, device: torch.device = CPU) -> Bank:
@@ -87,9 +87,9 @@ class Tiny:
         return Bank(
             recipe,
             {n: start(recipe, resolve(n, depth), CLASSES // 2, drawn) for n in networks},
-            {t: self.source(t, "train", recipe, device) for t in targets},
-            {t: self.source(t, "val", recipe, device) for t in targets},
-            {half: self.source(half, "train", recipe).mean_image() for half in HALVES},
+            {t: self.pixels(t, "train", recipe, device) for t in targets},
+            {t: self.pixels(t, "val", recipe, device) for t in targets},
+            {half: self.pixels(half, "train", recipe).mean_image() for half in HALVES},
             recipe.training.length(CLASSES // 2 * TRAIN),
             device,
             torch.float32,
@@ -125,13 +125,13 @@ def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] 
 def bases_may_guess() -> Iterator[None]:
     """Networks of a step or two are no better than chance; only the tests that ask for it want to hear of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfercli.training.rows.SIGMAS", -1000)
+        patch.setattr("transfercli.training.finish.SIGMAS", -1000)
         yield
 
 
 @pytest.fixture
 def bases_must_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfercli.training.rows.SIGMAS", 3)
+    monkeypatch.setattr("transfercli.training.finish.SIGMAS", 3)
 
 
 @pytest.fixture(scope="session")

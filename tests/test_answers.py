@@ -264,7 +264,7 @@ def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) 
 
 def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two splits, two targets, two seeds: one command trains them all; seeds are averaged, so each gain has four pairs."""
-    monkeypatch.setattr("transfercli.training.rows.status", lambda *args: "done")  # two steps teach nobody anything
+    monkeypatch.setattr("transfercli.training.finish.status", lambda *args: "done")  # two steps teach nobody anything
     repeats = {"splits": ("0", "1"), "targets": ("A", "B"), "seeds": (0, 1), "layers": (5, 6, 7), "treatments": ("BnB", "AnB")}
     recipe = tiny_recipe({"pictures": {"builtin": {"classes": 8, "train": 8, "val": 5}}, "training": {"steps": 2}})
     (tmp_path / "repeats.yaml").write_text(dump(validate({**recipe.model_dump(mode="json"), **repeats}, "repeats")))

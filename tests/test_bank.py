@@ -157,7 +157,7 @@ def test_all_networks_of_a_target_see_the_same_pictures_and_labels(tiny: Tiny, m
     monkeypatch.setattr(F, "cross_entropy", spy)
     for t in range(3):
         bank.step()
-        batches = {half: Stream(tiny.source(half, "train", recipe), 9, (0, SPLIT, half)).make(t) for half in HALVES}
+        batches = {half: Stream(tiny.pixels(half, "train", recipe), 9, (0, SPLIT, half)).make(t) for half in HALVES}
         for name, xs in seen.items():
             assert len(xs) == 1
             assert torch.equal(xs[0], normalise(batches[named(name).target], None, recipe.pictures)), name
@@ -179,7 +179,7 @@ def test_fresh_streams_show_transfer_networks_what_no_base_saw(tiny: Tiny) -> No
         bank.step()
         recipe, distinct = bank.recipe, set()
         for (half, role), purpose in purposes.items():
-            batch = Stream(tiny.source(half, "train", recipe), 9, purpose).make(t)
+            batch = Stream(tiny.pixels(half, "train", recipe), 9, purpose).make(t)
             of = {name for name in pictures if named(name).target == half and named(name).is_base == (role == ())}
             assert of
             assert all(torch.equal(pictures[name][0], normalise(batch, None, recipe.pictures)) for name in of)
@@ -197,8 +197,8 @@ def test_each_network_takes_the_mean_of_its_source(tiny: Tiny) -> None:
     bank = tiny.bank([named(name) for name in ("baseB", "A3B+", "B3B+", "A2B", "R2B")], recipe)
     seen = inputs_of(bank, "conv1")
     bank.step()
-    batch = Stream(tiny.source("B", "train", recipe), 9, (0, SPLIT, "B")).make(0)
-    means = {half: tiny.source(half, "train", recipe).mean_image() for half in HALVES}
+    batch = Stream(tiny.pixels("B", "train", recipe), 9, (0, SPLIT, "B")).make(0)
+    means = {half: tiny.pixels(half, "train", recipe).mean_image() for half in HALVES}
     assert not torch.equal(means["A"], means["B"])
     assert {name: len(xs) for name, xs in seen.items()} == dict.fromkeys(("baseB", "A3B+", "B3B+", "A2B", "R2B"), 1)
     for name, half in {"baseB": "B", "A3B+": "A", "B3B+": "B", "A2B": "A", "R2B": "B"}.items():
@@ -487,9 +487,9 @@ def plainly(tiny: Tiny, bank: Bank, network: Network, recipe: Recipe) -> tuple[d
     weights = {name: p.detach().double().numpy().copy() for name, p in module.named_parameters()}
     clone = tiny.bank([network], recipe).members[0].module.eval()
     solver, rate = Caffe(recipe.training.momentum, recipe.training.weight_decay), recipe.training.schedule.bind(bank.steps)
-    stream = Stream(tiny.source(network.target, "train", recipe), recipe.training.batch, (0, SPLIT, network.target))
+    stream = Stream(tiny.pixels(network.target, "train", recipe), recipe.training.batch, (0, SPLIT, network.target))
     source = network.source if network.source != "R" else network.target
-    mean = tiny.source(source, "train", recipe).mean_image()
+    mean = tiny.pixels(source, "train", recipe).mean_image()
     trained = {f"{name}." for layer in layers_of(clone)[resolve(network, 8).prefix :] for name, _ in layer.modules}
     losses = []
     for t in range(bank.steps):
@@ -534,9 +534,9 @@ def test_the_fixed_loss_is_of_the_same_training_pictures_without_dropout(tiny: T
     found = bank.fixed_losses()
     for name, member in members(bank).items():
         target, source = member.network.target, member.resolved.input
-        pictures = tiny.source(target, "train", bank.recipe)
+        pictures = tiny.pixels(target, "train", bank.recipe)
         batch = centre_crop(pictures, torch.tensor([0, 3, 6, 9, 12, 16, 19, 22, 25, 28]))
-        x = normalise(batch, tiny.source(source, "train", bank.recipe).mean_image(), bank.recipe.pictures)
+        x = normalise(batch, tiny.pixels(source, "train", bank.recipe).mean_image(), bank.recipe.pictures)
         with torch.no_grad():
             loss = F.cross_entropy(member.module.eval()(x), batch.labels)
         assert found[name] == pytest.approx(float(loss), rel=1e-5)
@@ -555,7 +555,7 @@ def test_the_whole_validation_part_counts(tiny: Tiny, size: int) -> None:
     for member in bank.members:
         target = member.network.target
         mean = bank.setting.means[member.network.source if member.network.source != "R" else target]
-        pictures, right, losses = tiny.source(target, "val", recipe), 0, []
+        pictures, right, losses = tiny.pixels(target, "val", recipe), 0, []
         with torch.no_grad():
             module = member.module.eval()
             for index in centre(pictures, 1):

@@ -100,7 +100,7 @@ def test_pictures_of_both_parts_are_in_memory_before_a_bank_is_sized(split_study
     loaded: list[int] = []
     seen: list[list[int]] = []
 
-    class Counted(bench.Source):
+    class Counted(bench.Pixels):
         def __init__(self, *values: object) -> None:
             super().__init__(*values)  # type: ignore[arg-type]
             loaded.append(len(self))
@@ -109,7 +109,7 @@ def test_pictures_of_both_parts_are_in_memory_before_a_bank_is_sized(split_study
         seen.append(sorted(loaded))
         return 9
 
-    monkeypatch.setattr(bench, "Source", Counted)
+    monkeypatch.setattr(bench, "Pixels", Counted)
     monkeypatch.setattr(bench, "bank_size", sized)
     training.train(split_study, bases([SPLIT], [0]), CPU, None, silent())
     assert seen == [[20, 20, 32, 32]] and sorted(loaded) == seen[0]

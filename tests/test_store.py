@@ -26,7 +26,7 @@ from transfercli.pictures.decode import decode
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.packing import pack
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Store, shard_name
-from transfercli.pictures.stream import Part, Source, Stream, centre, centre_crop
+from transfercli.pictures.stream import Part, Pixels, Stream, centre, centre_crop
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures
 from transfercli.study.choosing import make_halves, pictures_of, select
@@ -88,9 +88,9 @@ def opened(folder: PictureFolder) -> Store:
     return folder.store
 
 
-def source(folder: PictureFolder, part: str = "train", pictures: Pictures = PICTURES) -> Source:
+def source(folder: PictureFolder, part: str = "train", pictures: Pictures = PICTURES) -> Pixels:
     files = folder.train if part == "train" else folder.val
-    return Source(Part.of(folder.root, files, ("ant", "dog"), folder.store), pictures, CPU, 2)
+    return Pixels(Part.of(folder.root, files, ("ant", "dog"), folder.store), pictures, CPU, 2)
 
 
 def state(out: Path) -> dict[str, bytes]:
@@ -378,7 +378,7 @@ def test_another_form_is_refused(folder: PictureFolder, tmp_path: Path) -> None:
         "or change the recipe: --set pictures.size=12 --set pictures.fit=warp"
     )
     assert refusal(select, made, wanted) == expected
-    assert refusal(Source, Part.of(out, made.train, NAMES, made.store), wanted, CPU, 1) == expected
+    assert refusal(Pixels, Part.of(out, made.train, NAMES, made.store), wanted, CPU, 1) == expected
 
 
 def test_a_store_holds_photographs_as_the_recipe_takes_them(folder: PictureFolder, tmp_path: Path) -> None:

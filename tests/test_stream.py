@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from transfercli.pictures import stream as stream_module
-from transfercli.pictures.stream import AHEAD, Batch, Part, Source, Stream, centre, centre_crop, normalise
+from transfercli.pictures.stream import AHEAD, Batch, Part, Pixels, Stream, centre, centre_crop, normalise
 from transfercli.recipe.schema import Pictures
 from transfercli.system.errors import TransferError
 
@@ -38,9 +38,9 @@ def recipe(crop: int = 7, **values: Any) -> Pictures:
     return Pictures(size=SIZE, crop=crop, **values)
 
 
-def source(root: Path, count: int = COUNT, pictures: Pictures | None = None) -> Source:
+def source(root: Path, count: int = COUNT, pictures: Pictures | None = None) -> Pixels:
     part = Part(root, tuple(f"{n:02d}.png" for n in range(count)), tuple(n // 3 for n in range(count)))
-    return Source(part, pictures or recipe(), CPU, 2)
+    return Pixels(part, pictures or recipe(), CPU, 2)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -237,7 +237,7 @@ def test_batches_on_cuda_are_those_on_the_cpu(coded: Path, name: str, share: flo
     """Kept on the device or brought there batch by batch, and by whichever name the device is called."""
     monkeypatch.setattr(stream_module, "MEMORY_SHARE", share)
     here = source(coded)
-    there = Source(here.part, recipe(), torch.device(name), 2)
+    there = Pixels(here.part, recipe(), torch.device(name), 2)
     assert there.kept is None if share == 0 else there.kept is not None and there.kept.device.type == "cuda"
     one, other = (Stream(pictures, 6, STREAM) for pictures in (here, there))
     for t in range(4):
@@ -258,7 +258,7 @@ def test_a_picture_that_is_gone_stops_the_stream_with_its_name(coded: Path, monk
     """Decoded ahead on another thread, yet the error arrives where the batch is asked for."""
     monkeypatch.setattr(stream_module, "MEMORY_SHARE", 0)
     part = Part(coded, ("00.png", "gone.png"), (0, 1))
-    made = Stream(Source(part, recipe(), CPU, 1), 2, STREAM)
+    made = Stream(Pixels(part, recipe(), CPU, 1), 2, STREAM)
     path = os.path.join(coded, "gone.png")
     with pytest.raises(TransferError) as error:
         made.batch(0)

@@ -29,12 +29,12 @@ from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.rows import LOG_COLUMNS
 from transfercli.system.errors import TransferError
-from transfercli.training import bench, engine, rows
+from transfercli.training import bench, engine, finish
 from transfercli.training import train as training
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
+from transfercli.training.finish import status
 from transfercli.training.reporter import Reporter
-from transfercli.training.rows import status
 from transfercli.training.train import check_bases, train
 
 # What a row says of the bank that made it, and when, and at which commit; all else is the network's own.
@@ -460,7 +460,7 @@ def test_a_network_that_stays_at_chance_did_not_learn(split_study: Study, bases_
 
 def test_a_network_that_learns_is_done(split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in pictures can be learned even by so small a network: its loss falls well below that of a guess."""
-    monkeypatch.setattr(rows, "SIGMAS", 1)  # of 20 pictures, three are 6
+    monkeypatch.setattr(finish, "SIGMAS", 1)  # of 20 pictures, three are 6
     recipe = tiny_recipe(
         {
             "network": {"dropout": 0, "widths": [8, 8, 8, 8, 8, 16, 16], "normalisation": "batch"},
@@ -481,7 +481,7 @@ def test_not_learning_is_the_loss_and_the_accuracy_of_a_guess(classes: int, pict
     top1 = chance + sigmas * math.sqrt(chance * (1 - chance) / pictures)
     last = {"train_loss": over * math.log(classes), "top1": top1}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "SIGMAS", 3)
+        patch.setattr(finish, "SIGMAS", 3)
         told, of_a_base = (status(last, None, is_base, train, val, True) for is_base in (False, True))
         assert status(last, 7, True, train, val, True) == "diverged at step 7"
         assert status(last, None, True, train, val, False) == "done"  # nobody judges a smoke run
@@ -493,13 +493,13 @@ def test_not_learning_is_the_loss_and_the_accuracy_of_a_guess(classes: int, pict
 
 def test_a_collapse_to_the_largest_class_is_no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task of 90 and 10 pictures: always to name the first class is right 9 times in 10, with a loss of 0.325, not ln 2."""
-    monkeypatch.setattr(rows, "SIGMAS", 3)
+    monkeypatch.setattr(finish, "SIGMAS", 3)
     train, val = [900, 100], [90, 10]
     collapsed = {"train_loss": 0.325, "top1": 0.9}
     assert status(collapsed, None, False, train, val, True) == "did not learn"
     assert status({**collapsed, "train_loss": 0.2}, None, True, train, val, True) == "no better than chance"
     assert status({"train_loss": 0.2, "top1": 0.995}, None, True, train, val, True) == "done"
-    assert (rows.guess(val), rows.entropy(train)) == (0.9, pytest.approx(0.3251, abs=1e-4))
+    assert (finish.guess(val), finish.entropy(train)) == (0.9, pytest.approx(0.3251, abs=1e-4))
 
 
 # -- the mean of the ten best
@@ -526,11 +526,11 @@ def best10(log: list[dict[str, float]]) -> float:
     source, setting = SimpleNamespace(labels=torch.arange(10) % 2), SimpleNamespace(means={"B": None})
     bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe(), setting=setting)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "save_file", lambda tensors, path, *about: None)
+        patch.setattr(finish, "save_file", lambda tensors, path, *about: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))
-        patch.setattr(rows, "replacing", nullcontext)
-        patch.setattr(rows, "metadata", lambda *about: {})
-        rows.write_member(Study(Path("unused")), halves, bank, member, None, {})
+        patch.setattr(finish, "replacing", nullcontext)
+        patch.setattr(finish, "metadata", lambda *about: {})
+        finish.write_member(Study(Path("unused")), halves, bank, member, None, {})
     return written[0]["top1_best10"]
 
 
@@ -555,7 +555,7 @@ def test_a_mean_for_each_channel_is_that_of_the_mean_image(split_study: Study) -
         found = table.mean("A")
         assert (found if found is None else tuple(found.shape)) == shape
         if mean == "channel":
-            pixels = table.source("A", "train").kept
+            pixels = table.pixels("A", "train").kept
             assert pixels is not None and found is not None
             torch.testing.assert_close(found, pixels.float().mean((0, 1, 2)))
 

@@ -16,7 +16,7 @@ from transfercli.plan.networks import base, bases, transfers
 from transfercli.plan.resolve import resolve
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.training import rows
+from transfercli.training import finish
 from transfercli.training import verify as verifying
 from transfercli.training.train import check_bases, train
 from transfercli.training.verify import evenly, near, read_log, same_machine, verify
@@ -94,11 +94,11 @@ def test_rows_of_old_with_classes_of_unequal_size_were_judged_as_if_they_were_eq
     split_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six pictures of one class, a single one of another: of old 0.6 was well above chance, a quarter; today it is a guess."""
-    monkeypatch.setattr(rows, "SIGMAS", 0.0)
+    monkeypatch.setattr(finish, "SIGMAS", 0.0)
     train_of, val_of = [8, 8, 8, 8], [12, 3, 3, 2]
     last = {"top1": 0.6, "train_loss": 2.0}
-    assert rows.status(last, None, False, train_of, val_of, True) == "did not learn"
-    assert rows.status(last, None, False, *evenly(train_of, val_of), True) == "done"
+    assert finish.status(last, None, False, train_of, val_of, True) == "did not learn"
+    assert finish.status(last, None, False, *evenly(train_of, val_of), True) == "done"
     assert evenly(train_of, val_of) == ([8, 8, 8, 8], [5, 5, 5, 5])
 
 

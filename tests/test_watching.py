@@ -42,7 +42,7 @@ def test_quiet_says_nothing(command: str, transfer: Transfer, split_study: Study
 def test_quiet_still_says_what_is_wrong(transfer: Transfer, split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     said = transfer("sweep", "--study", "nowhere", "--quiet")
     assert (said.code, said.out) == (1, "") and said.err.startswith("Error: no study in nowhere; ")
-    monkeypatch.setattr("transfercli.training.rows.status", lambda *args: "did not learn")
+    monkeypatch.setattr("transfercli.training.finish.status", lambda *args: "did not learn")
     said = transfer("train-base", "--study", split_study.root, "--device", "cpu", "--quiet")
     assert (said.code, said.out) == (3, "")
     assert said.err == "2 of 2 networks failed: random-0 baseA (did not learn), random-0 baseB (did not learn)\n"

@@ -54,7 +54,7 @@ class Part:
         return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs), store)
 
 
-class Source:
+class Pixels:
     """Pictures at the recipe's size, (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for.
 
     Raw pixels of a packed store are read instead, and are the same numbers; its JPEGs are decoded, which is soon done.
@@ -126,8 +126,8 @@ class Source:
 class Stream:
     """Training batches of one half. `batch(t)` may be asked for any t; the next few are made ahead."""
 
-    def __init__(self, source: Source, batch: int, purpose: purposes.Purpose):
-        self.source, self.size, self.purpose = source, batch, purpose
+    def __init__(self, images: Pixels, batch: int, purpose: purposes.Purpose):
+        self.images, self.size, self.purpose = images, batch, purpose
         self._orders: dict[int, Tensor] = {}
         self._ahead: dict[int, Future[Batch]] = {}
         self._maker = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
@@ -147,43 +147,43 @@ class Stream:
     def make(self, t: int) -> Batch:
         """The batch of step t: the next pictures of the epoch's order, each cropped at random and perhaps mirrored."""
         index = torch.tensor([self._picture(position) for position in range(t * self.size, (t + 1) * self.size)])
-        pictures, n = self.source.pictures, self.size
+        pictures, n = self.images.pictures, self.size
         random = generator(*purposes.crops(self.purpose, t))
         top, left = torch.randint(pictures.size - pictures.crop + 1, (2, n), generator=random)
         mirrored = torch.rand(n, generator=random) < 0.5
-        return crop(self.source, index, top, left, mirrored if pictures.mirror else torch.zeros(n, dtype=torch.bool))
+        return crop(self.images, index, top, left, mirrored if pictures.mirror else torch.zeros(n, dtype=torch.bool))
 
     def _picture(self, position: int) -> int:
-        epoch, place = divmod(position, len(self.source))
+        epoch, place = divmod(position, len(self.images))
         if epoch not in self._orders:
             self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
-            self._orders[epoch] = torch.randperm(len(self.source), generator=generator(*purposes.order(self.purpose, epoch)))
+            self._orders[epoch] = torch.randperm(len(self.images), generator=generator(*purposes.order(self.purpose, epoch)))
         return int(self._orders[epoch][place])
 
 
-def centre(source: Source, size: int) -> "list[Tensor]":
+def centre(images: Pixels, size: int) -> "list[Tensor]":
     """The indices of all pictures, cut into batches of at most `size`; the last may be smaller."""
-    return list(torch.arange(len(source)).split(size))
+    return list(torch.arange(len(images)).split(size))
 
 
-def centre_crop(source: Source, index: Tensor) -> Batch:
+def centre_crop(images: Pixels, index: Tensor) -> Batch:
     """Pictures for evaluation: the centre crop, not mirrored."""
-    offset = torch.full((len(index),), (source.pictures.size - source.pictures.crop) // 2)
-    return crop(source, index, offset, offset, torch.zeros(len(index), dtype=torch.bool))
+    offset = torch.full((len(index),), (images.pictures.size - images.pictures.crop) // 2)
+    return crop(images, index, offset, offset, torch.zeros(len(index), dtype=torch.bool))
 
 
-def crop(source: Source, index: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Batch:
+def crop(images: Pixels, index: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Batch:
     """Cut (and mirror) one window from each picture, on the device. `top`, `left`: int64 (batch,)."""
-    store, where = source.fetch(index)
-    across = torch.arange(source.pictures.crop)
+    store, where = images.fetch(index)
+    across = torch.arange(images.pictures.crop)
     rows = top[:, None] + across
     columns = left[:, None] + torch.where(mirrored[:, None], across.flip(0), across)
-    rows, columns = moved(rows, source.device), moved(columns, source.device)
-    if source.device.type == "cpu":
+    rows, columns = moved(rows, images.device), moved(columns, images.device)
+    if images.device.type == "cpu":
         pixels = _windows(store, where, top, left, mirrored, len(across))
     else:
         pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return Batch(pixels.permute(0, 3, 1, 2), moved(source.labels[index], source.device), rows, columns)
+    return Batch(pixels.permute(0, 3, 1, 2), moved(images.labels[index], images.device), rows, columns)
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:

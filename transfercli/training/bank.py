@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from transfercli.networks.layers import layers_of, run
 from transfercli.networks.start import digest, names_of
-from transfercli.pictures.stream import Source, Stream, centre, centre_crop
+from transfercli.pictures.stream import Pixels, Stream, centre, centre_crop
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
@@ -36,8 +36,8 @@ class Bank:
         self,
         recipe: Recipe,
         started: Mapping[Network, nn.Sequential],
-        train: Mapping[str, Source],
-        val: Mapping[str, Source],
+        train: Mapping[str, Pixels],
+        val: Mapping[str, Pixels],
         means: Mapping[str, Tensor | None],
         steps: int,
         device: torch.device,
@@ -106,7 +106,7 @@ class Bank:
     def evaluate(self) -> None:
         """Measure every network on the whole validation part of its target and add a line to its log."""
         size = self.recipe.evaluation.batch
-        found = self.count(self.val, {target: centre(source, size) for target, source in self.val.items()})
+        found = self.count(self.val, {target: centre(pixels, size) for target, pixels in self.val.items()})
         for member in self.live:
             counted = found[member.network.name]
             correct1, correct5, loss = counted.shares()
@@ -130,15 +130,15 @@ class Bank:
         found = self.count(self.train, {target: index.split(size) for target, index in spread.items()})
         return {name: counted.shares()[2] for name, counted in found.items()}
 
-    def count(self, sources: Mapping[str, Source], batches: Mapping[str, Sequence[Tensor]]) -> "dict[str, Counted]":
+    def count(self, parts: Mapping[str, Pixels], batches: Mapping[str, Sequence[Tensor]]) -> "dict[str, Counted]":
         """By network that trains on, what is right of these pictures of its target: the centre crop, without dropout."""
         counted: dict[str, Counted] = {}
-        for target, source in sources.items():
+        for target, pixels in parts.items():
             members = [m for m in self.live if m.network.target == target]
-            classes = int(source.labels.max()) + 1
+            classes = int(pixels.labels.max()) + 1
             counted.update({m.network.name: Counted.none(classes, self.setting.device) for m in members})
             for index in batches[target] if members else []:
-                batch = centre_crop(source, index)
+                batch = centre_crop(pixels, index)
                 inputs = Inputs(self.setting, members, {m.feed: batch for m in members}, {})
 
                 def measure(member: Member, inputs: Inputs = inputs) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from transfercli.networks.start import digest, start
-from transfercli.pictures.stream import Part, Source
+from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
@@ -33,7 +33,7 @@ class Bench:
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.steps = halves.steps(recipe)
-        self.sources: dict[tuple[str, str], Source] = {}
+        self.loaded: dict[tuple[str, str], Pixels] = {}
 
     @property
     def same(self) -> dict[str, str]:
@@ -48,7 +48,7 @@ class Bench:
         """How many networks train side by side, when these targets' pictures are in memory: banks take of what is left."""
         for target in targets:
             for part in parts:
-                self.source(target, part)
+                self.pixels(target, part)
         return bank_size(self.recipe, max(len(task.classes) for task in self.halves.split.tasks), self.device)
 
     def bank(self, networks: Sequence[Network]) -> Bank:
@@ -65,8 +65,8 @@ class Bench:
         return Bank(
             self.recipe,
             {one.network: self.start(one, states) for one in resolved},
-            {half: self.source(half, "train") for half in targets},
-            {half: self.source(half, "val") for half in targets},
+            {half: self.pixels(half, "train") for half in targets},
+            {half: self.pixels(half, "val") for half in targets},
             {half: self.mean(half) for half in means},
             self.steps,
             self.device,
@@ -92,13 +92,13 @@ class Bench:
             again = how_to_train(self.study, donor, self.study.recipe())
             raise TransferError(f"{self.study.folder(donor)}: {error}; remove it and train it again: {again}") from None
 
-    def source(self, half: str, part: str) -> Source:
-        if (half, part) not in self.sources:
+    def pixels(self, half: str, part: str) -> Pixels:
+        if (half, part) not in self.loaded:
             files = self.folder.train if part == "train" else self.folder.val
             pictures = Part.of(self.folder.root, files, self.halves.split.classes(half), self.folder.store)
             spare = int(self.device.type != "cpu")  # a processor for the thread that feeds the device
-            self.sources[half, part] = Source(pictures, self.recipe.pictures, self.device, max(1, processors() - spare))
-        return self.sources[half, part]
+            self.loaded[half, part] = Pixels(pictures, self.recipe.pictures, self.device, max(1, processors() - spare))
+        return self.loaded[half, part]
 
     def mean(self, half: str) -> Tensor | None:
         """What is subtracted for a source half: (size, size, 3), (3,) or None. The mean image is kept in the split's folder."""
@@ -107,7 +107,7 @@ class Bench:
             return None
         mean = self.kept_mean(half)
         if mean is None:
-            mean = self.source(half, "train").mean_image()
+            mean = self.pixels(half, "train").mean_image()
             self.keep_mean(half, mean)
         return mean if pictures.mean == "image" else mean.mean((0, 1))
 

@@ -18,8 +18,8 @@ from transfercli.system.interrupts import Stopped, Wish, deferred
 from transfercli.training import checkpoints
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
+from transfercli.training.finish import provenance, write_member
 from transfercli.training.reporter import Reporter
-from transfercli.training.rows import provenance, write_member
 
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
 

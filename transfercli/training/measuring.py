@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from transfercli.networks.start import build, start
-from transfercli.pictures.stream import Part, Source
+from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Pictures, Recipe, Schedule
@@ -24,11 +24,11 @@ PROBE_SECONDS = 2.0  # of a step of one network with as many pictures as that al
 FEW, MORE = 2, 4  # pictures in the first such step, and the least by which the second has more
 
 
-def random_pictures(count: int, classes: int, pictures: Pictures, device: torch.device) -> Source:
+def random_pictures(count: int, classes: int, pictures: Pictures, device: torch.device) -> Pixels:
     """Pictures of random bytes in memory, to measure a bank without any on the disk."""
     labels = tuple(i % classes for i in range(count))
     pixels = torch.randint(0, 256, (count, pictures.size, pictures.size, 3), dtype=torch.uint8)
-    return Source(Part(Path(), ("",) * count, labels), pictures, device, 1, pixels.to(device))
+    return Pixels(Part(Path(), ("",) * count, labels), pictures, device, 1, pixels.to(device))
 
 
 def reckoned(networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype) -> float:
@@ -66,16 +66,16 @@ def seconds_per_step(
     schedule = Schedule(name="constant", rate=recipe.training.schedule.rate)  # others may have no rate at a step so late
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"schedule": schedule})})
     halves = sorted({network.target for network in networks})
-    source = random_pictures(2 * recipe.training.batch, classes, recipe.pictures, device)
+    pixels = random_pictures(2 * recipe.training.batch, classes, recipe.pictures, device)
     resolved = [resolve(network, recipe.network.depth) for network in networks]
     origins = {network.donor.name for network in networks if network.donor}
     states = dict.fromkeys(origins, build(recipe, classes).state_dict() if origins else {})
     started = {one.network: start(recipe, one, classes, states) for one in resolved}
     pictures = recipe.pictures
     mean = {"none": None, "channel": torch.zeros(3), "image": torch.zeros(pictures.size, pictures.size, 3)}[pictures.mean]
-    sources = {half: source for half in halves}
+    both = {half: pixels for half in halves}
     means = {one.input: mean for one in resolved}
-    bank = Bank(recipe, started, sources, sources, means, 10**6, device, precision, processors())
+    bank = Bank(recipe, started, both, both, means, 10**6, device, precision, processors())
     bank.step()  # the first makes kernels and buffers
     taken, began = 0, _now(device)
     while not taken or _now(device) - began < least:

@@ -26,7 +26,7 @@ from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.training import checkpoints
 from transfercli.training.bench import Bench, load_weights
-from transfercli.training.rows import best10, guess, status
+from transfercli.training.finish import best10, guess, status
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
 NEEDED = ("val_pictures", "train_loss", "precision")  # beside what every row has
@@ -260,7 +260,7 @@ def evenly(*parts: list[float]) -> tuple[list[float], ...]:
 def _mean(bench: Again, half: str, report: Report) -> None:
     """The mean image that is kept is that of the pictures."""
     if (kept := bench.kept_mean(half)) is not None:
-        mean = bench.source(half, "train").mean_image()
+        mean = bench.pixels(half, "train").mean_image()
         problem = f"the mean image of {bench.halves.name} {half} is not that of its pictures; remove it: mean-{half}.safetensors"
         report.check("mean images", torch.equal(kept, mean), problem)
 
