@@ -3,8 +3,10 @@
     python benchmarks/same_bits.py COMMIT
 
 COMMIT is taken into a temporary worktree. Old and new code train the CASES in float32, one of them stopped in the middle of a
-bank and carried on; every network's row, log and weights must be the same. Only the command line and a study's files are used,
-so that modules may move between the two. Exits with 1 where anything differs, and shows the first differences.
+bank and carried on; every network's row, log and weights must be the same. Then both read copies of the same studies, those kept
+in results/reference and those that the old code has trained; what they print and write must be the same to the byte. Only the
+command line and a study's files are used, so that modules may move between the two. Exits with 1 where anything differs, and
+shows the first differences.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -21,10 +24,10 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,36 @@ CASES = {
 }
 
 
+# What is typed of a study that is read, {} being its folder. The kept ones hold no logs and weights, of which a report is made.
+READ = (
+    "analyze {}",
+    "analyze {} --networks --metric best10 --csv {}/differences.csv",
+    "analyze {} --json",
+    "compare {}",
+    "compare {} --accuracy --metric best10 --csv {}/points.csv",
+    "compare {} --json",
+    "status {}",
+    "status {} --json",
+    "plot {}",
+)
+READ_KEPT = (*READ, "plot {} --paper --out {}/beside-the-paper")
+VERIFY, REPORT = "verify {} --device cpu", "report {}"
+READ_TRAINED = {"plain": (*READ, REPORT, VERIFY), "caffenet": (REPORT, VERIFY), "batch": (VERIFY,), "lrn": (VERIFY,)}
+READING = "reading"
+READ_ALONE = (
+    "analyze --paper",
+    "analyze --paper --json",
+    "plot --paper --study {}/study --out {}/paper",
+    "layers yosinski2014 --json",
+    "layers demo --json",
+    "recipes keys --markdown",
+)
+MADE_BY = re.compile(rb"Made by transfer \S+:")  # in a report, with the version that wrote it: all that is masked
+
+
+Step = tuple[str, Sequence[float]]  # what was done, and the seconds of old and new
+
+
 @dataclass
 class Found:
     """What was compared, counted, and every difference in a line."""
@@ -118,6 +151,9 @@ class Found:
     def same(self, what: str, where: str, old: Any, new: Any) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
         if old != new:
+            if isinstance(old, str) and isinstance(new, str):  # the first line that differs
+                pairs = zip_longest(old.splitlines(), new.splitlines())
+                old, new = next((pair for pair in pairs if pair[0] != pair[1]), (repr(old[-9:]), repr(new[-9:])))
             self.problems.append(f"{where}: {shortened(old)} → {shortened(new)}")
 
 
@@ -186,7 +222,7 @@ class Side:
         """What a command that must succeed says: standard output, then standard error."""
         code, out, err = self.type(*words)
         if code:
-            raise RuntimeError(f"the {self.name} code: transfer {' '.join(words)} exits with {code}: {err or out}")
+            raise click.ClickException(f"the {self.name} code: transfer {' '.join(words)} exits with {code}: {err or out}")
         return out + err
 
     def train(self, name: str) -> float:
@@ -201,8 +237,13 @@ class Side:
             self.stop(self.folder / name, sweep)
         said = self.must(*sweep)
         if case.stopped and " go on at step " not in said:
-            raise RuntimeError(f"the {self.name} code began anew after it was stopped: {said}")
+            raise click.ClickException(f"the {self.name} code began anew after it was stopped: {said}")
         return time.monotonic() - began
+
+    def read(self, commands: Sequence[str]) -> tuple[dict[str, tuple[int, str, str]], float]:
+        """What each of the commands says, and the seconds of all."""
+        began = time.monotonic()
+        return {command: self.type(*command.split()) for command in commands}, time.monotonic() - began
 
     def stop(self, study: Path, sweep: Sequence[str]) -> None:
         """Begin a sweep and stop it (SIGTERM) where a bank is done and the next is in its middle."""
@@ -218,7 +259,7 @@ class Side:
                 return
             shutil.rmtree(study)
             shutil.copytree(before, study)
-        raise RuntimeError(f"the {self.name} code was never stopped in the middle of a bank, in {TRIES} tries")
+        raise click.ClickException(f"the {self.name} code was never stopped in the middle of a bank, in {TRIES} tries")
 
 
 BASES = 4  # of a stopped study: two halves, two seeds
@@ -266,36 +307,67 @@ def compare_studies(name: str, old: Path, new: Path, found: Found) -> None:
             found.same("tensors", f"{where} {tensor}", *(bits if kinds[0] == kinds[1] else kinds))
 
 
-def train(old: Side, new: Side, found: Found) -> Iterator[tuple[str, Sequence[float]]]:
-    """Train every case with both, and compare; yields what was done, and the seconds of both."""
-    with ProcessPoolExecutor(len(SIDES), multiprocessing.get_context("spawn"), load) as both:
-        for name in CASES:
-            seconds = list(both.map(Side.train, (old, new), repeat(name)))
-            compare_studies(name, old.folder / name, new.folder / name, found)
-            if CASES[name].stopped:  # no bit depends on it
-                compare_studies(f"{name} against never stopped", old.folder / name, old.folder / "batch", found)
-            yield f"{name}, {len(networks(old.folder / name))} networks trained", seconds
+def train(old: Side, new: Side, both: Executor, found: Found) -> Iterator[Step]:
+    """Train every case with both, and compare; yields what was done."""
+    for name in CASES:
+        seconds = list(both.map(Side.train, (old, new), repeat(name)))
+        compare_studies(name, old.folder / name, new.folder / name, found)
+        if CASES[name].stopped:  # no bit depends on it
+            compare_studies(f"{name} against never stopped", old.folder / name, old.folder / "batch", found)
+        yield f"{name}, {len(networks(old.folder / name))} networks trained", seconds
+
+
+def read(old: Side, new: Side, both: Executor, found: Found) -> Iterator[Step]:
+    """Both read copies of the same studies, the kept ones and those that the old code trained; yields what was read."""
+    kept = [path for path in sorted((ROOT / "results/reference").iterdir()) if path.is_dir()]
+    studies = dict.fromkeys(kept, READ_KEPT) | {old.folder / name: forms for name, forms in READ_TRAINED.items()}
+    made = shutil.ignore_patterns("figures", "report.html", "differences.csv", ".*")
+    for source, forms in studies.items():
+        for side in (old, new):
+            shutil.copytree(source, side.folder / READING / source.name, ignore=made)
+        yield read_one(f"{READING}/{source.name}", forms, old, new, both, found)
+    yield read_one(f"{READING}/none", READ_ALONE, old, new, both, found)
+
+
+def read_one(study: str, forms: Iterable[str], old: Side, new: Side, both: Executor, found: Found) -> Step:
+    """What the commands say, and every file of the study thereafter."""
+    commands = [form.replace("{}", study) for form in forms]
+    (said, seconds), (mine, others) = both.map(Side.read, (old, new), repeat(commands))
+    for command, (code, *outputs) in said.items():
+        found.same("commands", f"transfer {command}, exit codes", (0, 0), (code, mine[command][0]))
+        for what, *both_say in zip(("output", "errors"), outputs, mine[command][1:], strict=True):
+            found.same("outputs", f"transfer {command}, {what}", *both_say)
+    files = [written(side.folder / study) for side in (old, new)]
+    for file in sorted(files[0].keys() | files[1].keys()):
+        found.same("files", f"{study}/{file}", *(one.get(file, "missing") for one in files))
+    return f"{study}, {len(said)} commands", (seconds, others)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): MADE_BY.sub(b"", path.read_bytes()) for path in paths}
 
 
 @click.command(help=__doc__)
 @click.argument("commit")
 def main(commit: str) -> None:
     os.nice(10)
-    began, found = time.monotonic(), Found()
+    began, found, seen = time.monotonic(), Found(), 0
     place = Path(tempfile.mkdtemp(prefix="same-bits-")).resolve()
-    git = ("git", "-C", str(ROOT))
-    subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(place / "tree"), commit], check=True)
+    git = ("git", "-C", str(ROOT), "worktree")
     try:
+        if subprocess.run([*git, "add", "--quiet", "--detach", str(place / "tree"), commit]).returncode:
+            raise click.BadParameter(f"there is no tree of {commit}")
         old, new = (Side(name, tree, place) for name, tree in zip(SIDES, (place / "tree", ROOT), strict=True))
-        seen = 0
-        for what, seconds in train(old, new, found):
-            problems, seen = found.problems[seen:], len(found.problems)
-            said = f"{len(problems)} differences" if problems else "the same"
-            click.echo(f"{what:<36} {said:<20} {seconds[0]:4.0f} s old {seconds[1]:4.0f} s new")
-            for problem in problems[:SHOWN]:
-                click.echo(f"  {problem}")
+        with ProcessPoolExecutor(len(SIDES), multiprocessing.get_context("spawn"), load) as both:
+            for what, seconds in chain(train(old, new, both, found), read(old, new, both, found)):
+                problems, seen = found.problems[seen:], len(found.problems)
+                said = f"{len(problems)} differences" if problems else "the same"
+                click.echo(f"{what:<44} {said:<18} {seconds[0]:3.0f} s old {seconds[1]:3.0f} s new")
+                for problem in problems[:SHOWN]:
+                    click.echo(f"  {problem}")
     finally:
-        subprocess.run([*git, "worktree", "remove", "--force", str(place / "tree")], check=False)
+        subprocess.run([*git, "remove", "--force", str(place / "tree")], stderr=subprocess.DEVNULL)
         shutil.rmtree(place, ignore_errors=True)
     counted = ", ".join(f"{count} {what}" for what, count in found.counts.items())
     click.echo(f"{len(found.problems)} differences in {counted} ({time.monotonic() - began:.0f} s)")
