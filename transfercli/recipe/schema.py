@@ -138,7 +138,7 @@ class NetworkRecipe(Section):
 
 
 class Schedule(Section):
-    """A learning-rate schedule and its figures (`transfercli/schedules.py`)."""
+    """A learning-rate schedule and its figures (`transfercli/recipe/schedules.py`)."""
 
     name: Literal["constant", "step", "exponential", "inverse", "square-root", "cosine", "one-cycle"]
     """How the learning rate changes with the step; the table below has each one's figures."""
