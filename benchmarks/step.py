@@ -7,6 +7,7 @@ python -m benchmarks.step --recipe imagenet-fast --device cuda --classes 500
 import copy
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -85,7 +86,7 @@ def seconds_per_step(bank: Bank, steps: int) -> float:
 
 def profile(bank: Bank) -> str:
     """Where the time of one step goes, by operation; the networks one after another, which a profiler can follow."""
-    bank.pool = None
+    bank.setting = replace(bank.setting, pool=None)
     activities = [torch.profiler.ProfilerActivity.CPU]
     if bank.setting.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfercli.plan.jobs import Job, jobs
-from transfercli.plan.networks import AXES, Axis, Network, base, columns, named, needed_bases, of_row, placed, varied
+from transfercli.plan.networks import AXES, Axis, Network, base, columns, named, needed_bases, of_row, placed, transfers, varied
 from transfercli.plan.resolve import FRESH, Stage, resolve
 from transfercli.plan.treatments import ALL, TREATMENTS, Phase, Treatment
 
@@ -145,6 +145,12 @@ def test_chain_thaw_is_told_by_its_stages() -> None:
     assert [sorted(stage.layers) for stage in resolved.stages] == [[10], *([n] for n in range(1, 11)), list(range(1, 11))]
     assert [resolved.stage_at(step, 100) for step in (0, 19, 20, 25, 26, 79, 80, 99)] == [0, 0, 1, 1, 2, 10, 11, 11]
     assert resolved.frozen == () and resolved.prefix == 0
+
+
+def test_a_treatment_without_n_has_one_network() -> None:
+    planned = transfers(["x"], [0], ["B"], [1, 4], ["AnB", "base.twice"])
+    assert [network.name for network in planned] == ["A1B", "A4B", "baseB.twice"]
+    assert [network.name for network in needed_bases(planned)] == ["baseA", "baseB"]
 
 
 def test_rates_fall_downwards() -> None:

@@ -165,7 +165,10 @@ def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = H
 def transfers(
     splits: Iterable[str], seeds: Iterable[int], targets: Sequence[str], layers: Sequence[int], treatments: Sequence[str]
 ) -> list[Network]:
-    """Every network of a sweep: splits × seeds × targets (ALTERNATE: those of `alternating`) × treatments × layers."""
+    """Every network of a sweep: splits × seeds × targets (ALTERNATE: those of `alternating`) × treatments × layers.
+
+    A treatment that has no n has one network whatever the layers.
+    """
     seeds = list(seeds)
     return [
         Network(split, seed, treatment, layer, target)
@@ -173,7 +176,7 @@ def transfers(
         for seed in seeds
         for target in ((alternating(split),) if ALTERNATE in targets else targets)
         for treatment in treatments
-        for layer in layers
+        for layer in (layers if TREATMENTS[treatment].swept else (0,))
     ]
 
 

@@ -48,9 +48,8 @@ class Bank:
         """`copied`: for each base that layers were copied from, the digest of its weights."""
         first = next(iter(started))
         self.recipe, self.steps, self.train, self.val = recipe, steps, train, val
-        self.pool = pool(threads) if device.type == "cpu" else None
         on_device = {source: mean if mean is None else mean.to(device) for source, mean in means.items()}
-        self.setting = Setting(device, precision, recipe.pictures, on_device, self.pool)
+        self.setting = Setting(device, precision, recipe.pictures, on_device, pool(threads) if device.type == "cpu" else None)
         self.rate = recipe.training.schedule.bind(steps)
         self.step_number = 0
         self.members = [self._member(network, module, copied or {}) for network, module in started.items()]
@@ -162,12 +161,12 @@ class Bank:
 
     def _each(self, work: Callable[[Member], None], members: Iterable[Member]) -> None:
         """Do the work of every member: side by side on a CPU's threads, one after another on an accelerator."""
-        if self.pool is None:
+        if (workers := self.setting.pool) is None:
             for member in members:
                 work(member)
             return
         # Those with most to train first, so that the threads end together; they need no prefix, which is made meanwhile.
-        futures = [self.pool.submit(work, member) for member in sorted(members, key=lambda member: member.held)]
+        futures = [workers.submit(work, member) for member in sorted(members, key=lambda member: member.held)]
         for future in futures:
             future.result()
 
@@ -175,8 +174,8 @@ class Bank:
         """End the bank's threads; without this a study of many banks would gather them."""
         for stream in self.streams.values():
             stream.close()
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
+        if self.setting.pool is not None:
+            self.setting.pool.shutdown(cancel_futures=True)
         self.members.clear()
         if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
