@@ -2,8 +2,8 @@
 
     python benchmarks/paired_studies.py STUDY OTHER
 
-Networks of the same split, seed and id are subtracted (STUDY minus OTHER); a pair of split and target is the unit, seeds averaged,
-as in `transfer analyze`. The last line of a treatment is the mean of its layers' means, its interval over pairs.
+Networks of the same split, seed and id are subtracted, STUDY minus OTHER; a pair of split and target is the unit, its seeds
+averaged, as in `transfer analyze`. The last line of a treatment is the mean of its layers' means, its interval over pairs.
 """
 
 from pathlib import Path
