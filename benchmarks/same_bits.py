@@ -168,8 +168,9 @@ def shortened(value: Any) -> str:
 HEAVY = ["torch", "torchvision", "pandas", "matplotlib.figure", "pydantic", "rich.progress", "jinja2", "PIL"]
 
 
-def load() -> None:
+def load(place: Path) -> None:
     """What commands load of others' packages, once: their processes are forked from one that has it, and begin at once."""
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(place / "bytecode")  # compiled once, and not into the checkout
     for name in HEAVY:
         importlib.import_module(name)
 
@@ -352,6 +353,7 @@ def written(folder: Path) -> dict[str, bytes]:
 @click.argument("commit")
 def main(commit: str) -> None:
     os.nice(10)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left behind
     began, found, seen = time.monotonic(), Found(), 0
     place = Path(tempfile.mkdtemp(prefix="same-bits-")).resolve()
     git = ("git", "-C", str(ROOT), "worktree")
@@ -359,7 +361,7 @@ def main(commit: str) -> None:
         if subprocess.run([*git, "add", "--quiet", "--detach", str(place / "tree"), commit]).returncode:
             raise click.BadParameter(f"there is no tree of {commit}")
         old, new = (Side(name, tree, place) for name, tree in zip(SIDES, (place / "tree", ROOT), strict=True))
-        with ProcessPoolExecutor(len(SIDES), multiprocessing.get_context("spawn"), load) as both:
+        with ProcessPoolExecutor(len(SIDES), multiprocessing.get_context("spawn"), load, (place,)) as both:
             for what, seconds in chain(train(old, new, both, found), read(old, new, both, found)):
                 problems, seen = found.problems[seen:], len(found.problems)
                 said = f"{len(problems)} differences" if problems else "the same"
