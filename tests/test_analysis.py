@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from transfercli.analysis import displayed
-from transfercli.analysis import pairs as analysis
 from transfercli.analysis.comparison import compare
 from transfercli.analysis.differences import differences, unpaired
-from transfercli.analysis.intervals import noise
-from transfercli.analysis.pairs import pairs
+from transfercli.analysis.intervals import binomial_reach
+from transfercli.analysis.pairs import against_base, pairs
 from transfercli.analysis.published import TABLE_COLUMNS, published_table
 from transfercli.analysis.words import OF_RANDOM_FEATURES
 
@@ -140,7 +139,7 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
         ]
     )
     assert pairs(table)["layer"].tolist() == [3]
-    assert analysis.against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
+    assert against_base(table)["status"].tolist() == ["did not learn", "diverged", "done"]
     assert differences(table)["layer"].tolist() == ["3"]
     none_trained = pd.DataFrame([network("base", None, status="diverged"), network("AnB", None, status="diverged")])
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
@@ -320,7 +319,7 @@ def study_of(gain, repeats=(0, 1)):
 def test_compare_says_whether_a_value_lies_inside_the_others_spread_and_its_own_interval():
     theirs = study_of(0.10, repeats=(0, 1, 2))  # gains of 10, 12 and 14 points
     row = one(compare(study_of(0.11, repeats=(0,)), theirs), quantity="AnB-base", layer=3)
-    reach = noise(0.61, 0.5, 400)
+    reach = binomial_reach(0.61, 0.5, 400)
     assert row[["value", "low", "high", "n"]].tolist() == pytest.approx([0.11, 0.11 - reach, 0.11 + reach, 1])
     assert row[["other", "other_low", "other_high", "other_n"]].tolist() == pytest.approx([0.12, 0.10, 0.14, 3])
     assert row["difference"] == pytest.approx(-0.01) and row["inside"]

@@ -14,7 +14,7 @@ import pytest
 from test_report import Page as Parsed
 from test_report import written
 
-from transfercli.report import page as report
+from transfercli.report.page import html
 
 try:
     from playwright.sync_api import Browser, Locator, Page, sync_playwright
@@ -51,7 +51,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     diverged = {"status": "diverged at step 7", "top1": None, "top5": None, "loss": None}
     study = written(folder / "study", ("random-0", "random-1", "man-made-natural"), "AB", changes={"A5B": diverged})
     path = folder / "report.html"
-    path.write_text(report.page(study), encoding="utf-8")
+    path.write_text(html(study), encoding="utf-8")
     return path
 
 
@@ -141,7 +141,7 @@ def test_the_first_screen_is_the_answer(open_page: Open, file: Path, tmp_path: P
     if study == "named":
         path = tmp_path / "report.html"
         named = written(tmp_path / "study", ("pets",), "AB", names={"pets": ("cats that are rather small", "dogs")})
-        path.write_text(report.page(named), encoding="utf-8")
+        path.write_text(html(named), encoding="utf-8")
     page = open_page(screen, path=path)
     sentences = page.locator("#answer p")
     assert sentences.count() == 3
@@ -329,7 +329,7 @@ def test_a_network_that_failed_does_not_flatten_the_figure(open_page: Open) -> N
 def test_bars_that_leave_the_panel_are_pale(open_page: Open, tmp_path: Path) -> None:
     """Of one pair each, by the pictures alone; without the steep lines some are far longer than all else. Two have none."""
     path = tmp_path / "report.html"
-    path.write_text(report.page(written(tmp_path / "study", changes={"B4B": {"top1": 0.57}})), encoding="utf-8")
+    path.write_text(html(written(tmp_path / "study", changes={"B4B": {"top1": 0.57}})), encoding="utf-8")
     page = open_page("desktop")
     assert page.locator(f"#gain {CHART} >> nth=0").locator(".bar").count() == 34  # of A5B two are left
     assert page.locator(f"#gain {CHART} >> nth=1").locator(".bar").count() == 1  # of A5B, which has one

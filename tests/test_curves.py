@@ -129,7 +129,7 @@ def test_learning_curves_of_bases_alone_of_one_line_and_of_none():
 def test_a_log_of_no_network_is_an_error():
     with pytest.raises(ValueError, match="C3B") as error:
         learning_curves(logs("random-0/C3B"))
-    assert str(error.value) == "'random-0/C3B' is no network id such as baseB, A3B+ or R3B"
+    assert str(error.value) == "no network is called 'C3B'"
 
 
 def test_the_benefits_have_a_panel_each_with_means_points_and_intervals():

@@ -13,7 +13,15 @@ from matplotlib.colors import to_hex
 
 from transfercli.analysis.differences import differences
 from transfercli.analysis.published import TABLE_COLUMNS, published_table
-from transfercli.report.figures import NothingToDraw, accuracy_vs_layer, benefits, draw, drop_vs_layer, filters, learning_curves
+from transfercli.report.figures import (
+    NothingToDraw,
+    accuracy_vs_layer,
+    benefits,
+    draw,
+    drop_vs_layer,
+    first_layer_kernels,
+    learning_curves,
+)
 from transfercli.report.looks import LOOKS, TWO_PAIRS, cross, side_by_side
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
@@ -314,7 +322,7 @@ def test_nothing_to_draw_is_an_error_that_says_what_to_do():
         benefits(study(), {})
     assert str(error.value) == "no network and its base have a log to compare; train some first: transfer sweep"
     with pytest.raises(NothingToDraw) as error:
-        filters({})
+        first_layer_kernels({})
     assert str(error.value) == "no base has weights to show; train some first: transfer train-base"
 
 
@@ -357,11 +365,11 @@ def test_the_filters_have_a_panel_per_base():
     pictures = {
         f"{name}/base{half}": np.full((40, 50, 3), 9, np.uint8) for name in ("random-0", "random-1/seed-1") for half in "AB"
     }
-    figure = filters(pictures)
+    figure = first_layer_kernels(pictures)
     titles = ["random-0 baseA", "random-0 baseB", "random-1 seed-1 baseA", "random-1 seed-1 baseB"]
     assert list(panels(figure)) == titles
     assert all(not ax.axison and (ax.get_images()[0].get_array() == 9).all() for ax in figure.axes)
-    three = filters(dict(list(pictures.items())[:3]))
+    three = first_layer_kernels(dict(list(pictures.items())[:3]))
     assert list(panels(three)) == [*titles[:3], ""] and not any(ax.axison for ax in three.axes)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfercli.analysis.intervals import binomial_interval, mean_interval, noise, student_t
+from transfercli.analysis.intervals import binomial_interval, binomial_reach, mean_interval, student_t
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_binomial_interval_holds_its_accuracy_within_0_and_1(counts):
     assert 0 <= low <= right / pictures + 1e-12 and right / pictures - 1e-12 <= high <= 1
 
 
-def test_noise_holds_95_percent_of_differences_between_independent_measurements():
+def test_the_binomial_reach_holds_95_percent_of_differences_between_independent_measurements():
     random = np.random.RandomState(0)
     first, second = random.binomial(1000, 0.45, 20000) / 1000, random.binomial(1000, 0.40, 20000) / 1000
-    inside = np.abs(first - second - 0.05) <= noise(0.45, 0.40, 1000)
+    inside = np.abs(first - second - 0.05) <= binomial_reach(0.45, 0.40, 1000)
     assert inside.mean() == pytest.approx(0.95, abs=0.005)
 
 
-def test_noise_is_not_known_where_the_number_of_pictures_is_not():
-    assert math.isnan(noise(0.5, 0.4, math.nan))
+def test_the_binomial_reach_is_not_known_where_the_number_of_pictures_is_not():
+    assert math.isnan(binomial_reach(0.5, 0.4, math.nan))

@@ -9,13 +9,13 @@ import pytest
 from conftest import CLASSES, TRAIN, VAL, Said, tiny_recipe
 from test_report import Page, written
 
-from transfercli.analysis import pairs as analysis
 from transfercli.analysis.conclusions import brief
+from transfercli.analysis.pairs import half_names
 from transfercli.analysis.words import half_title, panel_title
 from transfercli.pictures import formula
-from transfercli.recipe import schema as recipe
-from transfercli.report import page as report
+from transfercli.recipe.reading import dump
 from transfercli.report.figures import accuracy_vs_layer, drop_vs_layer, learning_curves
+from transfercli.report.page import html
 from transfercli.study.folder import Study
 from transfercli.study.table import load
 from transfercli.system.errors import TransferError
@@ -39,7 +39,7 @@ def test_commands_say_the_names(transfer: Callable[..., Said], tmp_path: Path) -
     made = tiny_recipe({"pictures": builtin}).model_copy(
         update={"splits": ("mine.csv",), "targets": ("A", "B"), "layers": (1, 7), "treatments": ("AnB", "RnB")}
     )
-    (tmp_path / "tiny.yaml").write_text(recipe.dump(made))
+    (tmp_path / "tiny.yaml").write_text(dump(made))
     lines = [f"{name},{'animals' if index % 2 else 'vehicles'}\n" for index, name in enumerate(formula.class_names(CLASSES))]
     (tmp_path / "mine.csv").write_text("class,half\n" + "".join(lines))
 
@@ -60,7 +60,7 @@ def test_commands_say_the_names(transfer: Callable[..., Said], tmp_path: Path) -
 def test_the_study_and_its_table_alone_know_the_names(pets: Study, tmp_path: Path) -> None:
     shutil.copy(pets.root / "results.csv", tmp_path)
     for table in (pets.table(), load(tmp_path)):
-        names = analysis.half_names(table)
+        names = half_names(table)
         assert NAMES.items() <= names.items() and ("random-0", "A") not in names
     assert half_title("pets", "B", NAMES) == "B (dogs & Ölvögel)" and half_title("random-0", "B", NAMES) == "B"
     assert panel_title("pets", NAMES) == TITLE and panel_title("pets", {}) == "halves of pets"
@@ -89,7 +89,7 @@ def test_figures_say_the_names(pets: Study) -> None:
 
 
 def test_the_report_says_the_names(pets: Study) -> None:
-    page = Page(report.page(pets))
+    page = Page(html(pets))
     assert "1 random split and pets: cats / dogs & Ölvögel halves" in page.text
     assert "Half A (cats): 2 classes" in page.text and "pets, target B (dogs & Ölvögel): base" in page.text
     about = {(network["split"], network["name"]): network["about"] for network in page.data["networks"]}
@@ -102,7 +102,7 @@ def test_the_report_says_the_names(pets: Study) -> None:
 def test_man_made_and_natural_are_names_also_where_no_row_has_them(tmp_path: Path) -> None:
     study = written(tmp_path, ("man-made-natural",), "AB")
     assert "target_name" not in study.table()
-    assert half_title("man-made-natural", "A", analysis.half_names(study.table())) == "A (natural)"
+    assert half_title("man-made-natural", "A", half_names(study.table())) == "A (natural)"
     path = tmp_path / "man-made-natural/split.json"
     path.write_text(path.read_text().replace('"random"', '"man-made-natural"'))
     assert study.halves("man-made-natural").split.names == ("natural", "man-made")

@@ -23,10 +23,9 @@ from transfercli.plan.networks import Network, bases, columns, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import sweepable
-from transfercli.recipe import reading as recipes
+from transfercli.recipe.reading import dump, find, smoke, validate
 from transfercli.recipe.schema import Recipe
-from transfercli.report import page as report
-from transfercli.report.page import cells, charts, words
+from transfercli.report.page import as_json, cells, charts, html, published_beside, words
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
@@ -142,7 +141,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def several_page(several: Study) -> str:
-    return report.page(several)
+    return html(several)
 
 
 # -- content
@@ -150,7 +149,7 @@ def several_page(several: Study) -> str:
 
 def test_a_study_without_a_network_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(TransferError) as raised:
-        report.page(Study(tmp_path))
+        html(Study(tmp_path))
     assert str(raised.value) == f"no network in {tmp_path} is done; train some: transfer train-base"
 
 
@@ -161,16 +160,16 @@ def test_the_page_opens_with_what_the_study_is(several_page: str) -> None:
 
 
 def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> None:
-    own = recipes.find("yosinski2014")
-    for recipe, is_own in ((own, True), (recipes.smoke(own), False)):
-        text = Page(report.page(written(tmp_path / str(is_own), recipe=recipe))).text
+    own = find("yosinski2014")
+    for recipe, is_own in ((own, True), (smoke(own), False)):
+        text = Page(html(written(tmp_path / str(is_own), recipe=recipe))).text
         assert ("Not at the paper's scale" not in text) == is_own
         assert ("its numbers mean nothing" in text) == (not is_own)
 
 
 def test_of_a_smoke_run_nothing_is_concluded(tmp_path: Path) -> None:
-    study = written(tmp_path, recipe=recipes.smoke(recipes.find("demo")))
-    text = Page(report.page(study)).text
+    study = written(tmp_path, recipe=smoke(find("demo")))
+    text = Page(html(study)).text
     assert "Nothing is concluded of a smoke run." in text and "No answer yet" not in text
     concluded = [*brief(study.table()), *conclude(study.table())["random"]]
     assert len(concluded) > 3 and not any(" ".join(sentence.split()) in text for sentence in concluded)
@@ -207,9 +206,7 @@ def test_the_figures_data_are_the_table(several: Study, several_page: str) -> No
 
 def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None:
     table = several.table()
-    chart = next(
-        c for c in charts.charts(table, report.published_beside(table), differences.bounded(table)) if c["quantity"] == "gain"
-    )
+    chart = next(c for c in charts.charts(table, published_beside(table), differences.bounded(table)) if c["quantity"] == "gain")
     found = differences.differences(table).set_index(["splits", "quantity", "layer"])
     for treatment in sweepable():
         line = next(line for line in chart["lines"] if line["treatment"] == treatment)
@@ -222,7 +219,7 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
 def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_page: str) -> None:
     """Man-made/natural halves have one pair for each target."""
     table = several.table()
-    drawn = charts.charts(table, report.published_beside(table), differences.bounded(table))
+    drawn = charts.charts(table, published_beside(table), differences.bounded(table))
     bars = {chart["title"]: chart["bars"] for chart in drawn if chart["quantity"] == "gain"}
     assert set(bars["random halves"]) == set(sweepable()) and bars["man-made / natural halves"] == {}
     assert "two pairs have none, as it would hide the rest" in Page(several_page).text
@@ -231,7 +228,7 @@ def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_
 def test_lines_are_means_of_pairs_whose_seeds_are_averaged(tmp_path: Path) -> None:
     written(tmp_path, seeds=(0, 1, 2))
     table = written(tmp_path, ("random-1",)).table()
-    drawn = charts.charts(table, report.published_beside(table), differences.bounded(table))
+    drawn = charts.charts(table, published_beside(table), differences.bounded(table))
     [line] = [line for line in drawn[0]["lines"] if line["treatment"] == "AnB"]
     third = table[(table["treatment"] == "AnB") & (table["layer"] == 3)]
     assert line["points"][2][1] == pytest.approx(100 * third.groupby("split")["top1"].mean().mean(), abs=1e-3)
@@ -263,7 +260,7 @@ def test_learning_curves_leave_out_networks_that_failed(tmp_path: Path) -> None:
 
 
 def test_random_features_that_learned_nothing_are_a_marked_result(tmp_path: Path) -> None:
-    page = Page(report.page(written(tmp_path, changes={"R6B": {"status": "did not learn", "top1": 0.1}})))
+    page = Page(html(written(tmp_path, changes={"R6B": {"status": "did not learn", "top1": 0.1}})))
     networks = {network["name"]: network for network in page.data["networks"]}
     assert (networks["R6B"]["cross"], networks["R6B"]["failed"]) == ("x", False)
     assert ["status", "random features that learned nothing"] in networks["R6B"]["facts"]
@@ -275,7 +272,7 @@ def test_random_features_that_learned_nothing_are_a_marked_result(tmp_path: Path
 
 def test_a_copy_of_a_base_that_failed_is_marked_on_the_page(tmp_path: Path) -> None:
     failed = {"status": "did not learn", "top1": 0.1}
-    networks = {n["name"]: n for n in Page(report.page(written(tmp_path, changes={"baseA": failed}))).data["networks"]}
+    networks = {n["name"]: n for n in Page(html(written(tmp_path, changes={"baseA": failed}))).data["networks"]}
     assert networks["A3B"]["failed"] and networks["A3B"]["cross"] and not networks["B3B"]["failed"]
     assert ["status", displayed.OF_FAILED_BASE] in networks["A3B"]["facts"]
 
@@ -284,9 +281,9 @@ def test_of_one_pair_the_interval_is_that_of_the_pictures(tmp_path: Path) -> Non
     table = written(tmp_path).table()
     found = differences.bounded(table)
     layers = found[found["layer"].str.isdigit()]
-    noise = differences.paired_values(table)["noise"]
-    assert sorted((layers["high"] - layers["low"]) / 2) == pytest.approx(sorted(noise))
-    page = report.page(Study(tmp_path))
+    reach = differences.paired_values(table)["reach"]
+    assert sorted((layers["high"] - layers["low"]) / 2) == pytest.approx(sorted(reach))
+    page = html(Study(tmp_path))
     assert re.search(r"<small>[−+]\d+\.\d\d to [−+]\d+\.\d\d†</small>", page)
 
 
@@ -372,7 +369,7 @@ def test_the_page_says_where_the_study_comes_from(several_page: str) -> None:
     assert "38 seconds in 3 banks of networks" in text
     assert "Half A (natural): 2 classes, 16 train pictures, 1,000 val pictures" in text
     assert "Yosinski, J. Clune, Y. Bengio" in text
-    assert recipes.dump(tiny_recipe()).strip() in Page(several_page).inside("pre")[0]
+    assert dump(tiny_recipe()).strip() in Page(several_page).inside("pre")[0]
     assert "transfer report --study several" in text
 
 
@@ -380,7 +377,7 @@ def test_kernels_are_pictures_in_the_page(tmp_path: Path) -> None:
     study = written(tmp_path, treatments=())
     kernels = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("float32")
     save_file({"conv1.weight": kernels}, tmp_path / "random-0/baseA/weights.safetensors")
-    images = [has for tag, has in Page(report.page(study)).elements if tag == "img"]
+    images = [has for tag, has in Page(html(study)).elements if tag == "img"]
     assert [image["alt"] for image in images] == ["First-layer kernels of random-0/baseA"]
     assert str(images[0]["src"]).startswith("data:image/png;base64,")
 
@@ -408,7 +405,7 @@ def test_the_page_needs_no_matplotlib() -> None:
 def test_networks_that_failed_are_named_crossed_and_in_no_mean(tmp_path: Path) -> None:
     diverged = {"status": "diverged at step 7", "top1": None, "top5": None, "loss": None}
     study = written(tmp_path, changes={"A3B": diverged, "A7B": {"status": "did not learn", "top1": 0.1}})
-    page = Page(report.page(study))
+    page = Page(html(study))
     assert "random-0 A3B: diverged at step 7" in page.text and "random-0 A7B: did not learn" in page.text
     networks = {network["name"]: network for network in page.data["networks"]}
     assert (networks["A3B"]["cross"], networks["A7B"]["cross"], networks["A1B"]["cross"]) == ("+", "x", "")
@@ -425,7 +422,7 @@ def test_none_failed(several_page: str) -> None:
 
 
 def test_bases_alone_make_a_page_that_draws_no_conclusion(tmp_path: Path) -> None:
-    page = Page(report.page(written(tmp_path, treatments=())))
+    page = Page(html(written(tmp_path, treatments=())))
     assert "Nothing yet: there is no transfer network" in page.text and "No answer yet" in page.text
     assert {chart["quantity"] for chart in page.data["charts"]} == {"accuracy"}
     assert "Paired differences" not in page.text and "What transfer brings" not in page.text
@@ -433,7 +430,7 @@ def test_bases_alone_make_a_page_that_draws_no_conclusion(tmp_path: Path) -> Non
 
 def test_nothing_but_failures_is_still_a_page(tmp_path: Path) -> None:
     failed = {"status": "diverged at step 7", "top1": None, "top5": None, "loss": None}
-    page = Page(report.page(written(tmp_path, treatments=(), changes={"baseA": failed, "baseB": failed})))
+    page = Page(html(written(tmp_path, treatments=(), changes={"baseA": failed, "baseB": failed})))
     assert "random-0 baseB: diverged at step 7" in page.text
 
 
@@ -444,7 +441,7 @@ def test_rows_of_other_versions_may_lack_what_is_no_column_of_the_table(tmp_path
         for column in ("val_pictures", "device", "finished", "bank", "bank_seconds", "recipe_digest", "commit"):
             del row[column]
         path.write_text(json.dumps(row))
-    page = Page(report.page(study))
+    page = Page(html(study))
     assert "finished" not in page.text
     assert not any(fact == "95% interval" for network in page.data["networks"] for fact, _ in network["facts"])
 
@@ -453,7 +450,7 @@ def test_rows_of_other_versions_may_lack_what_is_no_column_of_the_table(tmp_path
 
 
 def test_names_from_strangers_stay_text(tmp_path: Path) -> None:
-    recipe = recipes.validate({**tiny_recipe().model_dump(mode="json"), "about": HOSTILE.replace("\u202e", "")}, "hostile")
+    recipe = validate({**tiny_recipe().model_dump(mode="json"), "about": HOSTILE.replace("\u202e", "")}, "hostile")
     study = written(
         tmp_path,
         splits=("x.y",),
@@ -461,7 +458,7 @@ def test_names_from_strangers_stay_text(tmp_path: Path) -> None:
         changes={"A3B": {"device": HOSTILE, "commit": HOSTILE, "torch": HOSTILE, "finished": HOSTILE, "bank": HOSTILE}},
         classes=tuple(sorted(name.replace("/", "") for name in (HOSTILE, "<b>", "'\"", "{{ 7 * 7 }}"))),
     )
-    text = report.page(study)
+    text = html(study)
     page = Page(text)
     assert [has.get("id", "") for tag, has in page.elements if tag == "script"] == ["data", ""]
     assert not any(tag == "img" for tag, _ in page.elements)
@@ -473,7 +470,7 @@ def test_names_from_strangers_stay_text(tmp_path: Path) -> None:
 
 def test_json_cannot_end_its_element() -> None:
     values = {"name": HOSTILE, "lines": "\u2028\ud800"}
-    text = report.as_json(values)
+    text = as_json(values)
     assert "<" not in text and text.isascii()
     assert json.loads(text) == values
 
@@ -494,7 +491,7 @@ def test_nothing_is_loaded(several_page: str) -> None:
 
 
 def test_the_same_study_is_the_same_page_and_a_small_one(several: Study, several_page: str) -> None:
-    assert report.page(several) == several_page
+    assert html(several) == several_page
     assert len(several_page.encode()) < 1_500_000
 
 

@@ -59,7 +59,7 @@ def each_benefit(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataF
     top-1 are passed over.
     """
     curves = {name: curve(log) for name, log in logs.items()}
-    both = pairs(table)
+    both = pairs(table if logs else table.iloc[:0])
     bases = both.assign(network=[f"base{target}" for target in both["target"]])
     goals = SHARE * both["base"] - 1e-9  # in floating point 0.9 * 0.8 is more than 0.72
     found = [

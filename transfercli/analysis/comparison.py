@@ -50,23 +50,23 @@ def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     good = compared(sound(table)).astype({metric: float}).merge(pictures(table), on=SAME_TARGET, how="left")
     over = good.rename(columns={"treatment": "quantity"}).groupby(["splits", *UNIT, "quantity", "layer"], sort=False)
     alone = over.agg(value=(metric, "mean"), pictures=("pictures", "max")).reset_index()
-    columns = ["splits", "quantity", "layer", "value", "noise", "pictures"]
-    each = pd.concat([alone.assign(noise=math.nan)[columns], gains.assign(pictures=math.nan)[columns]])
+    columns = ["splits", "quantity", "layer", "value", "reach", "pictures"]
+    each = pd.concat([alone.assign(reach=math.nan)[columns], gains.assign(pictures=math.nan)[columns]])
     rows = []
     for kind in kinds_of_split(table):
         for (quantity, layer), group in each[each["splits"] == kind].groupby(["quantity", "layer"], sort=False):
             values = group["value"]
             mean, low, high = mean_of_pairs(kind, values)
             if len(values) == 1:
-                low, high = _of_one(mean, group["noise"].iloc[0], group["pictures"].iloc[0])
+                low, high = _of_one(mean, group["reach"].iloc[0], group["pictures"].iloc[0])
             if str(quantity) in TREATMENTS:
                 low, high = max(low, 0.0), min(high, 1.0)
             rows.append((kind, quantity, layer, mean, low, high, len(values), values.min(), values.max()))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "value", "low", "high", "n", "least", "most"])
 
 
-def _of_one(value: float, noise: float, pictures: float) -> tuple[float, float]:
+def _of_one(value: float, reach: float, pictures: float) -> tuple[float, float]:
     """What the validation pictures alone can do to one pair's difference, or to one network's accuracy."""
     if math.isnan(pictures):
-        return value - noise, value + noise
+        return value - reach, value + reach
     return binomial_interval(value, int(pictures))

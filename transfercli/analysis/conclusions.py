@@ -32,7 +32,7 @@ def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
     """By kind of split, sentences on what its networks show; points are points of accuracy, intervals 95%.
 
     In splits that are not random the two halves are different tasks, so each target has its own sentences, under a name such
-    as "man-made-natural, target A". Each sentence is drawn from the intervals of `analysis.bounded` and `contrasts`. Where
+    as "man-made-natural, target A". Each sentence is drawn from the intervals of `differences.bounded` and `contrasts`. Where
     there is no transfer network with its base there is no sentence.
     """
     found = {part.name: _sentences(part, metric) for part in parts_of(table)}

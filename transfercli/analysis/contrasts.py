@@ -9,7 +9,7 @@ from itertools import product
 
 import pandas as pd
 
-from transfercli.analysis.differences import mean_of_pairs, over_seeds, with_noise
+from transfercli.analysis.differences import mean_of_pairs, over_seeds, with_reach
 from transfercli.analysis.intervals import NORMAL, mean_interval
 from transfercli.analysis.pairs import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, pictures, sound
 
@@ -28,7 +28,7 @@ _AT = {"dip": "4-5", "boost": "3-7"}  # the column `layer`
 
 
 def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) -> pd.DataFrame:
-    """The contrasts, in the columns of `analysis.differences`: splits, quantity, layer, mean, low, high, n; fractions.
+    """The contrasts, in the columns of `differences.differences`: splits, quantity, layer, mean, low, high, n; fractions.
 
     `quantity` is "dip" or "boost". A pair of split and target has a contrast where one seed has all its networks; its seeds
     are averaged first. low and high bound the mean's 95% interval over the n pairs (`mean_of_pairs`); for one pair they are NaN
@@ -51,7 +51,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
                 quantity=name,
                 layer=_AT[name],
                 value=(wide @ by).to_numpy(),
-                noise=NORMAL * (variance.to_numpy() / of_pictures["pictures"]) ** 0.5,
+                reach=NORMAL * (variance.to_numpy() / of_pictures["pictures"]) ** 0.5,
             )
         )
     columns = ["splits", "quantity", "layer", "mean", "low", "high", "n"]
@@ -64,7 +64,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
         if len(values):
             rows.append((kind, quantity, _AT[quantity], *mean_of_pairs(kind, values), len(values)))
     found = pd.DataFrame(rows, columns=columns)
-    return with_noise(found, each) if bound else found
+    return with_reach(found, each) if bound else found
 
 
 SHORT = 0.03  # how far BnB(n = 1)'s training loss must lie below its base's, as a share of it, to be clearly below

@@ -1,4 +1,4 @@
-"""Means over networks as the figures and the report's page draw them."""
+"""Learning curves, their means over networks, and the bases' levels, as the figures and the report's page draw them. No torch."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from transfercli.plan.networks import Network, placed
 def base_levels(points: pd.DataFrame, by_target: bool) -> dict[str, float]:
     """The mean of the bases that are done: by target, or "" for all of them, as of random halves, which are alike.
 
-    points: columns treatment, status, split, target, layer, value, as `analysis.accuracies` has them for one kind of split.
+    points: columns treatment, status, split, target, layer, value, as `displayed.accuracies` has them for one kind of split.
     """
     bases = pair_means(points[(points["treatment"] == "base") & (points["status"] == "done")])
     targets = bases["target"] if by_target else pd.Series("", index=bases.index)

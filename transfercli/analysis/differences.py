@@ -5,7 +5,7 @@ from itertools import product
 
 import pandas as pd
 
-from transfercli.analysis.intervals import mean_interval, noise
+from transfercli.analysis.intervals import binomial_reach, mean_interval
 from transfercli.analysis.pairs import SAME_TARGET, UNIT, _bases, _with_kind, compared, kinds_of_split, pictures, sound
 
 QUANTITIES = (
@@ -65,10 +65,10 @@ def layer_labels(found: pd.DataFrame) -> list[str]:
 
 
 def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """What `differences` takes the means of: a row per pair; columns splits, split, target, layer, quantity, value, noise, seeds.
+    """What `differences` takes the means of: a row per pair; columns splits, split, target, layer, quantity, value, reach, seeds.
 
-    Networks are paired within a seed; value is the mean over as many `seeds`. `noise` is how far the validation pictures
-    alone may have moved it (`intervals.noise`): all seeds saw the same pictures, so it is no smaller for many.
+    Networks are paired within a seed; value is the mean over as many `seeds`. `reach` is how far the validation pictures
+    alone may have moved it (`binomial_reach`): all seeds saw the same pictures, so it is no smaller for many.
     """
     done = _with_kind(sound(table)).astype({metric: float})
     keys = ["splits", *SAME_TARGET, "layer"]
@@ -79,34 +79,34 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
         wide[keys].assign(
             quantity=f"{treatment}-{other}",
             value=wide[treatment] - wide[other],
-            noise=[noise(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
+            reach=[binomial_reach(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
         )
         for treatment, other in QUANTITIES
         if treatment in wide and other in wide
     ]
-    each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, noise=math.nan)
+    each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, reach=math.nan)
     return over_seeds(each.dropna(subset=["value"]).astype({"layer": int}))
 
 
 def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
     """The rows of each UNIT, layer and quantity as one, their seeds averaged; adds `seeds`, how many there were."""
     same = each.groupby(["quantity", "splits", *UNIT, "layer"], sort=False)
-    return same.agg(value=("value", "mean"), noise=("noise", "mean"), seeds=("value", "size")).reset_index()
+    return same.agg(value=("value", "mean"), reach=("reach", "mean"), seeds=("value", "size")).reset_index()
 
 
 def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
     each = paired_values(table, metric)
-    return with_noise(_means(each), each.astype({"layer": str}))
+    return with_reach(_means(each), each.astype({"layer": str}))
 
 
-def with_noise(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
+def with_reach(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     """What was `found` of pairs: where there is one, its interval is what the validation pictures alone can do."""
     same = ["splits", "quantity", "layer"]
-    alone = found[found["n"] == 1].reset_index().merge(each[[*same, "noise"]], on=same).set_index("index")
+    alone = found[found["n"] == 1].reset_index().merge(each[[*same, "reach"]], on=same).set_index("index")
     found = found.copy()
-    found.loc[alone.index, "low"] = alone["mean"] - alone["noise"]
-    found.loc[alone.index, "high"] = alone["mean"] + alone["noise"]
+    found.loc[alone.index, "low"] = alone["mean"] - alone["reach"]
+    found.loc[alone.index, "high"] = alone["mean"] + alone["reach"]
     return found
 
 

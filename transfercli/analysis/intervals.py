@@ -1,4 +1,4 @@
-"""95% intervals: of a mean, of one accuracy, of the difference between two accuracies."""
+"""95% intervals, by formula alone: of a mean, of one accuracy, of the difference between two accuracies."""
 
 import math
 
@@ -15,7 +15,7 @@ def binomial_interval(share: float, pictures: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def noise(share: float, other: float, pictures: float) -> float:
+def binomial_reach(share: float, other: float, pictures: float) -> float:
     """How far the difference between two accuracies may be off, in 95% of cases, by the choice of the validation pictures.
 
     The two are taken as independent. Both networks saw the same pictures, which makes the true figure smaller. NaN where

@@ -1,4 +1,4 @@
-"""How treatments, kinds of split, failures and differences look and are called, in figures, on the page, on a terminal."""
+"""What kinds of split, halves, chance and differences are called, in figures, on the page, on a terminal."""
 
 from collections.abc import Mapping
 

@@ -178,7 +178,7 @@ def _networks(table: "pandas.DataFrame", metric: str) -> list[dict[str, Any]]:
 
     Interval, gain and noise are None where they say nothing.
     """
-    from transfercli.analysis.intervals import binomial_interval, noise
+    from transfercli.analysis.intervals import binomial_interval, binomial_reach
     from transfercli.analysis.pairs import against_base, records, result
 
     keys = ["split", "seed", "network"]
@@ -192,7 +192,7 @@ def _networks(table: "pandas.DataFrame", metric: str) -> list[dict[str, Any]]:
         if name in counted and pictures:
             about["low"], about["high"] = binomial_interval(top1, pictures)
             if name in base:
-                about["gain"], about["noise"] = top1 - base[name], noise(top1, base[name], pictures)
+                about["gain"], about["noise"] = top1 - base[name], binomial_reach(top1, base[name], pictures)
         found.append(about)
     return found
 

@@ -38,7 +38,7 @@ def report(out: Path | None, folder: Path, smoke: bool) -> None:
 
 
 def make(study: "Study", out: Path | None = None) -> None:
-    from transfercli.report.page import page
+    from transfercli.report.page import html
     from transfercli.system.files import write_text
 
     if not study.row_files():
@@ -46,5 +46,5 @@ def make(study: "Study", out: Path | None = None) -> None:
         look = command("analyze", study=study.root)
         raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
     path = out or study.root / "report.html"
-    write_text(path, page(study))
+    write_text(path, html(study))
     show.echo(f"Report: {path}")

@@ -6,7 +6,7 @@ and puts back what it found. The same table gives the same bytes.
 
 from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
-from transfercli.report.figures.kernels import filters
+from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.style import NothingToDraw
 from transfercli.report.figures.writing import draw
@@ -17,6 +17,6 @@ __all__ = [
     "benefits",
     "draw",
     "drop_vs_layer",
-    "filters",
+    "first_layer_kernels",
     "learning_curves",
 ]

@@ -10,7 +10,15 @@ from transfercli.analysis.benefits import SHARE, each_benefit
 from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import panel_title
 from transfercli.plan.treatments import TREATMENTS
-from transfercli.report.figures import points as drawn
+from transfercli.report.figures.points import (
+    draw_intervals,
+    draw_means,
+    draw_points,
+    interval_handles,
+    layer_ticks,
+    limits,
+    treatment_handles,
+)
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
 from transfercli.report.looks import LAYER, LOOKS
 
@@ -25,7 +33,7 @@ PANELS = {
 def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
     """The three benefits of transfer against the layer n; a row per kind of split, a panel per benefit.
 
-    table and logs as in `benefits.benefits`, whose means and intervals are drawn. A point is a network, the line at 0 its base.
+    table and logs as in `benefits.benefits`, whose means and intervals are  A point is a network, the line at 0 its base.
     A network that never came to 90% of its base's top-1 is open in the panel of slopes: its slope is at most what is shown.
     Raises NothingToDraw where no network and its base are done and have a log.
     """
@@ -40,16 +48,16 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
             for ax, benefit in zip(row, PANELS, strict=True):
                 of_kind = each[each["splits"] == kind]
                 _draw_panel(ax, benefit, of_kind.assign(value=100 * of_kind[benefit]).dropna(subset=["value"]))
-                drawn.layer_ticks(ax, of_kind["layer"])
+                layer_ticks(ax, of_kind["layer"])
             if kinds != ["random"]:
                 row[0].set_ylabel(f"{textwrap.fill(panel_title(kind, names), 36)}\n{row[0].get_ylabel()}")
-        handles = drawn.treatment_handles(set(each["treatment"]))
+        handles = treatment_handles(set(each["treatment"]))
         if (each["slope"].notna() & ~each["reached"].astype(bool)).any():
             bound = f"never reached {SHARE:.0%}: at most this"
             handles.append(handle(bound, GREY, "o", "none", markerfacecolor="white"))
         measured = [each.assign(value=each[benefit]).dropna(subset=["value"]) for benefit in PANELS]
         groups = [group for among in measured for _, group in among.groupby(["splits", "treatment"])]
-        handles += drawn.interval_handles(list(axes.flat), groups)
+        handles += interval_handles(list(axes.flat), groups)
         figure.supxlabel(LAYER)
         legend(figure, handles)
     return figure
@@ -64,8 +72,8 @@ def _draw_panel(ax: Axes, benefit: str, points: pd.DataFrame) -> None:
         group = points[points["treatment"] == treatment]
         if not len(group):
             continue
-        drawn.draw_intervals(ax, group)
-        drawn.draw_means(ax, group)
+        draw_intervals(ax, group)
+        draw_means(ax, group)
         bound = ~group["reached"].astype(bool) if benefit == "slope" else pd.Series(False, index=group.index)
         for unreached, among in group.groupby(bound):
             look = (
@@ -73,7 +81,7 @@ def _draw_panel(ax: Axes, benefit: str, points: pd.DataFrame) -> None:
                 if unreached
                 else {}
             )
-            drawn.draw_points(ax, among, **look)
-    drawn.limits(ax, points["value"].tolist())
+            draw_points(ax, among, **look)
+    limits(ax, points["value"].tolist())
     if points.empty:
         note(ax, "not measured", (0.5, 0.5), (0, 4), xycoords="axes fraction", color=GREY, ha="center")

@@ -1,4 +1,4 @@
-"""The first layers' kernels, as `filters.first_layers` makes them."""
+"""The first layers' kernels, as `first_layer.first_layers` makes them."""
 
 import math
 
@@ -10,7 +10,7 @@ from transfercli.report.figures.style import WIDTH, NothingToDraw, style
 from transfercli.system.errors import plain
 
 
-def filters(kernels: dict[str, np.ndarray]) -> Figure:
+def first_layer_kernels(kernels: dict[str, np.ndarray]) -> Figure:
     """A panel per base with its first layer's kernels.
 
     kernels: "random-0/baseA" to a picture, uint8 (height, width, 3). Raises NothingToDraw where there is none.

@@ -12,7 +12,15 @@ from transfercli.analysis.displayed import accuracies, counts, drops
 from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split
 from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS
-from transfercli.report.figures import points as drawn
+from transfercli.report.figures.points import (
+    draw_intervals,
+    draw_means,
+    draw_points,
+    interval_handles,
+    layer_ticks,
+    limits,
+    treatment_handles,
+)
 from transfercli.report.figures.style import (
     DASHES,
     GREY,
@@ -39,7 +47,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
     crosses, in no mean, and at the panel's edge where they lie beyond it. Random features that learned nothing are crosses too,
     but a result, in the mean. In splits that are not random the two halves are different tasks, so there each target has its
     own lines.
-    `published` (analysis.published_table) adds the means of 2014, dashed, where the study has the same kind of split; with an
+    `published` (of analysis.published) adds the means of 2014, dashed, where the study has the same kind of split; with an
     empty table it is drawn alone. Raises NothingToDraw where there is no network.
     """
     main, beside = _main_and_beside(table, published)
@@ -64,7 +72,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
 def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """Top-1 minus that of the base of the same split, seed and target, in points, after the paper's Figure 3.
 
-    As `accuracy_vs_layer`, with lines through both targets; the intervals are those of `analysis.differences`, of the mean
+    As `accuracy_vs_layer`, with lines through both targets; the intervals are those of `differences.differences`, of the mean
     paired difference. Raises NothingToDraw where no network has a base.
     """
     main, beside = _main_and_beside(table, published)
@@ -73,7 +81,7 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
-            drawn.limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
+            limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
             _draw_panel(ax, panel_title(kind, names), points, others, by_target=False)
         label_rows(figure, axes, "top-1 minus its base (points)")
         _legend(figure, axes, panels, by_target=False, alone=not len(table))
@@ -119,7 +127,7 @@ def _draw_panel(ax: Axes, title: str, points: pd.DataFrame, others: pd.DataFrame
         _draw_group(ax, group)
     for group in _groups(others, by_target):
         _draw_group_beside(ax, group)
-    drawn.layer_ticks(ax, pd.concat([points["layer"], others["layer"]]), left=1.05 if by_target else 0.4)
+    layer_ticks(ax, pd.concat([points["layer"], others["layer"]]), left=1.05 if by_target else 0.4)
     set_title(ax, title)
 
 
@@ -137,15 +145,15 @@ def _draw_group(ax: Axes, group: pd.DataFrame) -> None:
     """A group's networks as points, with the line through their means and its intervals; crosses where they did not train."""
     crosses: dict[str, Any] = {"markersize": 6, "markeredgewidth": 1.6, "markeredgecolor": None, "alpha": None, "zorder": 4}
     if not counts(group).all():
-        drawn.draw_points(ax, _within(ax, group), marker=cross(_status(group)), clip_on=False, **crosses)
+        draw_points(ax, _within(ax, group), marker=cross(_status(group)), clip_on=False, **crosses)
         return
-    drawn.draw_intervals(ax, group)
+    draw_intervals(ax, group)
     nothing = _learned_nothing(group)
     for points, how in ((group[~nothing], {}), (group[nothing], {"marker": cross(OF_RANDOM_FEATURES), **crosses})):
         if len(points):
-            drawn.draw_points(ax, points, **how)
+            draw_points(ax, points, **how)
     if _treatment(group) != "base":
-        drawn.draw_means(ax, group)
+        draw_means(ax, group)
 
 
 def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
@@ -155,10 +163,10 @@ def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
     if failed:
         group, how["clip_on"] = _within(ax, group), False
     marker = cross(_status(group)) if failed else look.marker
-    drawn.draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
+    draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
     if len(nothing := group[_learned_nothing(group)]):
         how |= {"linestyle": "none", "marker": cross(OF_RANDOM_FEATURES), "markersize": 6, "zorder": 4}
-        drawn.draw_means(ax, nothing, **how)
+        draw_means(ax, nothing, **how)
 
 
 def _within(ax: Axes, group: pd.DataFrame) -> pd.DataFrame:
@@ -213,11 +221,11 @@ def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], by_target: bo
     points = pd.concat([points for _, points, _ in panels])
     others = pd.concat([others for _, _, others in panels])
     both = pd.concat([points, others])
-    handles = drawn.treatment_handles(set(both["treatment"]))
+    handles = treatment_handles(set(both["treatment"]))
     for status in sorted(set(both["status"]) - {"done"}):
         handles.append(handle(status, GREY, cross(status), "none", markeredgewidth=1.6))
     groups = [group for kind, points, _ in panels for group in _groups(points, by_target and kind != "random")]
-    handles += drawn.interval_handles(axes, [group for group in groups if counts(group).all()])
+    handles += interval_handles(axes, [group for group in groups if counts(group).all()])
     if len(others):
         handles.append(handle(PAPER, lighter(GREY, 0.2), "o", DASHES, markerfacecolor="white"))
     figure.supxlabel(LAYER)

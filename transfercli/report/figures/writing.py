@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
-from transfercli.report.figures.kernels import filters
+from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.style import NothingToDraw, style
 from transfercli.system.files import replacing
@@ -32,7 +32,7 @@ def draw(
         "drop-vs-layer": lambda: drop_vs_layer(table, published),
         "learning-curves": lambda: learning_curves(logs, table),
         "benefits": lambda: benefits(table, logs),
-        "filters": lambda: filters(kernels or {}),
+        "filters": lambda: first_layer_kernels(kernels or {}),
     }
     written = []
     for name, make in figures.items():

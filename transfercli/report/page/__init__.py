@@ -17,17 +17,16 @@ from PIL import Image
 
 from transfercli import __version__
 from transfercli.analysis import differences
-from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
-from transfercli.analysis.pairs import records
+from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
 from transfercli.analysis.words import Names, half_title, panel_title
 from transfercli.plan.treatments import TREATMENTS
-from transfercli.recipe import reading as recipes
+from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
-from transfercli.report import first_layer as filters
+from transfercli.report.first_layer import first_layers
 from transfercli.report.looks import CROSSES, LOOKS, PAPER
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, counted, listed, sentence
@@ -49,7 +48,7 @@ PROVENANCE = {
 }
 
 
-def page(study: Study) -> str:
+def html(study: Study) -> str:
     """The report of a study. Raises TransferError where no network is done, or where something in the study is damaged."""
     table = study.table()
     if table.empty:
@@ -57,14 +56,14 @@ def page(study: Study) -> str:
     recipe, logs = study.recipe(), study.logs()
     published = published_beside(table)
     style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
-    found, names = differences.bounded(table), analysis.half_names(table)
+    found, names = differences.bounded(table), half_names(table)
     drawn = charts.everything(table, logs, published, found)
     return (
         _environment(names)
         .from_string(template)
         .render(
             recipe=recipe,
-            recipe_text=recipes.dump(recipe),
+            recipe_text=dump(recipe),
             facts=facts(table),
             scale=scale(recipe, table),
             judged=recipe.judged,  # of a smoke run nothing is concluded
@@ -74,7 +73,7 @@ def page(study: Study) -> str:
             learning=list(enumerate(drawn["learning"])),
             treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
             failures=failures(table),
-            nothing=bool(analysis.learned_nothing(table).any()),
+            nothing=bool(learned_nothing(table).any()),
             looks=LOOKS,
             markers=charts.MARKERS,
             crosses=CROSSES,
@@ -84,7 +83,7 @@ def page(study: Study) -> str:
             contrasts=cells.contrasts(contrasts(table, bound=True)),
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
-            kernels={plain(name): picture(pixels) for name, pixels in filters.first_layers(study).items()},
+            kernels={plain(name): picture(pixels) for name, pixels in first_layers(study).items()},
             halves=halves([study.halves(name) for name in study.split_names()], names),
             provenance=provenance(table),
             paper=PAPER,
@@ -100,18 +99,18 @@ def page(study: Study) -> str:
 
 def published_beside(table: pd.DataFrame) -> pd.DataFrame:
     """The published study, as far as it has the table's kinds of split."""
-    kinds = set(analysis.kinds_of_split(table))
+    kinds = set(kinds_of_split(table))
     published = published_table()
-    return published[[analysis.kind_of_split(split) in kinds for split in published["split"]]].reset_index(drop=True)
+    return published[[kind_of_split(split) in kinds for split in published["split"]]].reset_index(drop=True)
 
 
 def facts(table: pd.DataFrame) -> str:
     """One line of what the study holds: networks, kinds of split, targets, seeds and the day of the last network."""
-    splits, names = sorted(set(table["split"])), analysis.half_names(table)
+    splits, names = sorted(set(table["split"])), half_names(table)
     kinds = []
-    for kind in analysis.kinds_of_split(table):
+    for kind in kinds_of_split(table):
         if kind == "random":
-            kinds.append(counted(sum(analysis.kind_of_split(split) == kind for split in splits), "random split"))
+            kinds.append(counted(sum(kind_of_split(split) == kind for split in splits), "random split"))
         else:
             kinds.append(panel_title(kind, names))
     transfers = table[table["treatment"] != "base"]
@@ -127,7 +126,7 @@ def facts(table: pd.DataFrame) -> str:
 
 def scale(recipe: Recipe, table: pd.DataFrame) -> str:
     """How far the study is from the paper's scale; empty where its recipe is the paper's."""
-    if recipe.digest() == recipes.find(PAPERS_RECIPE).digest():
+    if recipe.digest() == find(PAPERS_RECIPE).digest():
         return ""
     classes = table.groupby(["split", "target"])["classes"].first().groupby("split").mean()
     return (
@@ -140,7 +139,7 @@ def scale(recipe: Recipe, table: pd.DataFrame) -> str:
 
 def failures(table: pd.DataFrame) -> list[tuple[str, str]]:
     """(network, status) of each that is not done, but for random features that learned nothing, which are a result."""
-    failed = records(table[~analysis.result(table)])
+    failed = records(table[~result(table)])
     return [(_name(row), plain(row["status"])) for row in failed]
 
 

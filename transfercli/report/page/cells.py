@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from transfercli.analysis import comparison
-from transfercli.analysis import pairs as analysis
 from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
-from transfercli.analysis.pairs import records
+from transfercli.analysis.pairs import half_names, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.words import half_title
 from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
@@ -92,7 +91,7 @@ def _clear(row: dict[str, Any]) -> str:
 
 def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
     """By split and target, "random-0, target B": the base's mean top-1 over seeds, and the others', a row per treatment."""
-    made, names = {}, analysis.half_names(table)
+    made, names = {}, half_names(table)
     for (split, target), group in table.groupby(["split", "target"]):
         layers = sorted({int(layer) for layer in group["layer"]} - {0})
         rows = []
@@ -107,7 +106,7 @@ def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
 
 
 def _accuracy(networks: pd.DataFrame) -> Cell:
-    nothing, done = analysis.learned_nothing(networks), networks[analysis.result(networks)]
+    nothing, done = learned_nothing(networks), networks[result(networks)]
     failed = len(networks) - len(done)
     if not len(done):
         return Cell("failed" if failed else NONE)
@@ -194,4 +193,4 @@ def _range(numbers: Sequence[int]) -> str:
 
 def _by_kind(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each kind of split, in the order in which kinds are shown."""
-    return [(kind, found[found["splits"] == kind]) for kind in analysis.kinds_of_split(found.rename(columns={"splits": "split"}))]
+    return [(kind, found[found["splits"] == kind]) for kind in kinds_of_split(found.rename(columns={"splits": "split"}))]

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from transfercli.analysis import displayed
-from transfercli.analysis import pairs as analysis
 from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import SAME_TARGET, records
+from transfercli.analysis.pairs import SAME_TARGET, half_names, kinds_of_split, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS, sweepable
 from transfercli.report.looks import LAYER, LOOKS, cross, side_by_side
@@ -67,7 +66,7 @@ def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) ->
     accuracies = accuracies.assign(value=100 * accuracies["value"], chance=100 * accuracies["chance"])
     theirs = displayed.accuracies(published)
     theirs = theirs.assign(value=100 * theirs["value"])
-    names = analysis.half_names(table)
+    names = half_names(table)
     return [
         *_of_quantity("accuracy", accuracies, theirs, places, {}, names),
         *_of_quantity("gain", displayed.drops(table), displayed.drops(published), places, _bars(found), names),
@@ -83,7 +82,7 @@ def _of_quantity(
     names: Names,
 ) -> Iterator[Chart]:
     is_gain = quantity == "gain"
-    for kind in analysis.kinds_of_split(shown):
+    for kind in kinds_of_split(shown):
         of_kind = shown[shown["splits"] == kind]
         by_target = kind != "random" and not is_gain  # there the halves are different tasks
         layers = of_kind["layer"]
@@ -159,7 +158,7 @@ def learning(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> list[Chart]:
     """
     curves = measured(logs, table)
     found = []
-    for kind, treatment in product(analysis.kinds_of_split(table), sweepable()):
+    for kind, treatment in product(kinds_of_split(table), sweepable()):
         shown = [one for one in curves if one.trained and (one.kind, one.network.treatment) == (kind, treatment)]
         means = means_by_layer(shown)
         if means:
@@ -180,7 +179,7 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
     shown = table.assign(status=displayed.shown_status(table))
-    rows, names = records(shown), analysis.half_names(table)
+    rows, names = records(shown), half_names(table)
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
