@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from transfercli.cli import main
-from transfercli.networks.start import digest, start
+from transfercli.networks.start import Source, digest, start
 from transfercli.pictures import formula
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Pixels
@@ -83,7 +83,7 @@ class Tiny:
         targets = sorted({n.target for n in networks})
         depth = recipe.network.depth
         bases = [resolve(base(SPLIT, 0, half), depth) for half in HALVES]
-        drawn = {one.network.name: start(recipe, one, CLASSES // 2, {}).state_dict() for one in bases}
+        drawn = {one.network.name: Source.of(start(recipe, one, CLASSES // 2, {}).state_dict()) for one in bases}
         return Bank(
             recipe,
             {n: start(recipe, resolve(n, depth), CLASSES // 2, drawn) for n in networks},

@@ -4,18 +4,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import SPLIT, Tiny, numbers, run, tiny_recipe
+import torch
+from conftest import CPU, SPLIT, Tiny, numbers, run, silent, tiny_recipe
 from torch import Tensor
 
 from transfercli.networks.layers import layers_of
-from transfercli.plan.networks import Network, named, varied
-from transfercli.plan.resolve import resolve
+from transfercli.plan.networks import Network, bases, named, varied
 from transfercli.plan.treatments import ALL, TREATMENTS, Phase, Treatment
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
 from transfercli.training.bank import Bank
+from transfercli.training.train import train
+from transfercli.training.verify import verify
 
 THAW = Treatment("AnB.thaw", "other", "all but the last", (Phase("last", 0.2), Phase("each", 0.8), Phase("all")), "chain-thaw")
 KEEP = Treatment("AnB.keep", "other", "all but the last", (Phase("above n"),), "all copied, n frozen")
 SLOWER = Treatment("AnB+.slower", "other", "first n", ALL, "rates divided by 2 a layer", slower=2.0)
+LPFT = Treatment("AnB.lp-ft", "other", "all but the last", (Phase("last", 0.4), Phase("all", rate=0.5)), "the last, then all")
+REST = Treatment("AnB.rest", "other", "first n", (Phase("all", 0.3), Phase("last", 0.6), Phase("all")), "all but for a rest")
+TREATED = (THAW, KEEP, SLOWER, LPFT, REST)
 STEPS = 20
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"training": {"steps": STEPS}},
@@ -25,10 +32,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def more_treatments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for treatment in (THAW, KEEP, SLOWER):
+    for treatment in TREATED:
         monkeypatch.setitem(TREATMENTS, treatment.name, treatment)
     yield
-    resolve.cache_clear()
 
 
 def of(*names: str) -> list[Network]:
@@ -65,21 +71,21 @@ def test_in_a_phase_only_its_layers_change(tiny: Tiny, recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("stopped", [2, 4, 9, 16, 18])
+@pytest.mark.parametrize("stopped", [2, 4, 6, 8, 12, 16, 18])
 def test_a_bank_restored_inside_any_phase_ends_the_same_also_alone(tiny: Tiny, recipe: str, stopped: int) -> None:
-    networks = of("A7B.thaw", "A3B.keep", "A3B", "A2-4B", "A3B+.slower", "baseB")
+    networks = of("A7B.thaw", "A3B.lp-ft", "A5B.rest", "A3B.keep", "A5B", "A3B", "A2-4B", "A3B+.slower", "baseB")
     whole = numbers(run(tiny.bank(networks, tiny_recipe(RECIPES[recipe]))))
-    bank = tiny.bank(networks[:2], tiny_recipe(RECIPES[recipe]))
+    bank = tiny.bank(networks[:4], tiny_recipe(RECIPES[recipe]))
     while bank.step_number < stopped:
         if bank.step_number in bank.recipe.evaluation.at(STEPS):
             bank.evaluate()
         bank.step()
     tensors, about = bank.state()
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    resumed = tiny.bank(networks[:1], tiny_recipe(RECIPES[recipe]), threads=2)
+    resumed = tiny.bank(networks[3::-1], tiny_recipe(RECIPES[recipe]), threads=2)
     resumed.restore(tensors, about)
-    assert numbers(run(resumed))["A7B.thaw"] == whole["A7B.thaw"]
-    for network in networks[2:5] if stopped == 2 else []:
+    assert numbers(run(resumed)) == {network.name: whole[network.name] for network in networks[:4]}
+    for network in networks if stopped == 2 else []:
         assert numbers(run(tiny.bank([network], tiny_recipe(RECIPES[recipe]))))[network.name] == whole[network.name], network.name
 
 
@@ -87,7 +93,6 @@ def test_another_treatment_of_the_same_name_does_not_go_on(tiny: Tiny, monkeypat
     recipe = tiny_recipe(RECIPES["plain"])
     state = tiny.bank(of("A3B.keep"), recipe).state()
     monkeypatch.setitem(TREATMENTS, KEEP.name, Treatment(KEEP.name, "other", "all but the last", ALL, "all copied, none frozen"))
-    resolve.cache_clear()
     with pytest.raises(ValueError, match=r"A3B\.keep was begun by another treatment AnB\.keep"):
         tiny.bank(of("A3B.keep"), recipe).restore(*state)
 
@@ -133,3 +138,52 @@ def test_what_never_learns_is_frozen_and_nothing_else(tiny: Tiny) -> None:
         run(bank)
         same = [number for number in range(1, 9) if number not in changed(before, states(bank))]
         assert same == frozen == list(bank.members[0].resolved.frozen), name
+
+
+def test_what_learns_again_begins_without_velocity(tiny: Tiny) -> None:
+    """Rates and velocities of another time say nothing of where a layer stands now."""
+    bank = tiny.bank(of("A3B.rest"), tiny_recipe({"training": {"steps": STEPS, "weight_decay": 0.0}}))
+    (member,) = bank.members
+    first = next(member.layers[0].parameters())
+    again = 12
+    for _ in range(again):
+        bank.step()
+    before = first.detach().clone()
+    bank.step()
+    velocity = member.optimizer.state[first]["momentum_buffer"]  # of this step's gradient alone
+    torch.testing.assert_close(before - bank.rate(again) * velocity, first.detach())
+    assert float((before - first.detach()).norm()) > 0
+
+
+def test_a_phases_rate_is_the_steps(tiny: Tiny) -> None:
+    recipe = tiny_recipe({"training": {"steps": STEPS}})
+    bank = tiny.bank(of("A3B.lp-ft"), recipe)
+    rates = []
+    for step in range(STEPS):
+        bank.step()
+        rates.append(bank.members[0].optimizer.param_groups[0]["lr"] / bank.rate(step))
+    assert rates == pytest.approx([1.0] * 8 + [0.5] * 12)
+
+
+def test_a_study_of_such_treatments_is_verified(split_study: Study) -> None:
+    """Also where what one network has changed by now was another's frozen beginning."""
+    recipe = tiny_recipe(RECIPES["batch"])
+    split_study.write_recipe(recipe)
+    networks = [*bases([SPLIT], [0]), *of("A5B", "A7B.thaw", "A3B.keep", "A2-4B", "A3B.lp-ft", "A3B+.slower")]
+    for some in (networks[:2], networks[2:]):
+        train(split_study, some, CPU, None, silent())
+    report = verify(split_study, CPU, None, lambda text: None)
+    assert report.problems == [] and report.counts["measurements"] > 0
+    again = train(split_study, networks, CPU, None, silent())
+    assert [row["network"] for row in again] == [network.name for network in networks]
+
+
+def test_a_row_of_another_treatment_of_that_name_is_refused(split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    split_study.write_recipe(tiny_recipe())
+    train(split_study, bases([SPLIT], [0]), CPU, None, silent())
+    train(split_study, of("A3B.keep"), CPU, None, silent())
+    monkeypatch.setitem(TREATMENTS, KEEP.name, Treatment(KEEP.name, "other", "all but the last", ALL, "none frozen"))
+    with pytest.raises(TransferError, match=r"A3B\.keep was trained by another treatment AnB\.keep than there is now"):
+        train(split_study, of("A3B.keep"), CPU, None, silent())
+    problems = verify(split_study, CPU, None, lambda text: None).problems
+    assert any("trained by another treatment" in problem for problem in problems)

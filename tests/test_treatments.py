@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from transfercli.networks.layers import layers_of
-from transfercli.networks.start import build, copy_layers, digest, names_of, start
+from transfercli.networks.start import Source, build, copy_layers, digest, names_of, start
 from transfercli.plan.networks import Network, base, transfers
 from transfercli.plan.resolve import resolve
 from transfercli.plan.treatments import sweepable
@@ -52,7 +52,9 @@ SOURCES = {"A": trained("A"), "B": trained("B")}
 
 
 def state_of(network: Network, of: Recipe = RECIPE, classes: int = CLASSES) -> dict[str, Tensor]:
-    return start(of, resolve(network, 8), classes, {f"base{half}": state for half, state in SOURCES.items()}).state_dict()
+    return start(
+        of, resolve(network, 8), classes, {f"base{half}": Source.of(state) for half, state in SOURCES.items()}
+    ).state_dict()
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], names: list[str]) -> list[str]:
@@ -155,7 +157,7 @@ def test_halves_of_different_sizes() -> None:
 
 def test_a_transfer_needs_its_base() -> None:
     with pytest.raises(KeyError, match="baseA"):
-        start(RECIPE, resolve(Network("random-0", 0, "AnB", 3, "B"), 8), CLASSES, {"baseB": SOURCES["B"]})
+        start(RECIPE, resolve(Network("random-0", 0, "AnB", 3, "B"), 8), CLASSES, {"baseB": Source.of(SOURCES["B"])})
 
 
 # build

@@ -4,6 +4,7 @@ import copy
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,17 @@ from transfercli.system.randomness import generator
 State = Mapping[str, Tensor]
 
 
+class Source(NamedTuple):
+    """What layers are copied from: a network's weights, and their digest, which rows and checkpoints remember."""
+
+    state: State
+    digest: str
+
+    @classmethod
+    def of(cls, state: State) -> "Source":
+        return cls(state, digest(state, sorted(state)))
+
+
 def build(recipe: Recipe, classes: int) -> nn.Sequential:
     """The recipe's network for a half of so many classes, weights not yet drawn. Raises TransferError for too few outputs."""
     spec = recipe.network
@@ -34,8 +46,8 @@ def build(recipe: Recipe, classes: int) -> nn.Sequential:
     return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation)
 
 
-def start(recipe: Recipe, resolved: Resolved, classes: int, states: Mapping[str, State]) -> nn.Sequential:
-    """The network as its training begins: each layer from its origin. `states`: by origin, weights of networks of the study.
+def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Sequential:
+    """The network as its training begins: each layer from its origin. `sources`: by origin, but for what is drawn.
 
     Raises ValueError where weights do not fit.
     """
@@ -45,7 +57,7 @@ def start(recipe: Recipe, resolved: Resolved, classes: int, states: Mapping[str,
         if origin == FRESH:
             continue
         drawn = origin == RANDOM  # random features have a draw of their own
-        state = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict() if drawn else states[origin]
+        state = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict() if drawn else sources[origin].state
         copy_layers(module, state, [layer for layer, of in enumerate(resolved.origins, start=1) if of == origin])
     return module
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import ALTERNATE, HALVES, TASKS, alternating, other
-from transfercli.plan.treatments import LETTERS, TREATMENTS, Treatment
+from transfercli.plan.treatments import LETTERS, TREATMENTS, WORD, Treatment
 
 RANDOM, PRETRAINED = LETTERS["random"], LETTERS["pretrained"]
 OUTSIDE = ("random", "pretrained")  # origins that are no network of the study
@@ -30,8 +30,9 @@ class Axis(NamedTuple):
 
     read: Callable[[str], Any]  # from an id. Raises ValueError
     usual: Any  # the value that shows nowhere
-    concerns: Literal["both", "source", "target"]  # whose training it changes: the source's, the network's own, or both
+    concerns: Literal["network", "data", "training", "source"]  # what it changes: see `Network.donor` and `Network.control`
     about: str
+    becomes: str = ""  # of one that concerns the source: the donor's own axis; none: which of the donor's weights are meant
 
 
 def _rate(text: str) -> float:
@@ -42,7 +43,7 @@ def _rate(text: str) -> float:
 
 
 # In the order in which ids name them. Values are plain, and `str` writes what `read` reads.
-AXES: dict[str, Axis] = {"rate": Axis(_rate, 1.0, "target", "learning rate, in multiples of the recipe's")}
+AXES: dict[str, Axis] = {"rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's")}
 
 
 @dataclass(frozen=True)
@@ -93,30 +94,34 @@ class Network:
 
     @property
     def donor(self) -> "Network | None":
-        """The network of this study whose layers it copies."""
+        """The network of this study whose layers it copies: as its own network is and, of its own half, on its own data."""
         if self.rule.origin not in ("self", "other"):
             return None
-        return base(self.split, self.seed, self.source, self._shared)
+        own = self.of_axes("network", "data") if self.rule.origin == "self" else self.of_axes("network")
+        source = {AXES[key].becomes: value for key, value in self.of_axes("source").items() if AXES[key].becomes}
+        return varied(base(self.split, self.seed, self.source), **own, **source)
 
     @property
     def control(self) -> "Network":
-        """The base that it is compared with: the target's."""
-        return base(self.split, self.seed, self.target, self._shared)
+        """The base that it is compared with: the target's, with the same network on the same data."""
+        return varied(base(self.split, self.seed, self.target), **self.of_axes("network", "data"))
 
-    @property
-    def _shared(self) -> tuple[tuple[str, Any], ...]:
-        return tuple((key, value) for key, value in self.axes if AXES[key].concerns == "both")
+    def of_axes(self, *concerns: str) -> dict[str, Any]:
+        """Its axes that concern one of these."""
+        return {key: value for key, value in self.axes if AXES[key].concerns in concerns}
 
 
-def base(split: str, seed: int, task: str, axes: tuple[tuple[str, Any], ...] = ()) -> Network:
-    return Network(split, seed, "base", 0, task, axes=axes)
+def base(split: str, seed: int, task: str) -> Network:
+    return Network(split, seed, "base", 0, task)
 
 
 def varied(network: Network, /, **axes: Any) -> Network:
-    """The network with these values of AXES; usual ones are left out. Raises ValueError for an axis that there is not."""
+    """The network with these values of AXES; usual ones are left out. Raises ValueError for what no id could hold."""
     if unknown := axes.keys() - AXES.keys():
         raise ValueError(f"networks have no {min(unknown)}")
-    values = dict(network.axes) | axes
+    values = dict(network.axes) | {key: AXES[key].read(str(value)) for key, value in axes.items()}
+    if wrong := [value for value in values.values() if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(value) or "0")]:
+        raise ValueError(f"{wrong[0]!r} is no part of a folder's name on every file system")
     kept = tuple((key, values[key]) for key, axis in AXES.items() if key in values and values[key] != axis.usual)
     return replace(network, axes=kept)
 
@@ -125,8 +130,8 @@ def named(split: str, seed: int, name: str) -> Network:
     """The network of that id, such as `baseB` or `A3B+`. Raises ValueError."""
     tasks = "|".join(TASKS)
     found = re.fullmatch(
-        rf"(?:base|(?P<source>{tasks}|{RANDOM}|{PRETRAINED})(?:(?P<first>[1-9]\d{{0,3}})-)?(?P<n>[1-9]\d{{0,3}}))"
-        rf"(?P<target>{tasks})(?P<word>\+?(?:\.[a-z]+)?)(?:@(?P<axes>.+))?",
+        rf"(?:base|(?P<source>{tasks}|{RANDOM}|{PRETRAINED})(?:(?P<first>[1-9]\d{{0,3}})-)?(?P<n>0|[1-9]\d{{0,3}}))"
+        rf"(?P<target>{tasks})(?P<word>\+?(?:\.{WORD})?)(?:@(?P<axes>.+))?",
         name,
         re.ASCII,
     )
@@ -143,6 +148,8 @@ def named(split: str, seed: int, name: str) -> Network:
         network = varied(network, **{key: AXES[key].read(value) for key, value in pairs})
         if network.name != name or network.first > max(1, network.layer):  # as `A1-3B`, axes in another order, `A4-2B`
             raise ValueError
+        if network.rule.swept and network.layer < network.rule.least:
+            raise ValueError
         return network
     except (ValueError, KeyError):
         raise ValueError(f"no network is called {name!r}") from None
@@ -152,9 +159,12 @@ def placed(place: str) -> Network:
     """The network of that folder in a study, as `Network.place` has it; the id alone is of a split without a name."""
     *above, name = place.split("/")
     seed = above.pop() if len(above) > 1 else "seed-0"
-    if len(above) > 1 or not re.fullmatch(r"seed-\d+", seed):
+    if len(above) > 1 or not re.fullmatch(r"seed-[0-9]+", seed):
         raise ValueError(f"{place!r} is no network's folder")
-    return named(above[0] if above else "", int(seed.removeprefix("seed-")), name)
+    found = named(above[0] if above else "", int(seed.removeprefix("seed-")), name)
+    if above and found.place != place:  # as seed-0, which has no folder
+        raise ValueError(f"{place!r} is no network's folder")
+    return found
 
 
 def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = HALVES) -> list[Network]:
@@ -211,7 +221,5 @@ def columns(network: Network, split: Split | None = None) -> dict[str, Any]:
 
 
 def of_row(row: Mapping[str, Any]) -> Network:
-    """The network that a row is of: what `columns` was made from."""
-    axes = {key: row[key] for key in AXES if row.get(key) is not None}
-    network = Network(row["split"], row["seed"], row["treatment"], row["layer"], row["target"], row.get("first_layer") or 1)
-    return varied(network, **axes)
+    """The network that a row is of: what `columns` was made from. Raises ValueError."""
+    return named(row["split"], row["seed"], row["network"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
-from transfercli.plan.treatments import COPIED, TRAINED
+from transfercli.plan.treatments import COPIED, TRAINED, Treatment
 
 FRESH = ""  # the origin of layers that are drawn anew
 
@@ -17,6 +17,7 @@ class Stage:
 
     layers: frozenset[int]  # that learn; numbered from 1
     until: float  # the share of all steps at which it ends
+    rate: float = 1.0  # in multiples of the schedule's
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Resolved:
     def learns(self) -> frozenset[int]:
         """The layers that learn at any time; the others are frozen from first to last."""
         return frozenset().union(*(stage.layers for stage in self.stages))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The origins that are no draw, each once."""
+        return tuple(origin for origin in dict.fromkeys(self.origins) if origin not in (FRESH, RANDOM))
 
     @cached_property
     def frozen(self) -> tuple[int, ...]:
@@ -60,7 +66,7 @@ class Resolved:
         return f"{'base' if self.network.is_base else 'transfer'}{self.network.target}"
 
     def stage_at(self, step: int, steps: int) -> int:
-        """Which stage the step (0-based) of so many is in."""
+        """Which stage the step (0-based) of so many is in. Where there are fewer steps than stages, some have none."""
         return next(place for place, stage in enumerate(self.stages) if step < round(stage.until * steps) or stage.until == 1)
 
     def digest(self, recipe: str, split: str) -> str:
@@ -68,8 +74,9 @@ class Resolved:
         network = self.network
         about = {
             **{"recipe": recipe, "split": split, "name": network.split, "seed": network.seed, "target": network.target},
+            **{"role": self.role, "input": self.input},
             "origins": {place: origin for place, origin in enumerate(self.origins, start=1) if origin != FRESH},
-            "stages": [[sorted(stage.layers), stage.until] for stage in self.stages],
+            "stages": [[sorted(stage.layers), stage.until, *[stage.rate] * (stage.rate != 1)] for stage in self.stages],
             "rates": [rate for rate in self.rates if set(self.rates) != {1.0}],
             "axes": dict(network.axes),
         }
@@ -77,20 +84,24 @@ class Resolved:
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-@lru_cache(maxsize=4096)
 def resolve(network: Network, depth: int) -> Resolved:
     """What training needs of a network of `depth` layers. Raises ValueError where n or the segment lie outside."""
-    rule, n, first = network.rule, network.layer, network.first
-    if rule.swept and not 1 <= first <= n < depth:
-        raise ValueError(f"{network.name}: of {depth} layers 1 to {depth - 1} can be copied")
+    return _resolved(network, network.rule, depth)
+
+
+@lru_cache(maxsize=4096)
+def _resolved(network: Network, rule: Treatment, depth: int) -> Resolved:
+    n, first = network.layer, network.first
+    if rule.swept and not (1 <= first <= max(n, 1) and rule.least <= n < depth):
+        raise ValueError(f"{network.name}: of {depth} layers {rule.least} to {depth - 1} can be copied")
     copied = frozenset(COPIED[rule.copied](first, n, depth))
     origins = tuple(_origin(network) if layer in copied else FRESH for layer in range(1, depth + 1))
     stages, began = [], 0.0
     for phase in rule.phases:
-        turns = TRAINED[phase.train](copied, n, depth)
+        turns = TRAINED[phase.train](copied, first, n, depth)
         share = (phase.until - began) / len(turns)
         ends = [began + share * (turn + 1) for turn in range(len(turns) - 1)] + [phase.until]
-        stages += [Stage(frozenset(layers), until) for layers, until in zip(turns, ends, strict=True)]
+        stages += [Stage(frozenset(layers), until, phase.rate) for layers, until in zip(turns, ends, strict=True)]
         began = phase.until
     if not all(stage.layers for stage in stages):
         raise ValueError(f"{network.name}: in one of its phases no layer learns")
@@ -102,6 +113,6 @@ def resolve(network: Network, depth: int) -> Resolved:
 def _origin(network: Network) -> str:
     """The source's id, with what says which of its weights are meant."""
     donor = network.donor
-    which = [f"{key}={value}" for key, value in network.axes if AXES[key].concerns == "source"]
+    which = [f"{key}={value}" for key, value in network.of_axes("source").items() if not AXES[key].becomes]
     name = network.source if network.rule.origin in OUTSIDE or donor is None else donor.name
     return "@".join([name, ",".join(which)]) if which else name

@@ -13,20 +13,23 @@ Origin = Literal["none", "self", "other", "random", "pretrained"]
 # The letter of each in the names of treatments, in which B is the target: AnB copies from the other half, BnB from its own.
 LETTERS: dict[str, str] = {"self": "B", "other": "A", "random": "R", "pretrained": "P"}
 
+WORD = r"[a-z][a-z0-9-]*"  # what tells further treatments apart, after a dot: AnB.keep
+
 # Which layers are copied, of a network of `depth` layers; a middle segment begins at `first`.
 COPIED: dict[str, Callable[[int, int, int], range]] = {
     "none": lambda first, n, depth: range(0),
     "first n": lambda first, n, depth: range(first, n + 1),
-    "all but the last": lambda first, n, depth: range(first, depth),
-    "all": lambda first, n, depth: range(first, depth + 1),
+    "all but the last": lambda first, n, depth: range(1, depth),
+    "all": lambda first, n, depth: range(1, depth + 1),
 }
 # Which layers learn in a phase: one set of them, or several by turns, each for an equal part of the phase.
-TRAINED: dict[str, Callable[[frozenset[int], int, int], list[range | list[int]]]] = {
-    "all": lambda copied, n, depth: [range(1, depth + 1)],
-    "new": lambda copied, n, depth: [[layer for layer in range(1, depth + 1) if layer not in copied]],
-    "above n": lambda copied, n, depth: [range(n + 1, depth + 1)],
-    "last": lambda copied, n, depth: [range(depth, depth + 1)],
-    "each": lambda copied, n, depth: [range(layer, layer + 1) for layer in range(1, depth + 1)],
+TRAINED: dict[str, Callable[[frozenset[int], int, int, int], list[range | list[int]]]] = {
+    "all": lambda copied, first, n, depth: [range(1, depth + 1)],
+    "new": lambda copied, first, n, depth: [[layer for layer in range(1, depth + 1) if layer not in copied]],
+    "first n": lambda copied, first, n, depth: [range(first, n + 1)],
+    "above n": lambda copied, first, n, depth: [range(n + 1, depth + 1)],
+    "last": lambda copied, first, n, depth: [range(depth, depth + 1)],
+    "each": lambda copied, first, n, depth: [range(layer, layer + 1) for layer in range(1, depth + 1)],
 }
 
 
@@ -36,6 +39,7 @@ class Phase:
 
     train: str  # a key of TRAINED
     until: float = 1.0  # the share of all steps at which it ends
+    rate: float = 1.0  # the learning rate, in multiples of the schedule's
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,16 @@ class Treatment:
     about: str  # for a legend
     against: tuple[str, ...] = ("base",)  # the treatments that it is compared with, layer by layer
     slower: float = 1.0  # by so much a layer's learning rate is divided with each layer downwards from the last
+    least: int = 1  # the smallest n
 
     def __post_init__(self) -> None:
-        letter = rf"{LETTERS[self.origin]}nB" if self.swept else "base"
+        if not re.fullmatch(rf"({LETTERS.get(self.origin, 'base')}nB|base)\+?(\.{WORD})?", self.name):
+            raise ValueError(f"treatment {self.name}: its name does not begin as its origin, {self.origin}, asks")
+        if self.copied not in COPIED or any(phase.train not in TRAINED for phase in self.phases):
+            raise ValueError(f"treatment {self.name}: it copies or trains what is no word for layers")
         shares = [0.0, *(phase.until for phase in self.phases)]
-        if not re.fullmatch(rf"{letter}\+?(\.[a-z]+)?", self.name) or shares != sorted({*shares}) or shares[-1] != 1:
-            raise ValueError(
-                f"treatment {self.name}: its name begins as its origin asks, and its phases end one after another at 1"
-            )
+        if shares != sorted({*shares}) or shares[-1] != 1:
+            raise ValueError(f"treatment {self.name}: its phases do not end one after another, the last at 1")
 
     @property
     def swept(self) -> bool:
@@ -77,6 +83,7 @@ TREATMENTS: dict[str, Treatment] = {
         Treatment("RnB", "random", "first n", NEW, "random, frozen"),
     )
 }
+USUAL = ("BnB", "BnB+", "AnB", "AnB+", "RnB")  # what a recipe sweeps that says nothing: the study's, and random features
 LEARNED_NOTHING = "did not learn"  # the status of a network whose loss stayed at a guess's
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from transfercli.plan.networks import Network, needed_bases, transfers
 from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import USUAL, sweepable
 from transfercli.plan.words import check_layers, check_targets, parse_layers, spread
 from transfercli.recipe import schedules
 from transfercli.recipe.library import names as names
@@ -220,7 +220,6 @@ class Training(Section):
     """Whether biases decay too."""
     stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
     """`fresh` gives transfer networks batches, crops and masks that no base has seen; with `shared` B3B meets its donor's again.
-    
     """
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`bfloat16`, `float32`, or `auto`: the former where the device multiplies it faster."""
@@ -368,7 +367,7 @@ class Recipe(Section):
     """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
     layers: Layers = tuple(range(1, DEEPEST))
     """For which n the first n layers are copied: `1-7`, or a list."""
-    treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = sweepable()
+    treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = USUAL
     """What is done with the copied layers (README, The treatments)."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from transfercli.plan.networks import SOURCE_WORDS, columns, named
+from transfercli.plan.networks import AXES, SOURCE_WORDS, Network, columns, named, of_row
 from transfercli.plan.splits import LONGEST_NAME
 from transfercli.plan.tasks import TASKS
 from transfercli.plan.treatments import TREATMENTS
-from transfercli.recipe.schema import DEEPEST
+from transfercli.recipe.schema import DEPTH
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
@@ -32,14 +32,14 @@ STATUS = r"^(done|did not learn|no better than chance|diverged at step \d+)$"
 def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
     rows = list(rows)
-    bases = {(row["split"], row["seed"], row["target"]): row for row in rows if row["treatment"] == "base"}
+    by_network: dict[Network | None, Mapping[str, Any]] = {of_row(row): row for row in rows}
     found = []
-    for row in rows:
-        copied, donor = row.get("source_digest"), bases.get((row["split"], row["seed"], row["source"]))
-        there = donor.get("weights_digest") if donor else None
-        if isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
+    for network, row in by_network.items():
+        copied, donor = row.get("source_digest"), network.donor if network else None
+        there = by_network.get(donor, {}).get("weights_digest") if donor else None
+        if donor and isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
             seed = f" (seed {row['seed']})" * bool(row["seed"])
-            found.append(f"{row['split']} {row['network']}{seed} was copied from another base{row['source']} than is there now")
+            found.append(f"{row['split']} {row['network']}{seed} was copied from another {donor.name} than is there now")
     return found
 
 
@@ -92,7 +92,7 @@ class Row(BaseModel):
     source: Annotated[str, one_of(lambda: (*TASKS, *SOURCE_WORDS.values(), ""))]
     target: Annotated[str, one_of(lambda: TASKS)]
     layer: Annotated[int, Field(ge=0)]
-    layers: Annotated[int, Field(ge=2)] = DEEPEST  # of the network; rows of old do not say, and had as many
+    layers: Annotated[int, Field(ge=2)] = DEPTH["caffenet"]  # of the network; rows of old, all of eight, do not say
     first_layer: Annotated[int, Field(ge=2)] | None = None
     top1: Share | None
     top5: Share | None
@@ -114,7 +114,9 @@ class Row(BaseModel):
     def _is_a_network(self) -> "Row":
         if self.layer >= self.layers:
             raise ValueError(f"layer {self.layer} of {self.layers}")
-        if columns(named(self.split, self.seed, self.network)).items() - {**self.__dict__, **(self.model_extra or {})}.items():
+        expected, own = columns(named(self.split, self.seed, self.network)), {**self.__dict__, **(self.model_extra or {})}
+        strays = [key for key in ("first_layer", *AXES) if key not in expected and own.get(key) is not None]
+        if strays or any(own.get(key) != value for key, value in expected.items()):
             raise ValueError(f"the other columns are not those of {self.network}")
         return self
 

@@ -43,10 +43,11 @@ class Bank:
         device: torch.device,
         precision: torch.dtype,
         threads: int,
-        copied: Mapping[Network, str] | None = None,
+        copied: Mapping[str, str] | None = None,
     ):
-        """`copied`: for each base that layers were copied from, the digest of its weights."""
+        """`copied`: of each origin that layers were copied from, the digest of its weights."""
         first = next(iter(started))
+        assert len({(network.split, network.seed) for network in started}) == 1, "a bank is of one split and seed"
         self.recipe, self.steps, self.train, self.val = recipe, steps, train, val
         on_device = {source: mean if mean is None else mean.to(device) for source, mean in means.items()}
         self.setting = Setting(device, precision, recipe.pictures, on_device, pool(threads) if device.type == "cpu" else None)
@@ -58,27 +59,33 @@ class Bank:
         self.streams = {feed: Stream(train[feed.target], batch, purpose) for feed, purpose in self.purposes.items()}
         self.dropouts = {m.feed: {name: one for layer in m.layers for name, one in layer.dropouts} for m in self.members}
 
-    def _member(self, network: Network, module: nn.Sequential, copied: Mapping[Network, str]) -> Member:
+    def _member(self, network: Network, module: nn.Sequential, copied: Mapping[str, str]) -> Member:
         resolved = resolve(network, self.recipe.network.depth)
         frozen_before = digest(module.state_dict(), names_of(module, resolved.frozen))
         device, training = self.setting.device, self.recipe.training
         module = module.to(device)
         if training.channels_last:
             module = module.to(memory_format=torch.channels_last)
-        layers = layers_of(module)
+        layers, rates = layers_of(module), {layer: resolved.rates[layer - 1] for layer in resolved.learns}
         member = Member(
             resolved,
             Feed.of(network, training),
-            copied.get(network.donor, "") if network.donor else "",
+            " ".join(copied.get(source, "") for source in resolved.sources),
             module,
             layers,
-            make_optimizer(layers, {layer: resolved.rates[layer - 1] for layer in resolved.learns}, training),
+            make_optimizer(layers, rates, training, apart=len(resolved.stages) > 1),
             frozen_before,
             torch.zeros((), device=device),
             torch.zeros((), device=device, dtype=torch.int64),
         )
         member.enter(0, self.steps)
         return member
+
+    def begin_at(self, step: int) -> None:
+        """As if so many steps were taken: the layers that learned at the last of them are those that learn."""
+        self.step_number = step
+        for member in self.members:
+            member.enter(max(0, step - 1), self.steps)
 
     # -- training
 
@@ -97,7 +104,8 @@ class Bank:
 
         def train(member: Member) -> None:
             x, labels = inputs.of(member)
-            step(member, Given(x, labels, masks[member.feed], rate, previous), training, self.setting.autocast())
+            given = Given(x, labels, masks[member.feed], rate * member.pace, previous * member.pace_before)
+            step(member, given, training, self.setting.autocast())
 
         self._each(train, self.live)
         self.step_number += 1
@@ -209,11 +217,11 @@ class Bank:
         """
         for member in self.members:
             network, begun = member.network, about["networks"][member.network.name]
-            if network.donor and begun.get("copied", member.copied) != member.copied:
-                raise ValueError(f"{network.name} was begun with layers of another {network.donor.name}")
+            if begun.get("copied", member.copied) != member.copied:
+                raise ValueError(f"{network.name} was begun with layers of another {' and '.join(member.resolved.sources)}")
             if begun.get("treatment", now := member.resolved.digest("", "")) != now:
                 raise ValueError(f"{network.name} was begun by another treatment {network.treatment}")
-        self.step_number = about["step"]
+        self.begin_at(about["step"])
         for member in self.members:
             name, kept = member.network.name, about["networks"][member.network.name]
             with torch.no_grad():
@@ -231,4 +239,3 @@ class Bank:
             member.finite.copy_(tensors[f"{name}/finite"])
             member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
             member.frozen_before = kept["frozen"]
-            member.enter(self.step_number, self.steps)

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from transfercli.networks.start import digest, start
+from transfercli.networks.start import Source, start
 from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import Resolved, resolve
@@ -56,15 +56,11 @@ class Bench:
         resolved = [resolve(network, self.recipe.network.depth) for network in networks]
         targets = sorted({network.target for network in networks})
         means = sorted({one.input for one in resolved})
-        donors = dict.fromkeys(network.donor for network in networks if network.donor)
-        weights = {donor: load_weights(self.study, donor) for donor in donors}
-        digests = {donor: digest(state, sorted(state)) for donor, state in weights.items()}
-        for donor, found in digests.items():
-            self.check_donor(donor, found)
-        states = {donor.name: state for donor, state in weights.items()}
+        needed = {source: one for one in resolved for source in one.sources}
+        sources = {origin: self.source(origin, one) for origin, one in needed.items()}
         return Bank(
             self.recipe,
-            {one.network: self.start(one, states) for one in resolved},
+            {one.network: self.start(one, sources) for one in resolved},
             {half: self.pixels(half, "train") for half in targets},
             {half: self.pixels(half, "val") for half in targets},
             {half: self.mean(half) for half in means},
@@ -72,21 +68,26 @@ class Bench:
             self.device,
             self.precision,
             processors(),
-            digests,
+            {origin: source.digest for origin, source in sources.items()},
         )
 
-    def check_donor(self, donor: Network, found: str) -> None:
-        """Raise TransferError where the weights of a network are not those that its row was measured with."""
-        if (row := self.study.row(donor)) and row.get("weights_digest", found) != found:
+    def source(self, origin: str, of: Resolved) -> Source:
+        """The weights of that origin of a network: its donor's. Raises TransferError where they are not those of its row."""
+        donor = of.network.donor
+        if donor is None or origin != donor.name:
+            raise TransferError(f"{of.network.name} copies layers from {origin}, which this study does not have")
+        source = Source.of(load_weights(self.study, donor))
+        if (row := self.study.row(donor)) and row.get("weights_digest", source.digest) != source.digest:
             folder = self.study.folder(donor)
             again = how_to_train(self.study, donor, self.study.recipe())
             raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
+        return source
 
-    def start(self, resolved: Resolved, states: Mapping[str, dict[str, Tensor]]) -> nn.Sequential:
-        """The network as its training begins. `states`: by origin, weights of networks of the study."""
+    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Sequential:
+        """The network as its training begins."""
         network = resolved.network
         try:
-            return start(self.recipe, resolved, len(self.halves.split.classes(network.target)), states)
+            return start(self.recipe, resolved, len(self.halves.split.classes(network.target)), sources)
         except ValueError as error:  # weights that load but are of another network
             donor = network.donor or network
             again = how_to_train(self.study, donor, self.study.recipe())
@@ -146,7 +147,8 @@ def load_weights(study: Study, network: Network) -> dict[str, Tensor]:
 
 def how_to_train(study: Study, network: Network, recipe: Recipe) -> str:
     """The command that trains this network, also where the study's recipe does not plan it."""
-    words = ["sweep", "--layers", str(network.layer), "--treatments", network.treatment, "--targets", network.target]
+    layers = ["--layers", str(network.layer)] if network.rule.swept else []
+    words = ["sweep", *layers, "--treatments", network.treatment, "--targets", network.target]
     if network.is_base:
         words = ["train-base"] if network in recipe.networks([network.split]) else ["train-base", "--halves", network.target]
     if recipe.seeds != study.recipe().seeds:

@@ -10,11 +10,12 @@ from transfercli.networks.layers import describe
 from transfercli.networks.start import build
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve
+from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import free_memory
 from transfercli.system.threads import processors
 
-PREFIXES = 3  # frozen sources of a target: A, B and random
+PREFIXES = len(HALVES) + 1  # frozen beginnings of a target: of either half, and random
 SHARE = 0.7  # of the free memory, for a bank
 
 

@@ -13,7 +13,7 @@ from transfercli.plan.purposes import Purpose, dropout
 from transfercli.recipe.schema import Pictures
 from transfercli.system.randomness import generator
 from transfercli.training.feed import Feed
-from transfercli.training.member import Member, Path
+from transfercli.training.member import INPUT, Lineage, Member
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,28 @@ class Inputs:
     """The inputs of these members for one batch of each feed: what they share is computed once."""
 
     def __init__(self, setting: Setting, members: Iterable[Member], batches: Mapping[Feed, Batch], masks: Mapping[Feed, Masks]):
-        """Begins to compute: a frozen prefix is shared by all whose paths have it in common, as far as they do."""
+        """Begins to compute: a frozen prefix is shared by all whose lineages have it in common, as far as they do."""
         self.setting, self.batches, self.masks = setting, batches, masks
-        self.chains: dict[Path, Future[list[Tensor]]] = {}
+        self.chains: dict[Lineage, Future[list[Tensor]]] = {}
         for member in sorted(members, key=lambda member: -member.shared):
-            if self._chain(member.path) is None:
+            if self._chain(member.lineage) is None:
                 self._begin(member)
 
     def of(self, member: Member) -> tuple[Tensor, Tensor]:
         """The output of the member's first `shared` layers, and the labels (batch,)."""
-        chain = self._chain(member.path)
+        chain = self._chain(member.lineage)
         assert chain is not None
         return chain.result()[member.shared], self.batches[member.feed].labels
 
-    def _chain(self, path: Path) -> Future[list[Tensor]] | None:
-        """What computes this path or a longer one that begins so."""
-        return next((chain for other, chain in self.chains.items() if other[: len(path)] == path), None)
+    def _chain(self, lineage: Lineage) -> Future[list[Tensor]] | None:
+        """What computes this lineage or a longer one that begins so."""
+        return next((chain for other, chain in self.chains.items() if other[: len(lineage)] == lineage), None)
 
     def _begin(self, member: Member) -> None:
         """Compute a new chain, from where it parts from one that there is. That began before, so no thread waits in vain."""
-        path = member.path
-        nearest = max(self.chains, key=lambda other: _in_common(path, other), default=())
-        done = _in_common(path, nearest) - 2  # layers; the input alone is sooner made than waited for
+        own = member.lineage
+        nearest = max(self.chains, key=lambda other: _in_common(own, other), default=())
+        done = _in_common(own, nearest) - INPUT  # layers; the input alone is sooner made than waited for
         before = self.chains[nearest] if done > 0 else None
 
         def compute() -> list[Tensor]:
@@ -69,7 +69,7 @@ class Inputs:
                     outputs.append(layer.run(outputs[-1], self.masks.get(feed)))
             return outputs
 
-        self.chains[path] = _submitted(self.setting.pool, compute)
+        self.chains[own] = _submitted(self.setting.pool, compute)
 
 
 def draw_masks(
@@ -85,9 +85,9 @@ def draw_masks(
     return masks
 
 
-def _in_common(path: Path, other: Path) -> int:
+def _in_common(one: Lineage, other: Lineage) -> int:
     """How long the beginning is that both have."""
-    return next((place for place, (a, b) in enumerate(zip(path, other, strict=False)) if a != b), min(len(path), len(other)))
+    return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _submitted(pool: ThreadPoolExecutor | None, work: Callable[[], list[Tensor]]) -> Future[list[Tensor]]:

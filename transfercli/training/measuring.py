@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from transfercli.networks.start import build, start
+from transfercli.networks.start import Source, build, start
 from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base
 from transfercli.plan.resolve import resolve
@@ -68,9 +68,9 @@ def seconds_per_step(
     halves = sorted({network.target for network in networks})
     pixels = random_pictures(2 * recipe.training.batch, classes, recipe.pictures, device)
     resolved = [resolve(network, recipe.network.depth) for network in networks]
-    origins = {network.donor.name for network in networks if network.donor}
-    states = dict.fromkeys(origins, build(recipe, classes).state_dict() if origins else {})
-    started = {one.network: start(recipe, one, classes, states) for one in resolved}
+    origins = {source for one in resolved for source in one.sources}
+    sources = dict.fromkeys(origins, Source(build(recipe, classes).state_dict() if origins else {}, ""))
+    started = {one.network: start(recipe, one, classes, sources) for one in resolved}
     pictures = recipe.pictures
     mean = {"none": None, "channel": torch.zeros(3), "image": torch.zeros(pictures.size, pictures.size, 3)}[pictures.mean]
     both = {half: pixels for half in halves}

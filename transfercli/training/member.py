@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,11 @@ from transfercli.networks.layers import Layer
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.training.feed import Feed
+from transfercli.training.optimiser import forget
 
-Path = tuple[str | Feed, ...]  # what a frozen prefix is computed from: batches, whose mean, and then each layer's origin
+# What a frozen beginning is computed from: batches, whose mean, which network on which data, and then each layer's origin.
+Lineage = tuple[Any, ...]
+INPUT = 3  # entries of a lineage before the first layer's
 
 
 @dataclass
@@ -34,27 +38,33 @@ class Member:
     learning: frozenset[int] = frozenset()  # the layers that learn now, numbered from 1
     shared: int = 0  # of the first layers those that have not learned so far, whose output others may share
     held: int = 0  # of the first layers those that do not learn now: no gradient goes there
+    pace: float = 1.0  # the phase's learning rate, in multiples of the schedule's, and that of the step before
+    pace_before: float = 1.0
 
     @property
     def network(self) -> Network:
         return self.resolved.network
 
     def enter(self, step: int, steps: int) -> None:
-        """Let those layers learn that do at this step (0-based) of so many."""
+        """Let those layers learn that do at this step (0-based) of so many. What begins to learn has no velocity."""
         stage = self.resolved.stage_at(step, steps)
         so_far = self.resolved.stages[: stage + 1]
+        self.pace, self.pace_before = so_far[-1].rate, self.pace if self.learning else so_far[-1].rate
         if so_far[-1].layers != self.learning:
-            self.learning = so_far[-1].layers
             for number, layer in enumerate(self.layers, start=1):
-                layer.learn(number in self.learning)
+                layer.learn(number in so_far[-1].layers)
+                if number in so_far[-1].layers - self.learning:
+                    forget(self.optimizer, layer)
+            self.learning = so_far[-1].layers
         self.held = min(self.learning) - 1
         self.shared = min(min(one.layers) for one in so_far) - 1
 
     @property
-    def path(self) -> Path:
+    def lineage(self) -> Lineage:
         """What the output of its first `shared` layers is computed from."""
         origins = (self.resolved.role if origin == FRESH else origin for origin in self.resolved.origins[: self.shared])
-        return (self.feed, self.resolved.input, *origins)
+        kind = tuple(self.network.of_axes("network", "data").items())
+        return (self.feed, self.resolved.input, kind, *origins)
 
     @property
     def trained(self) -> list[Layer]:

@@ -9,16 +9,19 @@ from transfercli.networks.layers import Layer
 from transfercli.recipe.schema import Training
 
 
-def make_optimizer(layers: Sequence[Layer], rates: Mapping[int, float], training: Training) -> torch.optim.Optimizer:
+def make_optimizer(
+    layers: Sequence[Layer], rates: Mapping[int, float], training: Training, apart: bool = False
+) -> torch.optim.Optimizer:
     """SGD over the layers that ever learn, each at its rate; biases (and normalisation's parameters) have their own, and decay.
 
-    `rates`: of these layers, numbered from 1, in multiples of the schedule's.
-    What rests in a phase has no gradient there, and SGD passes it over: no decay, and its velocity stays.
+    `rates`: of these layers, numbered from 1, in multiples of the schedule's. `apart`: layers begin to learn at different times,
+    so each has groups of its own (torch's fused SGD takes no group in which some have a velocity and some have none). What rests
+    in a phase has no gradient there and is passed over, without decay; its velocity begins anew when it learns again (`forget`).
     """
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, int], list[nn.Parameter]] = {}
     for number, rate in sorted(rates.items()):
         for parameter in layers[number - 1].parameters():
-            groups.setdefault((parameter.dim() == 1, rate), []).append(parameter)
+            groups.setdefault((parameter.dim() == 1, rate, number * apart), []).append(parameter)
     return torch.optim.SGD(
         [
             {
@@ -27,13 +30,19 @@ def make_optimizer(layers: Sequence[Layer], rates: Mapping[int, float], training
                 "times": rate * (training.bias_rate if is_bias else 1),
                 "is_bias": is_bias,
             }
-            for (is_bias, rate), parameters in sorted(groups.items(), key=lambda group: group[0])
+            for (is_bias, rate, _), parameters in sorted(groups.items(), key=lambda group: group[0])
         ],
         lr=0.0,
         momentum=training.momentum,
         nesterov=training.nesterov,
         fused=True,
     )
+
+
+def forget(optimizer: torch.optim.Optimizer, layer: Layer) -> None:
+    """Drop what the optimiser remembers of a layer, as if it had never learned."""
+    for parameter in layer.parameters():
+        optimizer.state.pop(parameter, None)
 
 
 def weights_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -17,7 +17,7 @@ class Given(NamedTuple):
 
     x: Tensor  # (batch, ...)
     labels: Tensor  # (batch,)
-    masks: Masks | None
+    masks: Masks
     rate: float
     previous: float
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.start import build, digest, names_of, start
+from transfercli.networks.start import Source, build, digest, names_of, start
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network, columns, of_row
 from transfercli.plan.resolve import Resolved, resolve
@@ -25,6 +25,7 @@ from transfercli.system.devices import device_name, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.training import checkpoints
+from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
 from transfercli.training.finish import best10, guess, status
 
@@ -61,13 +62,18 @@ class Report:
 class Again(Bench):
     """Banks of trained networks, only to be measured. Nothing is written."""
 
-    def start(self, resolved: Resolved, states: Mapping[str, dict[str, Tensor]]) -> nn.Sequential:
+    def bank(self, networks: Sequence[Network]) -> Bank:
+        bank = super().bank(networks)
+        bank.begin_at(bank.steps)  # what has learned is shared with nobody
+        return bank
+
+    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Sequential:
         module = build(self.recipe, len(self.halves.split.classes(resolved.network.target)))
         module.load_state_dict(load_weights(self.study, resolved.network))
         return module
 
-    def check_donor(self, donor: Network, found: str) -> None:
-        pass  # the donor's own check says it
+    def source(self, origin: str, of: Resolved) -> Source:
+        return Source({}, "")  # no layer is copied, and the donor's own check says whether its weights are its row's
 
     def keep_mean(self, half: str, mean: Tensor) -> None:
         pass
@@ -194,8 +200,8 @@ def _frozen(
         return
     with report.gathering("frozen layers"):
         donor = resolved.network.donor
-        states = {donor.name: load_weights(study, donor)} if donor else {}
-        began = start(recipe, resolved, classes, states).state_dict()
+        sources = {donor.name: Source.of(load_weights(study, donor))} if donor else {}
+        began = start(recipe, resolved, classes, sources).state_dict()
         if other := [name for name in names if not torch.equal(weights[name], began[name])]:
             what = f"{donor.name}'s" if donor else "the random draw's"
             check("frozen layers", False, f"its frozen layers are not {what}: {', '.join(other)}")
