@@ -16,7 +16,7 @@ import click
 import torch
 from torch import nn
 
-from transfercli.cli import split
+from transfercli import split
 from transfercli.networks.layers import Dropout
 from transfercli.pictures.stream import centre_crop, normalise
 from transfercli.plan.networks import Network
@@ -61,7 +61,7 @@ def main(directory: Path | None, recipe: str, clip: str, precision: str, seeds: 
     print("|---|---|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder, reproducible(cpu):
         study = Study(Path(folder) / "study")
-        split.make(study, directory, None, False, recipe, (), False)
+        split(study, directory, recipe=recipe)
         for share in clip.split(","):
             made = recipes.load(
                 recipes.dump(study.recipe()), recipe, [f"training.adaptive_clip={'null' if share == 'none' else share}"]

@@ -16,7 +16,7 @@ from transfercli.plan.networks import Network, transfers
 from transfercli.recipe import reading as recipes
 from transfercli.recipe import yamltext
 from transfercli.recipe.schema import DEEPEST, Recipe
-from transfercli.study.choosing import make_halves, pictures_of, select
+from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 
@@ -44,7 +44,8 @@ def with_steps(recipe: Recipe, steps: int) -> Recipe:
 def new_study(root: Path, recipe: Recipe, pictures: Path) -> tuple[Study, Halves]:
     """What `transfer split` makes, without its check of every picture."""
     study, whole = Study(root), scan(pictures)
-    halves = make_halves(study, select(whole, recipe.pictures), SPLIT, (), whole)
+    split = halve(whole.classes, SPLIT, recipe.pictures.classes)
+    halves = halves_of(study, take(whole, split, recipe.pictures), split)
     study.write_recipe(recipe)
     study.write_halves(halves)
     return study, halves

@@ -20,7 +20,7 @@ from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures, Recipe
-from transfercli.study.choosing import make_halves, select
+from transfercli.study.choosing import halve, halves_of, take
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.training.bank import Bank
@@ -140,8 +140,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     study = Study(tmp_path_factory.mktemp("tiny") / "study")
     formula.write(study.root / "pictures", CLASSES, TRAIN, VAL, SIZE, seed=0)
     recipe = tiny_recipe()
-    folder = select(scan(study.root / "pictures"), recipe.pictures)
-    halves = make_halves(study, folder, SPLIT, ())
+    whole = scan(study.root / "pictures")
+    folder = take(whole, halve(whole.classes, SPLIT), recipe.pictures)
+    halves = halves_of(study, folder, halve(whole.classes, SPLIT))
     study.write_recipe(recipe)
     study.write_halves(halves)
     return Tiny(study, halves, folder)

@@ -280,15 +280,12 @@ def test_before_anything_is_trained_another_recipe_may_take_over(transfer: Trans
 def test_without_a_recipe_pictures_and_device_choose_it(
     transfer: Transfer, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transfercli.cli.split import default_recipe
-    from transfercli.pictures.folder import PictureFolder, scan
+    from transfercli.recipe.default import default_recipe
 
-    thousand = {f"n{number:08d}": ("a",) for number in range(1000)}
-    assert default_recipe(None) == "demo"
-    few, imagenet = scan(tmp_path / "pictures"), PictureFolder(Path(), thousand, thousand)
+    assert default_recipe(None).recipe == "demo"
     for kind, chosen in (("cuda", ["tiny-imagenet", "imagenet-fast"]), ("cpu", ["tiny-imagenet-cpu", "tiny-imagenet-cpu"])):
         monkeypatch.setattr("transfercli.system.devices.pick_device", lambda name, kind=kind: torch.device(kind))
-        assert [default_recipe(few), default_recipe(imagenet)] == chosen
+        assert [default_recipe(CLASSES).recipe, default_recipe(1000).recipe] == chosen
         assert all(re.search("Hardware .*CUDA", recipes.text(name)) for name in chosen) == (kind == "cuda")
     lines = transfer("split", pictures).out.splitlines()
     assert lines[0] == (

@@ -17,10 +17,11 @@ from transfercli.report.figures import (
     NothingToDraw,
     accuracy_vs_layer,
     benefits,
-    draw,
     drop_vs_layer,
+    figures_of,
     first_layer_kernels,
     learning_curves,
+    write_figures,
 )
 from transfercli.report.looks import LOOKS, TWO_PAIRS, cross, side_by_side
 
@@ -338,7 +339,7 @@ def test_nothing_to_draw_is_an_error_that_says_what_to_do():
     ids=["nothing", "bases", "one network", "no base", "none learned"],
 )
 def test_what_there_is_gets_drawn(tmp_path, table, names):
-    written = draw(table, {}, tmp_path / "figures", None)
+    written = write_figures(figures_of(table, {}), tmp_path / "figures")
     assert written == [tmp_path / "figures" / f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     assert all(path.stat().st_size > 5000 for path in written)
 
@@ -347,10 +348,9 @@ def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
     table = spread(study(("random-0", "random-1"), treatments=("AnB",), layers=[1, 2]))
     curves = logs(*(f"{split}/{name}" for split in ("random-0", "random-1") for name in ("baseA", "baseB", "B1A", "A1B", "A2B")))
     kernels = {"random-0/baseA": np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)}
-    first = draw(table, curves, tmp_path / "first", published_table(), kernels)
-    second = draw(
-        table.sample(frac=1, random_state=0), dict(reversed(curves.items())), tmp_path / "second", published_table(), kernels
-    )
+    first = write_figures(figures_of(table, curves, published_table(), kernels), tmp_path / "first")
+    shuffled = table.sample(frac=1, random_state=0), dict(reversed(curves.items()))
+    second = write_figures(figures_of(*shuffled, published_table(), kernels), tmp_path / "second")
     names = ("accuracy-vs-layer", "drop-vs-layer", "learning-curves", "benefits", "filters")
     assert [path.name for path in first] == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

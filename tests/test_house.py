@@ -16,6 +16,7 @@ import click
 import pytest
 
 import transfercli
+from transfercli.cli import COMMANDS as MODULE_OF
 from transfercli.cli import cli
 from transfercli.recipe import reading as recipes
 
@@ -29,7 +30,7 @@ ROOMS = (
 )
 LIGHT = (
     *("system.errors", "system.files", "paper", "plan.networks", "plan.splits", "recipe.schedules", "recipe.schema"),
-    *("pictures.folder", "study.folder", "study.choosing", "study.standing"),
+    *("pictures.folder", "study.folder", "study.choosing", "study.settling", "study.splitting", "study.standing"),
 )
 HEAVY = {"torch", "torchvision", "pandas", "matplotlib"}
 
@@ -178,6 +179,15 @@ def test_only_figures_knows_matplotlib() -> None:
         name for name, path in MODULES.items() if re.search(r"^\s*(import|from) matplotlib", path.read_text(), re.MULTILINE)
     }
     assert {".".join(name.split(".")[:2]) for name in knowing} == {"report.figures"}
+
+
+@pytest.mark.parametrize("name", sorted({f"cli.{module}" for module in MODULE_OF.values()}))
+def test_a_command_is_words_and_flags(name: str) -> None:
+    """Its work is a call of the library (test_library.py holds which): no work of its own to share, none of another's."""
+    others = {f"cli.{module}" for module in MODULE_OF.values()} - {name}
+    assert not imported(MODULES[name]) & others
+    defined = {node.name for node in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(node, ast.FunctionDef)}
+    assert "make" not in defined
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from transfercli.cli import split
+from transfercli import split
 from transfercli.plan.networks import bases
 from transfercli.plan.tasks import HALVES
 from transfercli.study.folder import Study
@@ -24,7 +24,7 @@ def test_bfloat16_ends_where_float32_ends_within_the_spread_over_seeds(tmp_path:
     for precision in ("float32", "bfloat16"):
         study = Study(tmp_path / precision)
         overrides = (f"training.precision={precision}", "training.epochs=10", f"seeds={list(SEEDS)}", "evaluation.times=1")
-        split.make(study, None, None, False, "demo", overrides, False)
+        split(study, recipe="demo", overrides=overrides)
         rows = train(study, bases(["random-0"], SEEDS), torch.device("cpu"), None, QUIET)
         assert [row["precision"] for row in rows] == [precision] * len(HALVES) * len(SEEDS)
         ended[precision] = [row["top1"] for row in rows]

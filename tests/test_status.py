@@ -15,7 +15,7 @@ from conftest import CPU, SPLIT, Said, silent
 
 from transfercli.plan.networks import bases, transfers
 from transfercli.study.folder import Study
-from transfercli.study.standing import standing
+from transfercli.study.standing import status
 from transfercli.system.interrupts import Stopped
 from transfercli.training import engine
 from transfercli.training.train import train
@@ -77,7 +77,7 @@ def test_of_networks_in_training_it_says_step_rate_time_left_and_checkpoint(
     seen = []
 
     def look(count: int) -> None:
-        seen.append((standing(study), transfer("status", "study").out.splitlines()))
+        seen.append((status(study), transfer("status", "study").out.splitlines()))
 
     train(study, FOUR, CPU, 3, silent(look))
     found, text = seen[4]  # after the fourth step of the first bank, before word and checkpoint of it
@@ -96,7 +96,7 @@ def test_of_networks_in_training_it_says_step_rate_time_left_and_checkpoint(
     assert re.fullmatch(r"Last checkpoint: step 3, of [-0-9]+ [:0-9]+[-+:0-9]*", text[-1])
     assert "now" in text[3] and not any("Next:" in line for line in text)
     assert "Last checkpoint: none yet" in seen[1][1]
-    assert not (study.root / ".holder.json").exists() and standing(study)["process"] is None
+    assert not (study.root / ".holder.json").exists() and status(study)["process"] is None
 
 
 def every_step(study: Study) -> object:
@@ -143,7 +143,7 @@ def test_another_process_is_seen_at_work(transfer: Transfer, split_study: Study)
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         until = time.monotonic() + 60
-        while not (found := standing(split_study))["process"] or "bank" not in found["process"]:
+        while not (found := status(split_study))["process"] or "bank" not in found["process"]:
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.1)
         assert found["process"]["pid"] == process.pid
@@ -151,7 +151,7 @@ def test_another_process_is_seen_at_work(transfer: Transfer, split_study: Study)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
-    (kept,) = standing(split_study)["checkpoints"]
+    (kept,) = status(split_study)["checkpoints"]
     assert kept["networks"] == ["baseA", "baseB"] and kept["step"] > 0
 
 
@@ -191,7 +191,7 @@ def test_the_reference_studies_are_kept_tables(transfer: Transfer) -> None:
 
 def test_looking_changes_nothing(study: Study) -> None:
     before = {path: path.stat().st_mtime_ns for path in study.root.rglob("*") if path.name != ".lock"}
-    assert [n["network"] for n in standing(study)["networks"] if n["state"] == "done"] == [b.name for b in bases([SPLIT], [0])]
+    assert [n["network"] for n in status(study)["networks"] if n["state"] == "done"] == [b.name for b in bases([SPLIT], [0])]
     assert before == {path: path.stat().st_mtime_ns for path in study.root.rglob("*") if path.name != ".lock"}
 
 

@@ -24,12 +24,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from transfercli.pictures import formula, packing, store, stream
 from transfercli.pictures.decode import decode
 from transfercli.pictures.folder import PictureFolder, scan
-from transfercli.pictures.packing import pack
+from transfercli.pictures.packing import write_store
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Store, shard_name
 from transfercli.pictures.stream import Part, Pixels, Stream, centre, centre_crop
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures
-from transfercli.study.choosing import make_halves, pictures_of, select
+from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 
@@ -72,7 +72,7 @@ def silent(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def packed(folder: PictureFolder, out: Path, form: Form = RAW, threads: int = 2, skip: bool = False) -> PictureFolder:
-    assert pack(folder, out, form, threads, skip, silent).root == out
+    assert write_store(folder, out, form, threads, skip, silent).root == out
     return scan(out)
 
 
@@ -213,7 +213,7 @@ def test_after_a_kill_the_same_call_goes_on(
 
     monkeypatch.setattr(packing, "decode", stopped)
     with pytest.raises(KeyboardInterrupt):
-        pack(folder, out, form, 1, False, silent)
+        write_store(folder, out, form, 1, False, silent)
     # What a kill without a warning leaves besides: files set aside, a shard that store.json does not know.
     (out / ".shard-00004.arrow.x8w1.arrow").write_bytes(b"half")
     (out / ".store.json.x8w1.json").write_bytes(b"{")
@@ -348,11 +348,12 @@ def test_other_pictures_are_refused(folder: PictureFolder, tmp_path: Path) -> No
     out, study = tmp_path / "store", Study(tmp_path / "study")
     (folder.root / "train/ant/0.png").write_bytes((folder.root / "train/ant/2.png").read_bytes() + b"\0")
     other = packed(scan(folder.root), out)
-    halves = make_halves(study, select(other, PICTURES), "random-0", ())
+    split = halve(other.classes, "random-0")
+    halves = halves_of(study, take(other, split, PICTURES), split)
     assert pictures_of(study, halves, PICTURES).train == folder.train
 
     (folder.root / "train/ant/0.png").write_bytes((folder.root / "train/ant/2.png").read_bytes())
-    assert refusal(pack, scan(folder.root), out, RAW, 1, False, silent) == (
+    assert refusal(write_store, scan(folder.root), out, RAW, 1, False, silent) == (
         f"{out} was made of other pictures than those in {folder.root} now (some were added, removed or changed); "
         "remove it, or choose another folder: --out STORE"
     )
@@ -367,7 +368,7 @@ def test_other_pictures_are_refused(folder: PictureFolder, tmp_path: Path) -> No
 def test_another_form_is_refused(folder: PictureFolder, tmp_path: Path) -> None:
     out = tmp_path / "store"
     made = packed(folder, out)
-    assert refusal(pack, folder, out, JPEG, 1, False, silent) == (
+    assert refusal(write_store, folder, out, JPEG, 1, False, silent) == (
         f"the pictures in {out} are 12×12 (warp), raw, not 12×12 (warp), jpeg of quality 95; "
         "remove it, or choose another folder: --out STORE"
     )
@@ -377,7 +378,7 @@ def test_another_form_is_refused(folder: PictureFolder, tmp_path: Path) -> None:
         f"transfer pack {folder.root} --out NEW --size 10 --fit crop, "
         "or change the recipe: --set pictures.size=12 --set pictures.fit=warp"
     )
-    assert refusal(select, made, wanted) == expected
+    assert refusal(take, made, halve(made.classes, "random-0"), wanted) == expected
     assert refusal(Pixels, Part.of(out, made.train, NAMES, made.store), wanted, CPU, 1) == expected
 
 
@@ -399,7 +400,7 @@ def test_a_store_holds_photographs_as_the_recipe_takes_them(folder: PictureFolde
         seen[taken.orientation] = source(made, pictures=taken).fetch(rows)[0]
         assert torch.equal(seen[taken.orientation], source(folder, pictures=taken).fetch(rows)[0])
     assert (seen["exif"] != seen["ignore"]).flatten(1).any(1).tolist() == [i == 1 for i in range(10)]
-    assert refusal(select, as_stored, upright) == (
+    assert refusal(take, as_stored, halve(as_stored.classes, "random-0"), upright) == (
         f"the pictures in {tmp_path / 'a'} are 12×12 (warp), but the recipe wants 12×12 (warp, turned as EXIF tells); "
         f"pack them again: transfer pack {folder.root} --out NEW --size 12 --fit warp --set pictures.orientation=exif, "
         "or change the recipe: --set pictures.orientation=ignore"
@@ -417,7 +418,7 @@ def test_shards_of_other_versions_are_not_mixed(folder: PictureFolder, tmp_path:
     monkeypatch.setattr(packing, "made_with", lambda: "torchvision 9, Pillow 99")
     packed(folder, out)  # nothing is to be made
     _gone(out)
-    assert refusal(pack, folder, out, RAW, 1, False, silent) == (
+    assert refusal(write_store, folder, out, RAW, 1, False, silent) == (
         f"{out} was begun with {here}, and here is torchvision 9, Pillow 99, which may give other pixels; "
         "go on with those, or choose another folder: --out STORE"
     )
@@ -433,13 +434,14 @@ def test_an_unreadable_picture_stops_it_or_is_left_out(folder: PictureFolder, tm
         (folder.root / path).write_bytes(b"no picture")
     out, study = tmp_path / "store", Study(tmp_path / "study")
     reason = "not a picture, or of an unknown format"
-    assert refusal(pack, folder, out, RAW, 2, False, silent) == (
+    assert refusal(write_store, folder, out, RAW, 2, False, silent) == (
         f"cannot decode {folder.root / broken[0]} ({reason}); replace it, or leave it out: --skip-unreadable"
     )
     made = packed(folder, out, skip=True)
     assert (made.train, made.val) == (folder.train, folder.val)
     assert opened(made).unreadable == dict.fromkeys(broken, reason)
-    ours, theirs = (make_halves(study, each.without(broken), "random-0", broken) for each in (made, folder))
+    split = halve(folder.classes, "random-0")
+    ours, theirs = (halves_of(study, each.without(broken), split, broken) for each in (made, folder))
     assert (ours.split, ours.counts, ours.digest, ours.left_out) == (theirs.split, theirs.counts, theirs.digest, theirs.left_out)
     opened(made).verify()
     (out / shard_name(1)).unlink()
@@ -459,15 +461,15 @@ def test_an_unreadable_picture_stops_it_or_is_left_out(folder: PictureFolder, tm
 def test_where_no_store_can_be_made(folder: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = "choose another folder: --out STORE"
     inside = folder.root / "train" / "store"
-    assert refusal(pack, folder, inside, RAW, 1, False, silent) == (
+    assert refusal(write_store, folder, inside, RAW, 1, False, silent) == (
         f"{inside} is among the pictures, and would be taken for one of their classes; {other}"
     )
-    assert refusal(pack, folder, folder.root, RAW, 1, False, silent) == (
+    assert refusal(write_store, folder, folder.root, RAW, 1, False, silent) == (
         f"{folder.root} has other files in it and no store; {other}"
     )
     out = tmp_path / "store"
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: SimpleNamespace(free=12_000))
-    assert refusal(pack, folder, out, RAW, 1, False, silent) == (
+    assert refusal(write_store, folder, out, RAW, 1, False, silent) == (
         f"{out} needs 12.1 kB more and its disk has 12.0 kB free; "
         "make room, or choose another disk: --out STORE, or a fifth of the size: --encoding jpeg"
     )
@@ -475,11 +477,11 @@ def test_where_no_store_can_be_made(folder: PictureFolder, tmp_path: Path, monke
     shutil.rmtree(out)
     out.mkdir()
     with FileLock(out / ".lock"):
-        assert refusal(pack, folder, out, RAW, 1, False, silent) == (
+        assert refusal(write_store, folder, out, RAW, 1, False, silent) == (
             f"another process is packing into {out}; wait for it, or {other}"
         )
     made = packed(folder, out)
-    assert refusal(pack, made, tmp_path / "second", RAW, 1, False, silent) == (
+    assert refusal(write_store, made, tmp_path / "second", RAW, 1, False, silent) == (
         f"{out} is a store already; pack the folder that it was made of: transfer pack DIR --out STORE"
     )
 

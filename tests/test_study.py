@@ -25,7 +25,7 @@ from transfercli.plan.networks import Network, base, bases, columns, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.treatments import sweepable
 from transfercli.recipe import reading as recipes
-from transfercli.study.choosing import all_paths, make_halves, pictures_of, select
+from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
 from transfercli.study.rows import COLUMNS
 from transfercli.study.splits import Halves
@@ -464,7 +464,7 @@ def test_halves_say_where_the_pictures_are(tiny: Tiny, tmp_path: Path) -> None:
     """Inside the study by a relative path, so that both may be moved together; elsewhere by the whole path."""
     assert tiny.halves.folder == "pictures"
     assert tiny.study.pictures(tiny.halves) == tiny.study.root / "pictures"
-    outside = make_halves(Study(tmp_path), tiny.folder, SPLIT, ["z", "y"])
+    outside = halves_of(Study(tmp_path), tiny.folder, tiny.halves.split, ["z", "y"])
     assert outside.folder == str(tiny.study.root / "pictures")
     assert Study(tmp_path).pictures(outside) == tiny.study.root / "pictures"
     assert (outside.digest, outside.split, outside.counts) == (tiny.halves.digest, tiny.halves.split, tiny.halves.counts)
@@ -507,12 +507,12 @@ def test_a_class_that_is_gone_is_named(split_study: Study) -> None:
 
 
 def test_halves_of_another_seed_or_of_other_pictures_have_another_digest(tiny: Tiny) -> None:
-    fewer = select(tiny.folder, tiny_recipe({"pictures": {"train_per_class": 7}}).pictures)
+    fewer = take(tiny.folder, tiny.halves.split, tiny_recipe({"pictures": {"train_per_class": 7}}).pictures)
     made = [
         tiny.halves,
-        make_halves(tiny.study, tiny.folder, "random-1", ()),
-        make_halves(tiny.study, tiny.folder, "man-made-natural", ()),
-        make_halves(tiny.study, fewer, SPLIT, ()),
+        halves_of(tiny.study, tiny.folder, halve(tiny.folder.classes, "random-1")),
+        halves_of(tiny.study, tiny.folder, halve(tiny.folder.classes, "man-made-natural")),
+        halves_of(tiny.study, fewer, tiny.halves.split),
     ]
     assert len({halves.digest for halves in made}) == 4
     assert [halves.name for halves in made] == [SPLIT, "random-1", "man-made-natural", SPLIT]
@@ -520,13 +520,14 @@ def test_halves_of_another_seed_or_of_other_pictures_have_another_digest(tiny: T
 
 
 def test_a_recipe_takes_evenly_spaced_classes_and_pictures(tiny: Tiny) -> None:
-    chosen = select(tiny.folder, tiny_recipe({"pictures": {"classes": 4, "train_per_class": 2, "val_per_class": 1}}).pictures)
+    pictures = tiny_recipe({"pictures": {"classes": 4, "train_per_class": 2, "val_per_class": 1}}).pictures
+    chosen = take(tiny.folder, halve(tiny.folder.classes, SPLIT, pictures.classes), pictures)
     assert chosen.classes == tiny.folder.classes[::2]
     for name in chosen.classes:
         assert chosen.train[name] == tiny.folder.train[name][::4]
         assert chosen.val[name] == tiny.folder.val[name][:1]
-    assert len(all_paths(chosen)) == 4 * 3
-    assert select(tiny.folder, tiny_recipe().pictures) == tiny.folder
+    assert len(chosen.paths) == 4 * 3
+    assert take(tiny.folder, tiny.halves.split, tiny_recipe().pictures) == tiny.folder
 
 
 def test_pictures_left_out_are_not_replaced_by_unchecked_ones(split_study: Study) -> None:
@@ -536,12 +537,13 @@ def test_pictures_left_out_are_not_replaced_by_unchecked_ones(split_study: Study
     for number in (0, 1, 5, 6):
         (root / "train" / "natural-02" / f"000{number}.png").write_bytes(b"broken")
     whole = scan(root)
-    broken = unreadable(whole.root, all_paths(select(whole, pictures)), 1, lambda count: None)
+    split = halve(whole.classes, SPLIT)
+    broken = unreadable(whole.root, take(whole, split, pictures).paths, 1, lambda count: None)
     assert list(broken) == ["train/natural-02/0000.png"]
-    chosen = select(whole, pictures, broken)
+    chosen = take(whole, split, pictures, broken)
     assert chosen.train["natural-02"] == ("train/natural-02/0004.png",)
-    assert unreadable(whole.root, all_paths(chosen), 1, lambda count: None) == {}
-    halves = make_halves(split_study, chosen, SPLIT, broken)
+    assert unreadable(whole.root, chosen.paths, 1, lambda count: None) == {}
+    halves = halves_of(split_study, chosen, split, broken)
     split_study.write_halves(halves)
     assert split_study.halves(SPLIT).left_out == ("train/natural-02/0000.png",)
     assert pictures_of(split_study, split_study.halves(SPLIT), pictures) == chosen

@@ -1,3 +1,68 @@
-"""transfer: how transferable are the features of a deep network? (Yosinski et al., NIPS 2014)"""
+"""transfer: how transferable are the features of a deep network? (Yosinski et al., NIPS 2014)
+
+Each command is one call: see docs/python.md. `import transfercli` loads nothing else; a name loads what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from transfercli.analysis.published import published_table
+    from transfercli.analysis.studies import analyze, compare
+    from transfercli.pictures.forms import pack
+    from transfercli.recipe.keys import keys_of as recipe_keys
+    from transfercli.recipe.library import names as recipe_names
+    from transfercli.recipe.reading import copy as copy_recipe
+    from transfercli.recipe.reading import find as find_recipe
+    from transfercli.report.figures.writing import draw, plot, write_figures
+    from transfercli.report.running import run, write_report
+    from transfercli.study.folder import Study
+    from transfercli.study.splitting import split
+    from transfercli.study.standing import status
+    from transfercli.system.errors import TransferError, TransferWarning
+    from transfercli.training.planning import estimate, layers
+    from transfercli.training.reporter import Reporter
+    from transfercli.training.sweeping import sweep, train_base
+    from transfercli.training.verify import verify
+
+# Each public name and where it lives: the imports above, for those who run and do not only read.
+_PLACES = {
+    "Study": "study.folder.Study",
+    "split": "study.splitting.split",
+    "train_base": "training.sweeping.train_base",
+    "sweep": "training.sweeping.sweep",
+    "plot": "report.figures.writing.plot",
+    "draw": "report.figures.writing.draw",
+    "write_figures": "report.figures.writing.write_figures",
+    "write_report": "report.running.write_report",
+    "run": "report.running.run",
+    "analyze": "analysis.studies.analyze",
+    "compare": "analysis.studies.compare",
+    "published_table": "analysis.published.published_table",
+    "status": "study.standing.status",
+    "verify": "training.verify.verify",
+    "estimate": "training.planning.estimate",
+    "layers": "training.planning.layers",
+    "pack": "pictures.forms.pack",
+    "recipe_names": "recipe.library.names",
+    "find_recipe": "recipe.reading.find",
+    "copy_recipe": "recipe.reading.copy",
+    "recipe_keys": "recipe.keys.keys_of",
+    "Reporter": "training.reporter.Reporter",
+    "TransferError": "system.errors.TransferError",
+    "TransferWarning": "system.errors.TransferWarning",
+}
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, own = _PLACES[name].rpartition(".")
+    return getattr(import_module(f"{__name__}.{module}"), own)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

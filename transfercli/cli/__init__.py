@@ -3,14 +3,18 @@
 import shlex
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
 
 from transfercli import __version__
 from transfercli.cli.signs import fall_back
-from transfercli.system.errors import TransferError, plain
+from transfercli.system.errors import TransferError, TransferWarning, plain
 from transfercli.system.interrupts import Stopped, at_once
 
 # In the order of use: the name, and the module that holds it.
@@ -82,7 +86,7 @@ def main(args: list[str] | None = None) -> None:
     """
     fall_back(sys.stdout, sys.stderr)
     try:
-        with at_once():
+        with at_once(), _warned():
             cli.main(args, prog_name="transfer", standalone_mode=False)
     except Stopped as stopped:
         words = shlex.join(["transfer", *(sys.argv[1:] if args is None else args)])
@@ -102,6 +106,23 @@ def main(args: list[str] | None = None) -> None:
         _stop("Error: the memory does not suffice; train fewer networks side by side: --bank-size N", 1)
     except OSError as error:
         _stop(f"Error: {error.filename or 'a file'}: {error.strerror or error}; check the disk and permissions", 1)
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """A TransferWarning is one line on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TransferWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if issubclass(category, TransferWarning):
+                click.echo(f"Warning: {plain(str(message))}", err=True)
+            else:
+                usual(message, category, *where, **how)
+
+        warnings.showwarning = show
+        yield
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,15 +1,19 @@
 """transfer analyze"""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import json_option, metric_column, metric_option, study_argument, study_at, study_options
+from transfercli.cli.options import json_option, metric_option, study_argument, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
+
+    from transfercli.analysis.studies import Analysis
 
 NOTES = (
     "Every network is compared with the base of its own split, seed and target half; points of top-1 accuracy, {metric}.",
@@ -54,40 +58,30 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         transfer analyze --paper
         transfer analyze --json
     """
-    import pandas as pd
-
-    from transfercli.analysis.conclusions import brief, conclude
-    from transfercli.analysis.contrasts import contrasts
-    from transfercli.analysis.differences import differences
-    from transfercli.analysis.pairs import half_names, kinds_of_split, records, unequal
-    from transfercli.analysis.published import published_table
+    from transfercli.analysis.pairs import half_names, kinds_of_split, unequal
     from transfercli.analysis.words import half_name, half_title
 
-    study = study_at(folder, smoke)
-    instead = "look at the published study: transfer analyze --paper"
-    table = published_table() if paper else show.finished_table(study, "analyse", instead)
-    metric = metric or ("best10" if paper else "last")
-    column = metric_column(metric, table)
-    found = pd.concat([differences(table, column), contrasts(table, column)], ignore_index=True)
+    study, metric = study_at(folder, smoke), metric or ("best10" if paper else "last")
+    found = transfercli.analyze(transfercli.published_table() if paper else study, metric)
+    table, differences = found.table, found.differences
     if file:
-        show.csv(found[COLUMNS], file)
+        show.csv(differences[COLUMNS], file)
     if file == show.STDOUT:
         return
-    judged = paper or not study.recipe_file.exists() or study.recipe().judged  # of a smoke run nothing is concluded
-    conclusions, answer = (conclude(table, column), brief(table, column)) if judged else ({}, [])
     names = half_names(table)
     if as_json:
-        about = {"metric": column, "answer": answer, "conclusions": conclusions}
-        show.document({**about, "differences": records(found[COLUMNS]), "networks": _networks(table, column)})
+        about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
+        points, each = (of.to_dict("records") for of in (differences[COLUMNS], found.networks))
+        show.document({**about, "differences": points, "networks": each})
         return
-    for sentence in answer:
+    for sentence in found.answer:
         show.paragraph(sentence)
         click.echo()
     for kind in kinds_of_split(table):
         if (kind, "A") in names:
             show.echo(f"{kind}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
-        _print(kind, found[found["splits"] == kind], table, column)
-        for name, sentences in conclusions.items():
+        _print(kind, found)
+        for name, sentences in found.conclusions.items():
             of, _, target = name.partition(", target ")  # in other than random splits there is one for each target
             if of == kind:
                 show.echo(f"{kind}, target {half_title(kind, target, names)}:" if target else f"{kind}:")
@@ -95,41 +89,28 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
                     show.paragraph(sentence, "- ")
         click.echo()
     if networks:
-        _print_networks(_networks(table, column))
-    intervals = " ".join(f"{kind}: {_about(of_kind, table)}." for kind, of_kind in found.groupby("splits", sort=False))
-    for note in (*NOTES, *[BOUNDED] * bool(found["low"].notna().any())) if len(found) else ():
+        _print_networks(found.networks)
+    intervals = " ".join(f"{kind}: {found.intervals(kind)}." for kind in dict.fromkeys(differences["splits"]))
+    for note in (*NOTES, *[BOUNDED] * bool(differences["low"].notna().any())) if len(differences) else ():
         show.paragraph(note.format(metric=SAID[metric], about=intervals))
     if metric != "balanced" and unequal(table):
         show.echo("Classes are unequal; with each class alike: --metric balanced")
     if file:
         show.echo(f"Differences: {file}")
-    if not judged:
+    if not found.judged:
         click.echo(show.SMOKE)
     if not paper and study.recipe_file.exists() and study.row_files():
         swept = (table["treatment"] != "base").any()
-        show.next_step(*(["report"] if swept else show.following(study)), study=study)
+        show.next_step(*(["report"] if swept else show.next_of(study)), study=study)
 
 
-def _about(found: "pandas.DataFrame", table: "pandas.DataFrame") -> str:
-    """What the intervals of a kind of split are about, or why there is none: found are its differences."""
-    from transfercli.analysis.pairs import kind_of_split, sound
-    from transfercli.analysis.verdicts import of_what, splits_of
-
-    [kind] = set(found["splits"])
-    if found["low"].notna().any():
-        good = sound(table)
-        return f"intervals are {of_what(splits_of(good[[kind_of_split(split) == kind for split in good['split']]]))}"
-    if found.loc[found["layer"].str.isdigit(), "n"].max() == 1:
-        return "one pair a point, so no interval"
-    return "no interval, as all pairs agree" if kind == "random" else "no interval, as its two targets are different tasks"
-
-
-def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metric: str) -> None:
+def _print(kind: str, analysis: "Analysis") -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
     from transfercli.analysis.contrasts import FORMULAS
-    from transfercli.analysis.differences import layer_labels, unpaired
+    from transfercli.analysis.differences import layer_labels
     from transfercli.analysis.pairs import kind_of_split, records
 
+    table, found = analysis.table, analysis.differences[analysis.differences["splits"] == kind]
     fixed = found[found["quantity"].isin(list(FORMULAS))]
     found = found.drop(fixed.index)
     by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
@@ -162,47 +143,23 @@ def _print(kind: str, found: "pandas.DataFrame", table: "pandas.DataFrame", metr
         )
     if not ranges:
         return
-    beside = {quantity: unpaired(table, quantity.removesuffix("-base"), metric).get(kind) for quantity in quantities}
+    beside = {quantity: analysis.unpaired(kind, quantity) for quantity in quantities}
     show.rich_table(
         f"{kind}: mean over layers, as in the paper's Table 1 (points)",
         ("", *ranges, "unpaired"),
         [
-            (quantity, *(cell(quantity, layer) for layer in ranges), "" if value is None else show.points(value))
+            (quantity, *(cell(quantity, layer) for layer in ranges), "" if math.isnan(value) else show.points(value))
             for quantity, value in beside.items()
         ],
     )
 
 
-def _networks(table: "pandas.DataFrame", metric: str) -> list[dict[str, Any]]:
-    """Each network: its accuracy with the binomial 95% interval, its gain over the base and how far the pictures' noise reaches.
-
-    Interval, gain and noise are None where they say nothing.
-    """
-    from transfercli.analysis.intervals import binomial_interval, binomial_reach
-    from transfercli.analysis.pairs import against_base, records, result
-
-    keys = ["split", "seed", "network"]
-    base = against_base(table, metric).set_index(keys)["base"].to_dict()
-    counted = set(table.loc[result(table), keys].itertuples(index=False, name=None))
-    found = []
-    for row in records(table):
-        name, top1, pictures = tuple(row[key] for key in keys), row[metric], row.get("val_pictures")
-        about = {key: row[key] for key in (*keys, "treatment", "source", "target", "layer")} | {"accuracy": top1}
-        about |= dict.fromkeys(("low", "high", "gain", "noise")) | {"status": row["status"]}
-        if name in counted and pictures:
-            about["low"], about["high"] = binomial_interval(top1, pictures)
-            if name in base:
-                about["gain"], about["noise"] = top1 - base[name], binomial_reach(top1, base[name], pictures)
-        found.append(about)
-    return found
-
-
-def _print_networks(networks: list[dict[str, Any]]) -> None:
+def _print_networks(networks: "pandas.DataFrame") -> None:
     rows = []
-    for row in networks:
-        interval = "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}"
+    for row in networks.to_dict("records"):
+        interval = "" if math.isnan(row["low"]) else f"{row['low']:.3f}-{row['high']:.3f}"
         gain, remark = "", "" if row["status"] == "done" else row["status"]
-        if row["gain"] is not None:
+        if not math.isnan(row["gain"]):
             gain = f"{show.points(row['gain'])} ±{100 * row['noise']:.2f}"
             remark = remark or "noise" * (abs(row["gain"]) <= row["noise"])
         rows.append((row["split"], str(row["seed"]), row["network"], show.accuracy(row["accuracy"]), interval, gain, remark))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import json_option, metric_column, metric_option, study_at, study_options
-from transfercli.system.errors import TransferError
+from transfercli.cli.options import json_option, metric_option, study_at, study_options
 
 if TYPE_CHECKING:
     import pandas
@@ -49,45 +49,26 @@ def compare(
         transfer compare results/mine
         transfer compare results/mine results/reference/demo
     """
-    from transfercli.analysis import comparison, published
-    from transfercli.analysis import pairs as analysis
-    from transfercli.study import table as tables
-
     folder, other = _both(places, folder)
     study = study_at(folder, smoke)
-    table = show.finished_table(study, "compare")
-    theirs = published.published_table() if other is None else tables.load(other)
-    if theirs.empty:
-        raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
-    name = "the published study" if other is None else str(other)
-    column = metric_column(metric or "last", table, theirs)
-    found = comparison.compare(table, theirs, column)
-    if found.empty:
-        here, there = analysis.kinds_of_split(table), analysis.kinds_of_split(theirs)
-        if {*here} & {*there}:
-            raise TransferError(f"no network in {study.root} can be compared with {name}: none trained; see: transfer status")
-        kinds = f"{', '.join(here)} here, {', '.join(there)} there"
-        raise TransferError(
-            f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
-        )
+    found = transfercli.compare(study, other, metric or "last")
+    points = found.points
     if file:
-        show.csv(found, file)
+        show.csv(points.drop(columns="in_spread"), file)
     if file == show.STDOUT:
         return
     if as_json:
-        every = analysis.records(found.assign(in_spread=comparison.in_spread(found)))
-        about = {"study": str(study.root), "other": None if other is None else str(other)}
-        show.document({**about, "metric": column, "points": every})
+        about = {"study": str(study.root), "other": None if other is None else str(other), "metric": found.metric}
+        show.document({**about, "points": points.to_dict("records")})
         return
-    are_gains = found["quantity"].str.endswith("-base")
-    for kind, points in (found if accuracy else found[are_gains]).groupby("splits", sort=False):
-        _print(f"{kind}: {folder if folder in places else 'this study'} against {name}", points)
-    strictly = comparison.in_spread(found)
+    are_gains = points["quantity"].str.endswith("-base")
+    for kind, of_kind in (points if accuracy else points[are_gains]).groupby("splits", sort=False):
+        _print(f"{kind}: {folder if folder in places else 'this study'} against {found.name}", of_kind)
     for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
-        yes, within = (strictly & of).sum(), (found["inside"] & ~strictly & of).sum()
+        strictly, within = (points["in_spread"] & of).sum(), (points["inside"] & ~points["in_spread"] & of).sum()
         if of.any():
             show.paragraph(
-                f"Of {of.sum()} {label} {yes} lie in the other study's spread, {within} more within this study's interval."
+                f"Of {of.sum()} {label} {strictly} lie in the other study's spread, {within} more within this study's interval."
             )
     if file:
         show.echo(f"Points: {file}")
@@ -104,11 +85,10 @@ def _both(places: tuple[Path, ...], folder: Path) -> tuple[Path, Path | None]:
 
 def _print(title: str, points: "pandas.DataFrame") -> None:
     """A line for each point: accuracies as fractions, gains and differences in points."""
-    from transfercli.analysis.comparison import in_spread
     from transfercli.analysis.pairs import records
 
     rows = []
-    for point, within in zip(records(points), in_spread(points), strict=True):
+    for point in records(points):
         form = show.points if "-" in point["quantity"] else show.accuracy
         low, high = form(point["other_low"]), form(point["other_high"])
         rows.append(
@@ -119,7 +99,7 @@ def _print(title: str, points: "pandas.DataFrame") -> None:
                 form(point["other"]),
                 low if low == high else f"{low} to {high}",
                 show.points(point["difference"]),
-                "yes" if within else "within ±" if point["inside"] else "no",
+                "yes" if point["in_spread"] else "within ±" if point["inside"] else "no",
             )
         )
     show.rich_table(title, ("", "n", "value", "other", "its spread", "difference", "inside"), rows, keys=2)

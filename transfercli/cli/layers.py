@@ -2,6 +2,8 @@
 
 import click
 
+import transfercli
+from transfercli.cli import show
 from transfercli.cli.options import complete_recipe, json_option, set_option
 
 
@@ -25,24 +27,11 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...], as_json: 
         transfer layers yosinski2014
         transfer layers yosinski2014 --json
     """
-    import torch
-
-    from transfercli.cli import show
-    from transfercli.networks.layers import describe
-    from transfercli.networks.start import build
-    from transfercli.recipe import reading as recipes
-
-    recipe = recipes.find(name, overrides)
-    pictures = recipe.pictures
-    taken = pictures.builtin.classes if pictures.builtin else pictures.classes
-    half = classes or (taken // 2 if taken else 500)
-    with torch.device("meta"):
-        network = build(recipe, half)
-    found = describe(network, pictures.crop)
+    found = transfercli.layers(name, classes, overrides=overrides)
     if as_json:
-        keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
-        show.document([{key: row[key] for key in keys} for row in found])
+        show.document(found.rows)
         return
-    show.paragraph(f"{recipe.name}: {recipe.network.name}, pictures of {pictures.crop}×{pictures.crop}, {half} classes in a half")
+    recipe, crop = found.recipe, found.recipe.pictures.crop
+    show.paragraph(f"{recipe.name}: {recipe.network.name}, pictures of {crop}×{crop}, {found.classes} classes in a half")
     click.echo()
-    show.layers(found)
+    show.layers(found.rows)

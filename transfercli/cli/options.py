@@ -1,6 +1,5 @@
 """Flags that commands share, and how they find the study and its recipe."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -9,21 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from transfercli.analysis.metrics import METRICS
 from transfercli.cli.progress import asked
 from transfercli.recipe import library
 from transfercli.study.hints import USUAL_STUDY, smoke_folder
+from transfercli.system.device_names import DEVICES, check_device
 from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
-    import pandas
-
-    from transfercli.recipe.schema import Recipe
     from transfercli.study.folder import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 
 
 def completed(words: Sequence[str], several: bool = False) -> Callable[..., list[str]]:
@@ -130,7 +125,7 @@ def device_options(command: F) -> F:
             metavar="|".join(DEVICES),
             default="auto",
             show_default=True,
-            callback=_check_device,
+            callback=parsed(check_device),
             shell_complete=completed(DEVICES),
             help="Where to train; auto is CUDA where there is one.",
         ),
@@ -183,10 +178,6 @@ def accept_option(command: F) -> F:
     )
 
 
-# What an accuracy is: the last evaluation's, or the paper's, the mean of the ten best, or the last with all classes alike.
-METRICS = {"last": "top1", "best10": "top1_best10", "balanced": "balanced_top1"}
-
-
 def metric_option(command: F) -> F:
     """`--metric`."""
     return _all(
@@ -198,14 +189,6 @@ def metric_option(command: F) -> F:
             "or the last one's balanced accuracy, in which each class counts alike, where classes are unequal.",
         ),
     )
-
-
-def metric_column(metric: str, *tables: "pandas.DataFrame") -> str:
-    """The column of a metric. Raises TransferError where a table does not have it."""
-    column = METRICS[metric]
-    if any(column not in table or table[column].isna().all() for table in tables):
-        raise TransferError(f"there is no {metric} accuracy in this table; leave --metric out")
-    return column
 
 
 def _all(command: F, *options: Callable[[F], F]) -> F:
@@ -227,12 +210,6 @@ def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
     return callback
 
 
-def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
-        raise click.BadParameter(f"no device is called {value!r}; choose from {', '.join(DEVICES)}", ctx, param)
-    return value
-
-
 def _check_overrides(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         key, equals, _ = value.partition("=")
@@ -245,55 +222,4 @@ def study_at(folder: Path, smoke: bool) -> "Study":
     """The study of these flags."""
     from transfercli.study.folder import Study
 
-    study = Study(smoke_folder(folder) if smoke else folder)
-    study.check_plain()
-    return study
-
-
-def settle_recipe(study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool) -> "Recipe":
-    """The recipe that a command works by: the study's own, or the one asked for if nothing was made by another yet.
-
-    Nothing is written. Raises TransferError where the study has no recipe and none was named, and where the study was made
-    by a recipe that would give other numbers.
-    """
-    recipe = wanted_recipe(study, name, overrides, smoke)
-    refuse_changes(study, recipe)
-    return recipe
-
-
-def wanted_recipe(
-    study: "Study", name: str | None, overrides: tuple[str, ...], smoke: bool, default: str | None = None
-) -> "Recipe":
-    """The recipe named, else the default, else the study's own; with overrides. Raises TransferError where there is none."""
-    from transfercli.recipe import reading as recipes
-
-    if name is None and default is None:
-        own = study.recipe()
-        if not overrides:
-            return own
-        return recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
-    recipe = recipes.find(name or default or "", overrides)
-    return recipes.smoke(recipe) if smoke else recipe
-
-
-def refuse_changes(study: "Study", recipe: "Recipe", remade: tuple[str, ...] = ()) -> None:
-    """Raise TransferError where the study holds networks, or splits other than those `remade`, that another recipe made."""
-    from transfercli.recipe import reading as recipes
-
-    if not study.recipe_file.exists():
-        return
-    own = study.recipe()
-    changed = recipes.differences(own, recipe)
-    what = f"another recipe ({own.name}; {_some(changed)})"
-    if changed and study.rows():
-        raise TransferError(f"the networks in {study.root} were trained by {what}; start a new study: --study DIR")
-    stale = [split for split in study.split_names() if split not in remade]
-    if stale and any(key.startswith("pictures.") for key in changed):
-        raise TransferError(
-            f"the split {stale[0]} in {study.root} was made by {what}; "
-            "make it again with this one: transfer split DIR --recipe NAME, or start a new study: --study DIR"
-        )
-
-
-def _some(texts: list[str], most: int = 3) -> str:
-    return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")
+    return Study(smoke_folder(folder) if smoke else folder)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import complete_recipe, set_option, skip_option
+from transfercli.cli.progress import counting
+from transfercli.system.errors import Contradiction
 
 if TYPE_CHECKING:
-    from transfercli.pictures.folder import PictureFolder
-    from transfercli.pictures.store import Form, Store
-
-QUALITY = 95  # of JPEGs where nothing else is said
+    from transfercli.pictures.forms import Packed
 
 
 @click.command(short_help="Pack a folder's pictures at the recipe's size, to be read as fast as the disk.")
@@ -34,7 +34,7 @@ QUALITY = 95  # of JPEGs where nothing else is said
     type=click.Choice(["raw", "jpeg"]),
     help="raw (the default): the very pixels that the folder gives; jpeg: a fifth of the disk, pixels slightly different.",
 )
-@click.option("--quality", metavar="N", type=click.IntRange(1, 100), help=f"Of JPEGs; by default {QUALITY}.")
+@click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Of JPEGs; by default 95.")
 @skip_option
 def pack(
     directory: Path,
@@ -57,66 +57,34 @@ def pack(
         transfer pack /data/imagenet --out /data/imagenet-256
         transfer pack /data/imagenet --out /data/imagenet-256 --recipe yosinski2014 --encoding jpeg
     """
-    from transfercli.cli.progress import counting
-    from transfercli.pictures.folder import scan
-    from transfercli.pictures.packing import pack as pack_folder
-    from transfercli.system.threads import processors
-
-    found = scan(directory)
-    form = _form(found, out, recipe, overrides, size, fit, encoding, quality)
-    store = pack_folder(found, out, form, processors(), skip_unreadable, counting)
-    _say(store)
-    show.next_step(*_next(found, store, recipe, overrides))
-
-
-def _form(
-    found: "PictureFolder",
-    out: Path,
-    recipe: str | None,
-    overrides: tuple[str, ...],
-    size: int | None,
-    fit: str | None,
-    encoding: str | None,
-    quality: int | None,
-) -> "Form":
-    """What to make of the pictures: as the flags say, else as a store in `out` has them already, else as the recipe says."""
-    from transfercli.cli import split
-    from transfercli.pictures.store import ABOUT, Form, read_about
-    from transfercli.recipe import reading as recipes
-
-    own = read_about(out).form if (out / ABOUT).exists() else None
-    if own is None or recipe is not None or overrides:
-        pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
-        size, fit, orientation = size or pictures.size, fit or pictures.fit, pictures.orientation
-    else:
-        size, fit, orientation = size or own.size, fit or own.fit, own.orientation
-    encoding = encoding or (own.encoding if own else "jpeg" if quality else "raw")
-    if encoding == "raw" and quality is not None:
-        raise click.UsageError("--quality is for JPEGs; leave it out with --encoding raw")
-    if encoding == "jpeg":
-        quality = quality or (own.quality if own else None) or QUALITY
-    shape = {"size": size, "fit": fit, "orientation": orientation}
-    return Form.model_validate({**shape, "encoding": encoding, "quality": quality})
+    try:
+        packed = transfercli.pack(
+            directory,
+            out,
+            recipe=recipe,
+            overrides=overrides,
+            size=size,
+            fit=fit,
+            encoding=encoding,
+            quality=quality,
+            skip_unreadable=skip_unreadable,
+            counting=counting,
+        )
+    except Contradiction as error:
+        raise click.UsageError(str(error)) from None
+    _say(packed)
+    words = ["split", packed.store.root] + (["--recipe", recipe] if recipe else [])
+    words += [word for override in overrides for word in ("--set", override)]
+    show.next_step(*words, *" ".join(packed.changes).split())
 
 
-def _say(store: "Store") -> None:
+def _say(packed: "Packed") -> None:
     from transfercli.pictures.packing import size_text
     from transfercli.pictures.store import ABOUT
 
-    about, left_out = store.about, len(store.about.unreadable)
-    disk = about.index.bytes + sum(piece.bytes for piece in about.shards if piece)
+    about, left_out = packed.store.about, len(packed.store.about.unreadable)
     unreadable = f"; {ABOUT} names the {left_out} unreadable picture{'s' * (left_out > 1)} left out" if left_out else ""
-    click.echo(f"Store: {store.root} ({about.rows - left_out:,} pictures, {about.form}, {size_text(disk)}{unreadable})")
+    pictures = f"{about.rows - left_out:,} pictures, {about.form}, {size_text(packed.bytes)}{unreadable}"
+    click.echo(f"Store: {packed.store.root} ({pictures})")
     if about.form.encoding == "jpeg":
         click.echo("Its pixels are not quite the folder's: a study is of the store or of the folder, from the split on.")
-
-
-def _next(found: "PictureFolder", store: "Store", recipe: str | None, overrides: tuple[str, ...]) -> list[str]:
-    """The words of the command that makes a split of the store, by a recipe that wants what it holds."""
-    from transfercli.cli import split
-    from transfercli.recipe import reading as recipes
-
-    pictures = recipes.find(recipe or split.default_recipe(found), overrides).pictures
-    changes = store.about.form.changes(pictures.model_dump(include={"size", "fit", "orientation"}))
-    words = ["split", str(store.root)] + (["--recipe", recipe] if recipe else [])
-    return words + [word for override in overrides for word in ("--set", override)] + " ".join(changes).split()

@@ -1,17 +1,18 @@
 """transfer plan"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import complete_recipe, device_options, json_option, on_the_same, set_option
+from transfercli.cli.progress import counting, say
 from transfercli.study.hints import command
-from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfercli.recipe.schema import Recipe
+    from transfercli.training.planning import Estimate
 
 PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
@@ -36,106 +37,76 @@ def plan(
         transfer plan yosinski2014 --device cuda
         transfer plan demo --json
     """
-    from transfercli.cli.progress import counting, say
-    from transfercli.plan.jobs import jobs
-    from transfercli.recipe import reading as recipes
-    from transfercli.system.devices import device_name, free_memory, pick_device, pick_precision, reproducible
-    from transfercli.training import cost, measuring
+    from transfercli.system.devices import device_name
+    from transfercli.training.planning import timed
 
-    recipe = recipes.find(recipe_name, overrides)
-    where = pick_device(device)
-    precision = pick_precision(recipe.training.precision, where)
-    count, pictures, assumed = _pictures(recipe, directory)
-    classes = -(-count // 2)
-    steps = recipe.training.length(-(-pictures * classes // count))
-    recipe.training.schedule.bind(steps)  # said now, not when a study is begun
-    networks = recipe.networks()
-    layers = cost.Layers.of(recipe, classes)
-    size = bank_size or cost.bank_size(recipe, classes, where)
-    cut = [job.networks for job in jobs(networks, size)]
-    work = [cost.multiply_adds(bank, layers) * recipe.training.batch for bank in cut]
-    memory = cost.bank_bytes(max(map(len, cut)), recipe, layers, cost.at_once(where))
-    alone = sum(cost.multiply_adds([n], layers) for n in networks) * recipe.training.batch
-
-    facts = show.facts if not as_json else lambda *pairs: None
-    facts(
-        ("device", f"{device_name(where)}, {free_memory(where) / 2**30:.0f} GiB free, {str(precision)[6:]}"),
-        ("pictures", f"{pictures:,} of {count} classes to train on{assumed and f', as on {assumed}: no DIR is named'}"),
-        ("networks", f"{len(networks)} in {len(cut)} banks of at most {size}"),
-        ("steps", f"{steps:,} of {recipe.training.batch} pictures for each network"),
-        ("multiply-adds", f"{sum(work) * steps:.3g} for training; {alone * steps:.3g} if each network trained alone"),
-        ("memory", f"{memory / 2**30:.1f} GiB for the largest bank"),
-        ("disk", f"{cost.disk_bytes(len(networks), layers) / 2**30:.1f} GiB for weights and checkpoints"),
-    )
-    if memory > free_memory(where):
-        raise TransferError("a single network does not fit in the free memory; choose another device or a smaller training.batch")
-    largest = max(cut, key=len)
+    found = transfercli.estimate(recipe_name, directory, overrides=overrides, device=device, bank_size=bank_size, measured=False)
+    machine = device_name(found.device)
+    if not as_json:
+        _costs(found, machine)
     say("measuring how long training takes, for some seconds")
-    with reproducible(where), counting("measuring", 2) as progress:
-        seconds, how = (
-            measuring.reckoned(largest, recipe, classes, where, precision),
-            ", reckoned from one network's of few pictures",
-        )
-        progress(1)
-        if seconds < measuring.MEASURE_SECONDS and len(largest) * 4 * sum(layers.parameters) < 2**30:
-            seconds, how = measuring.seconds_per_step(largest, recipe, classes, where, precision), ""
-        progress(1)
-    total = seconds * sum(work) / work[cut.index(largest)] * steps
-    speed = work[cut.index(largest)] / seconds
-    paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if recipe.network.name == "caffenet" else ""
-    yours = f" if the pictures are as many as {assumed}'s (else name DIR)" if assumed else ""
-    facts(
-        (
-            "measured",
-            f"{seconds:.3f} s for a step of {len(largest)} networks{how}, {speed / 1e9:,.0f} billion multiply-adds a second",
-        ),
-        ("time", f"{show.duration(total)} of training{yours}, evaluations and the reading of pictures not counted"),
-        ("each network", f"{show.duration(total / len(networks))}{paper}"),
-    )
-    pictures_of = [directory or "DIR"] if directory or not recipe.pictures.builtin else []
+    found = timed(found, counting)
+    pictures_of = [directory or "DIR"] if directory or not found.recipe.pictures.builtin else []
     changes = [word for override in overrides for word in ("--set", override)]
     following = ["run", recipe_name, *pictures_of, *changes, *on_the_same(device, bank_size)]
-    if not as_json:
-        show.next_step(*following)
+    if as_json:
+        show.document(_document(found, machine) | {"next": command(*following)})
         return
-    show.document(
-        {
-            "recipe": recipe.name,
-            "device": device_name(where),
-            "free_bytes": free_memory(where),
-            "precision": str(precision)[6:],
-            "classes": count,
-            "pictures": pictures,
-            "assumed": assumed or None,
-            "networks": len(networks),
-            "banks": len(cut),
-            "bank_size": size,
-            "steps": steps,
-            "batch": recipe.training.batch,
-            "multiply_adds": sum(work) * steps,
-            "multiply_adds_alone": alone * steps,
-            "memory_bytes": memory,
-            "disk_bytes": cost.disk_bytes(len(networks), layers),
-            "seconds_per_step": seconds,
-            "reckoned": bool(how),
-            "seconds": total,
-            "seconds_per_network": total / len(networks),
-            "next": command(*following),
-        }
+    _times(found)
+    show.next_step(*following)
+
+
+def _costs(found: "Estimate", machine: str) -> None:
+    assumed = f", as on {found.assumed}: no DIR is named" if found.assumed else ""
+    show.facts(
+        ("device", f"{machine}, {found.free_bytes / 2**30:.0f} GiB free, {str(found.precision)[6:]}"),
+        ("pictures", f"{found.pictures:,} of {found.classes} classes to train on{assumed}"),
+        ("networks", f"{found.networks} in {len(found.banks)} banks of at most {found.bank_size}"),
+        ("steps", f"{found.steps:,} of {found.recipe.training.batch} pictures for each network"),
+        (
+            "multiply-adds",
+            f"{found.multiply_adds:.3g} for training; {found.multiply_adds_alone:.3g} if each network trained alone",
+        ),
+        ("memory", f"{found.memory_bytes / 2**30:.1f} GiB for the largest bank"),
+        ("disk", f"{found.disk_bytes / 2**30:.1f} GiB for weights and checkpoints"),
     )
 
 
-def _pictures(recipe: "Recipe", directory: Path | None) -> tuple[int, int, str]:
-    """How many classes and training pictures a study would take: of DIR, the built-in ones, or those of a dataset, then named."""
-    from transfercli.pictures.folder import scan
-    from transfercli.study.choosing import select
+def _times(found: "Estimate") -> None:
+    assert found.seconds_per_step is not None and found.seconds is not None
+    bank, speed = found.banks[found.largest], found.work[found.largest] / found.seconds_per_step
+    how = ", reckoned from one network's of few pictures" * found.reckoned
+    paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if found.recipe.network.name == "caffenet" else ""
+    yours = f" if the pictures are as many as {found.assumed}'s (else name DIR)" if found.assumed else ""
+    measured = f"{found.seconds_per_step:.3f} s for a step of {len(bank)} networks{how}"
+    show.facts(
+        ("measured", f"{measured}, {speed / 1e9:,.0f} billion multiply-adds a second"),
+        ("time", f"{show.duration(found.seconds)} of training{yours}, evaluations and the reading of pictures not counted"),
+        ("each network", f"{show.duration(found.seconds / found.networks)}{paper}"),
+    )
 
-    taken = recipe.pictures
-    if directory is not None:
-        folder = select(scan(directory), taken)
-        return len(folder.classes), sum(map(len, folder.train.values())), ""
-    if taken.builtin:
-        return taken.builtin.classes, taken.builtin.classes * taken.builtin.train, ""
-    count = min(1000, taken.classes or 1000)
-    pictures = min(1_281_167 * count // 1000, count * (taken.train_per_class or 1_281_167))
-    return count, pictures, "" if taken.classes and taken.train_per_class else "ImageNet"
+
+def _document(found: "Estimate", machine: str) -> dict[str, Any]:
+    assert found.seconds is not None
+    return {
+        "recipe": found.recipe.name,
+        "device": machine,
+        "free_bytes": found.free_bytes,
+        "precision": str(found.precision)[6:],
+        "classes": found.classes,
+        "pictures": found.pictures,
+        "assumed": found.assumed or None,
+        "networks": found.networks,
+        "banks": len(found.banks),
+        "bank_size": found.bank_size,
+        "steps": found.steps,
+        "batch": found.recipe.training.batch,
+        "multiply_adds": found.multiply_adds,
+        "multiply_adds_alone": found.multiply_adds_alone,
+        "memory_bytes": found.memory_bytes,
+        "disk_bytes": found.disk_bytes,
+        "seconds_per_step": found.seconds_per_step,
+        "reckoned": found.reckoned,
+        "seconds": found.seconds,
+        "seconds_per_network": found.seconds / found.networks,
+    }

@@ -1,15 +1,12 @@
 """transfer plot"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
-
-if TYPE_CHECKING:
-    from transfercli.study.folder import Study
 
 
 @click.command(short_help="Draw accuracy against layer.")
@@ -33,22 +30,7 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
         transfer plot --paper
     """
     study = study_at(folder, smoke)
-    if make(study, paper, out) and not paper:
+    plotted = transfercli.plot(study, paper, out)
+    show.plotted(study, plotted)
+    if not plotted.paper_alone and not paper:
         show.next_step("analyze", study=study)
-
-
-def make(study: "Study", paper: bool, out: Path | None = None) -> bool:
-    """Draw the figures; True where they show the study, False where they show the paper alone."""
-    from transfercli.analysis.published import published_table
-    from transfercli.report.figures import draw
-    from transfercli.report.first_layer import first_layers
-
-    instead = "draw the published study: transfer plot --paper"
-    table = show.table_of(study) if paper else show.finished_table(study, "draw", instead)
-    if table.empty:
-        click.echo(f"No network in {study.root} is done: these are the published values alone.")
-    folder = out or (study.root.with_name("paper-2014") if table.empty else study.root / "figures")
-    for path in draw(table, study.logs(), folder, published_table() if paper else None, first_layers(study)):
-        if path.suffix == ".png":
-            click.echo(f"Figure: {path} (and .svg)")
-    return not table.empty

@@ -1,13 +1,13 @@
 """transfer recipes"""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
+import transfercli
 from transfercli.cli.options import complete_recipe
+from transfercli.recipe import library
 from transfercli.study.hints import command
-from transfercli.system.errors import TransferError
 
 
 @click.group(invoke_without_command=True, short_help="List, show and copy recipes.")
@@ -32,9 +32,9 @@ def list_() -> None:
         transfer recipes list
     """
     from transfercli.cli import show
-    from transfercli.recipe import reading as library
 
-    show.table(("recipe", ""), [(name, library.find(name).about) for name in library.names()], "ll")
+    listed = [(name, transfercli.find_recipe(name).about) for name in transfercli.recipe_names()]
+    show.table(("recipe", ""), listed, "ll")
     click.echo()
     show.next_step("recipes", "show", "NAME")
 
@@ -47,8 +47,6 @@ def show(name: str) -> None:
     \b
         transfer recipes show demo
     """
-    from transfercli.recipe import reading as library
-
     click.echo(library.text(name), nl=False)
 
 
@@ -61,18 +59,9 @@ def copy(name: str, file: Path | None) -> None:
     \b
         transfer recipes copy demo mine.yaml
     """
-    from transfercli.recipe import reading as library
-    from transfercli.system.files import write_text
-
-    text = library.text(name)
-    file = file or Path(f"{Path(name).stem if name.endswith(('.yaml', '.yml')) else name}.yaml")
-    if file.suffix not in (".yaml", ".yml"):
-        raise TransferError(f"{file} does not end as a recipe does; name it {file}.yaml")
-    if file.exists():
-        raise TransferError(f"{file} is there already; choose another name: transfer recipes copy {name} FILE")
-    pictures = () if library.load(text, f"recipe {name}").pictures.builtin else ("DIR",)
-    write_text(file, text, f"transfer recipes copy {name} FILE")
-    click.echo(f"Recipe: {file}\nNext: change it, then: {command('run', file, *pictures)}")
+    written = transfercli.copy_recipe(name, file)
+    pictures = () if transfercli.find_recipe(str(written)).pictures.builtin else ("DIR",)
+    click.echo(f"Recipe: {written}\nNext: change it, then: {command('run', written, *pictures)}")
 
 
 @recipes.command()
@@ -86,17 +75,12 @@ def keys(part: str, markdown: bool) -> None:
         transfer recipes keys training.schedule
     """
     from transfercli.cli import show
-    from transfercli.recipe import keys as explained
+    from transfercli.recipe.keys import markdown as page
 
     if markdown:
-        click.echo(explained.markdown(), nl=False)
+        click.echo(page(), nl=False)
         return
-    chosen = [key for key in explained.all_keys() if f"{key.path}.".startswith(f"{part}." if part else "")]
-    if not chosen:
-        near = get_close_matches(part, [key.path for key in explained.all_keys()], n=1, cutoff=0.8)
-        meant = f" (did you mean {near[0]}?)" if near else ""
-        raise TransferError(f"no recipe has a key {part!r}{meant}; see all: transfer recipes keys")
-    for key in chosen:
+    for key in transfercli.recipe_keys(part):
         otherwise = key.otherwise if key.default is None else f"default: {key.default}"
         show.paragraph(f"{key.path}: {key.values} ({otherwise})".replace("`", ""))
         show.paragraph(key.meaning.replace("`", ""), "    ")

@@ -1,17 +1,12 @@
 """transfer report"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
-from transfercli.study.hints import command
-from transfercli.system.errors import TransferError
-
-if TYPE_CHECKING:
-    from transfercli.study.folder import Study
 
 
 @click.command(short_help="One page to look at: conclusion, figures, tables, provenance.")
@@ -32,19 +27,6 @@ def report(out: Path | None, folder: Path, smoke: bool) -> None:
         transfer report
         transfer report --study results/mine --out mine.html
     """
-    make(study_at(folder, smoke), out)
+    show.reported(transfercli.write_report(study_at(folder, smoke), out))
     if smoke:
         click.echo(show.SMOKE)
-
-
-def make(study: "Study", out: Path | None = None) -> None:
-    from transfercli.report.page import html
-    from transfercli.system.files import write_text
-
-    if not study.row_files():
-        show.finished_table(study, "report")
-        look = command("analyze", study=study.root)
-        raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
-    path = out or study.root / "report.html"
-    write_text(path, html(study))
-    show.echo(f"Report: {path}")

@@ -1,11 +1,12 @@
 """transfer run, and transfer demo, which is run on the built-in pictures"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from transfercli.cli import plot, report, show, sweep, train_base
-from transfercli.cli import split as splitting
+import transfercli
+from transfercli.cli import show
 from transfercli.cli.options import (
     accept_option,
     complete_recipe,
@@ -16,34 +17,27 @@ from transfercli.cli.options import (
     study_at,
     study_options,
 )
+from transfercli.cli.progress import counting, reporting
 
 
-def _all_four(
-    name: str,
-    directory: Path | None,
-    skip_unreadable: bool,
-    overrides: tuple[str, ...],
-    device: str,
-    bank_size: int | None,
-    accept_change: bool,
-    folder: Path,
-    smoke: bool,
-) -> None:
-    from transfercli.system.devices import pick_device
-
-    pick_device(device)  # said now, not after the pictures are checked
+def _run(name: str, directory: Path | None, folder: Path, smoke: bool, **how: Any) -> None:
+    """The work and the words of both commands."""
     study = study_at(folder, smoke)
-    splitting.make(study, directory, None, skip_unreadable, name, overrides, smoke)
-    recipe = study.recipe()
-    rows = train_base.make(study, recipe, device, bank_size, accept_change)
-    show.end(rows, smoke)  # where a base failed there is nothing to sweep
-    rows += sweep.make(study, recipe, device, bank_size, accept_change)
-    plot.make(study, paper=False)
-    report.make(study)
-    if smoke:
+    done = transfercli.run(
+        study,
+        name,
+        directory,
+        smoke=smoke,
+        told=show.telling(study),
+        counting=counting,
+        reporting=lambda label: reporting(f"{label}, network-steps"),
+        **how,
+    )
+    if done.report and smoke:
         click.echo(show.SMOKE)
-    show.next_step("analyze", study=study)
-    show.end(rows, smoke)
+    if done.report:
+        show.next_step("analyze", study=study)
+    show.end(done.rows, smoke)
 
 
 @click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures, report.")
@@ -74,7 +68,8 @@ def run(
         transfer run tiny-imagenet /data/tiny-imagenet-200
         transfer run yosinski2014 /data/imagenet --smoke
     """
-    _all_four(name, directory, skip_unreadable, overrides, device, bank_size, accept_change, folder, smoke)
+    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change}
+    _run(name, directory, folder, smoke, skip_unreadable=skip_unreadable, overrides=overrides, **how)
 
 
 @click.command(short_help="The whole study on built-in pictures, in minutes.")
@@ -90,4 +85,5 @@ def demo(overrides: tuple[str, ...], device: str, bank_size: int | None, accept_
         transfer demo
         transfer demo --smoke
     """
-    _all_four("demo", None, False, overrides, device, bank_size, accept_change, folder, smoke)
+    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change}
+    _run("demo", None, folder, smoke, overrides=overrides, **how)

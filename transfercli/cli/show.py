@@ -17,13 +17,17 @@ from transfercli.cli.signs import written
 from transfercli.plan import treatments
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.study.hints import command
-from transfercli.system.errors import TransferError, plain
+from transfercli.system.errors import plain
 
 if TYPE_CHECKING:
     import pandas
 
+    from transfercli.recipe.default import Chosen
+    from transfercli.report.figures import Plotted
     from transfercli.study.folder import Study
     from transfercli.study.splits import Halves
+    from transfercli.study.splitting import Made, Unlisted
+    from transfercli.training.sweeping import Trained
 
 STDOUT = Path("-")
 FAILED = 3  # the exit code where everything ran and a network failed
@@ -36,16 +40,12 @@ def next_step(*words: object, study: "Study | None" = None) -> None:
         click.echo(f"Next: {command(*words, study=study.root if study else None)}")
 
 
-def following(study: "Study", *flags: str) -> list[str]:
-    """How the study's recipe goes on: what it plans is trained, with these flags, then drawn; after a failed base not at all."""
-    planned = study.recipe().networks(study.need_splits())
-    rows = {network: study.row(network) for network in planned}
-    waiting = [network for network, row in rows.items() if row is None]
-    if any(network.is_base for network in waiting):
-        return ["train-base", *flags]
-    if any(row and row["status"] != "done" for network, row in rows.items() if network.is_base):
-        return []
-    return ["sweep", *flags] if waiting else ["plot"]
+def next_of(study: "Study", *flags: str) -> list[str]:
+    """The command with which the study's recipe goes on, with these flags where it trains; none after a failed base."""
+    from transfercli.study.standing import following
+
+    step = following(study)
+    return [] if step is None else [step] if step == "plot" else [step, *flags]
 
 
 def csv(rows: "pandas.DataFrame", file: Path) -> None:
@@ -57,29 +57,6 @@ def csv(rows: "pandas.DataFrame", file: Path) -> None:
         click.echo(text, nl=False)
     else:
         write_text(file, text)
-
-
-def table_of(study: "Study") -> "pandas.DataFrame":
-    """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
-    from transfercli.study import table as tables
-
-    return tables.load(study.root) if study.root.exists() else study.table()
-
-
-def finished_table(study: "Study", what: str, instead: str = "") -> "pandas.DataFrame":
-    """`table_of` the study. Raises TransferError where no network is done."""
-    from transfercli.analysis.pairs import records
-    from transfercli.study.rows import mixture
-
-    table = table_of(study)
-    if table.empty:
-        raise TransferError(
-            f"no network in {study.root} is done, so there is nothing to {what}; "
-            f"train some: {command('train-base', study=study.root)}{instead and f', or {instead}'}"
-        )
-    if mixed := mixture(records(table)):
-        click.echo(f"Warning: {plain(mixed)}", err=True)
-    return table
 
 
 def echo(line: str) -> None:
@@ -183,12 +160,103 @@ def gain(row: dict[str, Any], form: Callable[[float], str] = points, between: st
     return f"{form(row['mean'])}{clear}{between}±{form((row['high'] - row['low']) / 2).lstrip('+')}"
 
 
-def halves(made: "Halves") -> None:
+def telling(study: "Study") -> Callable[[str, Any], None]:
+    """Says what the library tells while it works, in the words of the command that does it alone."""
+    words: dict[str, Callable[[Any], None]] = {
+        "chosen": chosen,
+        "unlisted": unlisted,
+        "split": lambda found: made(study, found),
+        "train_base": lambda found: bases(study, found),
+        "sweep": lambda found: swept(study),
+        "plot": lambda found: plotted(study, found),
+        "write_report": reported,
+    }
+    return lambda what, found: words[what](found)
+
+
+def chosen(found: "Chosen") -> None:
+    """The recipe that nobody named, where there are pictures to choose it by."""
+    if found.classes is not None:
+        device = "CUDA" if found.cuda else "a CPU (no CUDA device is here)"
+        echo(f"Recipe: {found.recipe} for {found.classes} classes on {device}; another: --recipe NAME (see: transfer recipes)")
+
+
+def unlisted(found: "Unlisted") -> None:
+    """Which of the folder's classes a CSV file leaves out."""
+    names, count = found.classes, len(found.classes)
+    more = f" and {count - 5} more" if count > 5 else ""
+    listed = f"{count} of {found.of} classes {'is' if count == 1 else 'are'} not in {found.split.method}"
+    echo(f"{found.split.name}: {listed} and left out: {', '.join(names[:5])}{more}")
+
+
+def made(study: "Study", found: "Made") -> None:
+    """The splits, and where they and the recipe are."""
+    for one in found.halves:
+        halves(one)
+    _validation(found)
+    for one in found.halves:
+        count = len(one.left_out)
+        left_out = f" (names the {count} unreadable picture{'s' * (count > 1)} left out)" if count else ""
+        click.echo(f"Split: {study.root / one.name / 'split.json'}{left_out}")
+    click.echo(f"Recipe: {study.recipe_file} ({found.recipe.name})")
+
+
+def _validation(found: "Made") -> None:
+    """Which pictures networks are measured on, where the folder leaves a choice."""
+    from transfercli.pictures.folder import VALIDATION
+
+    pictures = found.pictures
+    if pictures.validation is None:
+        echo(
+            f"Validation pictures: {found.recipe.pictures.held_out:.0%} of each class is held out (pictures.held_out), "
+            f"since {pictures.root} has class folders alone"
+        )
+    elif pictures.passed_over or pictures.validation != VALIDATION[0]:
+        others = "".join(f"; {name}/ is not used" for name in pictures.passed_over)
+        echo(f"Validation pictures: {pictures.validation}/{others} (the first that is there of {', '.join(VALIDATION)})")
+
+
+def bases(study: "Study", found: "Trained") -> None:
+    """The bases, those that were left out, and where the table is."""
+    networks(found.rows)
+    for half in found.left_out:
+        train_it = command("train-base", "--halves", half, study=study.root)
+        click.echo(f"base{half} is left out: no network of the recipe needs it; to train it too: {train_it}")
+    _table(study)
+    if any(row["status"] != "done" for row in found.rows):
+        click.echo("A base that did not train has nothing to transfer: try another learning rate in a new study (--study DIR).")
+
+
+def swept(study: "Study") -> None:
+    """The study's accuracies, and where its table is."""
+    results(study.table())
+    _table(study)
+
+
+def _table(study: "Study") -> None:
+    click.echo(f"Table: {study.root / 'results.csv'}")
+
+
+def plotted(study: "Study", found: "Plotted") -> None:
+    """The figures that were written."""
+    if found.paper_alone:
+        click.echo(f"No network in {study.root} is done: these are the published values alone.")
+    for path in found.paths:
+        if path.suffix == ".png":
+            click.echo(f"Figure: {path} (and .svg)")
+
+
+def reported(path: Path) -> None:
+    """Where the report is."""
+    echo(f"Report: {path}")
+
+
+def halves(found: "Halves") -> None:
     """A line for each half of a split."""
     for half in "AB":
-        counts = made.counts[half]
+        counts = found.counts[half]
         click.echo(
-            f"{made.name} {half_title(made.name, half, made.split.half_names)}: {len(made.split.classes(half))} classes, "
+            f"{found.name} {half_title(found.name, half, found.split.half_names)}: {len(found.split.classes(half))} classes, "
             f"{counts['train']} training and {counts['val']} validation pictures"
         )
 

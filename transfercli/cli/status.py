@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import transfercli
 from transfercli.analysis.words import half_title
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
@@ -30,12 +31,11 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
         transfer status results/mine --json
     """
     from transfercli.study.rows import mixture
-    from transfercli.study.standing import standing
 
     study = study_at(folder, smoke)
-    found = standing(study)
-    training = found["counts"]["running"]
-    following = None if training else show.following(study) if found["weights"] else ["analyze"]
+    found = transfercli.status(study)
+    training, bare = found["counts"]["running"], not found["weights"]
+    following = None if training else show.next_of(study) if not bare else ["analyze"]
     if as_json:
         click.echo(json.dumps({**found, "next": command(*following, study=study.root) if following else None}, indent=1))
         return
@@ -47,7 +47,7 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
         show.echo(f"{_place(kept)}: {_some(count)} at step {kept['step']:,} of {steps:,}, in the checkpoint of {kept['saved']}")
     if mixed := mixture(study.rows()):
         show.echo(f"Warning: {mixed}")
-    if not found["weights"]:
+    if bare:
         show.paragraph("These results were kept without the networks' weights and logs: the table alone.")
     if following:
         show.next_step(*following, study=study)

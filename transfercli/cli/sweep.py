@@ -1,10 +1,10 @@
 """transfer sweep"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import (
     accept_option,
@@ -14,18 +14,14 @@ from transfercli.cli.options import (
     recipe_option,
     report_options,
     set_option,
-    settle_recipe,
     study_argument,
     study_at,
     study_options,
 )
+from transfercli.cli.progress import reporting
 from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.plan.treatments import sweepable
 from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
-
-if TYPE_CHECKING:
-    from transfercli.recipe.schema import Recipe
-    from transfercli.study.folder import Study
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -87,43 +83,22 @@ def sweep(
         transfer sweep --layers 3,5 --treatments AnB,AnB+ --targets A,B
     """
     study = study_at(folder, smoke)
-    settled = settle_recipe(study, recipe, overrides, smoke)
-    rows = make(study, settled, device, bank_size, accept_change, layers, treatments, targets)
+    with reporting("sweep, network-steps") as reporter:
+        trained = transfercli.sweep(
+            study,
+            layers,
+            treatments,
+            targets,
+            recipe=recipe,
+            overrides=overrides,
+            smoke=smoke,
+            device=device,
+            bank_size=bank_size,
+            accept_change=accept_change,
+            reporter=reporter,
+        )
+    show.swept(study)
     if smoke:
         click.echo(show.SMOKE)
     show.next_step("plot", study=study)
-    show.end(rows, smoke)
-
-
-def make(
-    study: "Study",
-    recipe: "Recipe",
-    device: str,
-    bank_size: int | None,
-    accept_change: bool,
-    layers: tuple[int, ...] | None = None,
-    treatments: tuple[str, ...] | None = None,
-    targets: tuple[str, ...] | None = None,
-) -> list[dict[str, Any]]:
-    """Train the networks and show the study's table; returns their rows."""
-    from transfercli.cli.progress import reporting
-    from transfercli.plan.networks import transfers
-    from transfercli.system.devices import pick_device
-    from transfercli.training.train import check_bases, train
-
-    where = pick_device(device)
-    networks = transfers(
-        study.need_splits(),
-        recipe.seeds,
-        targets or recipe.targets,
-        layers or recipe.layers,
-        treatments or recipe.treatments,
-    )
-    check_bases(study, networks, recipe)
-    with study.held([]):  # so that no recipe changes under a command that trains by it
-        study.write_recipe(recipe)
-    with reporting("sweep, network-steps") as reporter:
-        rows = train(study, networks, where, bank_size, reporter, accept_change)
-    show.results(study.table())
-    click.echo(f"Table: {study.root / 'results.csv'}")
-    return rows
+    show.end(trained.rows, smoke)

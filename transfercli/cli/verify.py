@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import device_options, study_argument, study_at, study_options
-from transfercli.study.hints import command
+from transfercli.cli.progress import say
 from transfercli.system.errors import TransferError
 
 
@@ -24,17 +25,8 @@ def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> Non
         transfer verify
         transfer verify --study results/mine --device cpu
     """
-    from transfercli.cli.progress import say
-    from transfercli.system.devices import pick_device
-    from transfercli.training.verify import verify as check
-
     study = study_at(folder, smoke)
-    if not study.row_files() and (study.root / "results.csv").exists():
-        look = command("analyze", study=study.root)
-        raise TransferError(
-            f"{study.root} holds a table without its networks, so there are no weights to measure; look at it with: {look}"
-        )
-    report = check(study, pick_device(device), bank_size, say)
+    report = transfercli.verify(study, device, bank_size, say)
     show.table(("checked", "number"), [(what, f"{count:,}") for what, count in report.counts.items()], "lr")
     problems = list(dict.fromkeys(report.problems))  # a base that is damaged is missed by all that came of it
     for problem in problems:

@@ -50,6 +50,11 @@ class PictureFolder:
         return tuple(self.train)
 
     @property
+    def paths(self) -> list[str]:
+        """All files, relative to ``root``: train before val."""
+        return [path for part in (self.train, self.val) for files in part.values() for path in files]
+
+    @property
     def _parts(self) -> str:
         """Where the class folders are, for the reader."""
         return f"train/ and {self.validation}/" if self.validation else str(self.root)

@@ -9,9 +9,9 @@ import io
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,15 @@ from transfercli.pictures.folder import PictureFolder
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Row, Store
 from transfercli.system.errors import TransferError
 from transfercli.system.files import cannot_write, replacing, write_text
+from transfercli.system.progress import Counting
 from transfercli.system.threads import pool
 
 CHUNK = 8  # pictures per future
 JPEG_SHARE = 1 / 5  # of the raw bytes, about, for photographs at quality 95
 FLAG = "--out STORE"
 
-# A label and a total to a function that is told how many more are done.
-Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
-
-def pack(folder: PictureFolder, out: Path, form: Form, threads: int, skip_unreadable: bool, counting: Counting) -> Store:
+def write_store(folder: PictureFolder, out: Path, form: Form, threads: int, skip_unreadable: bool, counting: Counting) -> Store:
     """All pictures of a folder, train and val, as a store in the folder `out`.
 
     Goes on where an earlier call was killed. Of a store that is there already every shard is checked and the damaged ones are

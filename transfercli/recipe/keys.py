@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Any, NamedTuple, get_args
 
 from pydantic.fields import FieldInfo
 
 from transfercli.recipe.schedules import SCHEDULES
 from transfercli.recipe.schema import Recipe, Schedule, Section
+from transfercli.system.errors import TransferError
 
 PAGE = """# Every key of a recipe
 
@@ -35,6 +37,16 @@ class Key(NamedTuple):
 def all_keys() -> list[Key]:
     """All keys, in the order of the schema."""
     return list(_keys(Recipe, ""))
+
+
+def keys_of(part: str = "") -> list[Key]:
+    """The keys of a part of the recipe, as `training`, or a single one; none given: all. Raises TransferError."""
+    chosen = [key for key in all_keys() if f"{key.path}.".startswith(f"{part}." if part else "")]
+    if not chosen:
+        near = get_close_matches(part, [key.path for key in all_keys()], n=1, cutoff=0.8)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise TransferError(f"no recipe has a key {part!r}{meant}; see all: transfer recipes keys")
+    return chosen
 
 
 def markdown() -> str:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -13,6 +14,7 @@ from transfercli.recipe.library import names as names
 from transfercli.recipe.library import text as text
 from transfercli.recipe.schema import Recipe, Section
 from transfercli.system.errors import TransferError
+from transfercli.system.files import write_text
 
 
 def validate(values: Any, where: str) -> Recipe:
@@ -44,6 +46,19 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
 def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of that name or file, with overrides."""
     return load(text(name), f"recipe {name}", overrides)
+
+
+def copy(name: str, file: str | Path | None = None) -> Path:
+    """Write a recipe's text to a file (by default NAME.yaml) that is not there yet. Raises TransferError."""
+    written = text(name)
+    path = Path(file or f"{Path(name).stem if name.endswith(('.yaml', '.yml')) else name}.yaml")
+    if path.suffix not in (".yaml", ".yml"):
+        raise TransferError(f"{path} does not end as a recipe does; name it {path}.yaml")
+    if path.exists():
+        raise TransferError(f"{path} is there already; choose another name: transfer recipes copy {name} FILE")
+    load(written, f"recipe {name}")  # a file may be none
+    write_text(path, written, f"transfer recipes copy {name} FILE")
+    return path
 
 
 def dump(recipe: Recipe) -> str:

@@ -43,6 +43,9 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"  # of a split
 class Study:
     root: Path
 
+    def __init__(self, root: str | Path):
+        object.__setattr__(self, "root", Path(root))
+
     def check_plain(self) -> None:
         """Raise TransferError where the study holds anything but plain files and folders of its own, with plain names.
 

@@ -13,8 +13,8 @@ from transfercli.system.errors import TransferError
 from transfercli.system.files import metadata
 
 
-def standing(study: Study) -> dict[str, Any]:
-    """What `transfer status --json` prints: plain values.
+def status(study: Study) -> dict[str, Any]:
+    """What `transfer status --json` prints but the next command: plain values.
 
     `networks` holds a dict for each, in the order of the table: the columns that name it; `planned`, whether the recipe plans it;
     `state`, one of done, failed, running and "to do"; `status` and `top1` of its row, or None; `step` (reached in its row, in
@@ -22,6 +22,7 @@ def standing(study: Study) -> dict[str, Any]:
     step, steps and steps_per_second, and `seconds_left` for all networks of the command. `checkpoints` are those from which a
     command would go on. `weights` is False for a table that was kept without its networks. Raises TransferError.
     """
+    study.check_plain()
     rows, weights = _rows(study)
     bare = not weights and not study.recipe_file.exists()  # a results.csv alone, planned by nobody
     recipe = None if bare else study.recipe()
@@ -54,6 +55,18 @@ def standing(study: Study) -> dict[str, Any]:
         "process": holder and {**holder, "seconds_left": _seconds_left(bank, networks)},
         "checkpoints": kept,
     }
+
+
+def following(study: Study) -> str | None:
+    """The command with which the study's recipe goes on: what it plans is trained, then drawn; after a failed base none."""
+    planned = study.recipe().networks(study.need_splits())
+    rows = {network: study.row(network) for network in planned}
+    waiting = [network for network, row in rows.items() if row is None]
+    if any(network.is_base for network in waiting):
+        return "train-base"
+    if any(row and row["status"] != "done" for network, row in rows.items() if network.is_base):
+        return None
+    return "sweep" if waiting else "plot"
 
 
 def _rows(study: Study) -> tuple[dict[Network, dict[str, Any]], bool]:

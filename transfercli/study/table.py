@@ -1,13 +1,16 @@
 """The table of a study, wherever it is kept: in a study's folder, or in a results.csv alone, as a reference study has it."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
 from transfercli.study.folder import Study
-from transfercli.study.rows import COLUMNS, Row
-from transfercli.system.errors import TransferError
+from transfercli.study.hints import command
+from transfercli.study.rows import COLUMNS, Row, mixture
+from transfercli.system.errors import TransferError, TransferWarning
 
 _VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit")  # which may look like numbers
 _TEXT = ("split", "network", "treatment", "source", "target", "status", "source_name", "target_name", *_VERSIONS)
@@ -42,6 +45,29 @@ def load(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise _no_table(path, " ".join(str(error).split())) from None
     return table
+
+
+def finished(study: Study, what: str, instead: str = "") -> pd.DataFrame:
+    """`whole` of the study. Raises TransferError where no network is done; says what there is nothing to do, and what `instead`.
+
+    Warns of networks that were copied from another base than is there.
+    """
+    table = whole(study)
+    if table.empty:
+        raise TransferError(
+            f"no network in {study.root} is done, so there is nothing to {what}; "
+            f"train some: {command('train-base', study=study.root)}{instead and f', or {instead}'}"
+        )
+    rows: list[Any] = table.to_dict("records")
+    if mixed := mixture(rows):
+        warnings.warn(mixed, TransferWarning, stacklevel=3)
+    return table
+
+
+def whole(study: Study) -> pd.DataFrame:
+    """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
+    study.check_plain()
+    return load(study.root) if study.root.exists() else study.table()
 
 
 def _no_table(path: Path, reason: str) -> TransferError:

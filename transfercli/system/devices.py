@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 
 from transfercli.system import memory
+from transfercli.system.device_names import check_device
 from transfercli.system.errors import TransferError
 from transfercli.system.threads import processors
 
 
 def pick_device(name: str) -> torch.device:
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps` as a device that is there. Raises TransferError."""
+    check_device(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")

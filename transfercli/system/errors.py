@@ -11,3 +11,11 @@ def plain(text: str) -> str:
 
 class TransferError(Exception):
     """Something that the user can mend. Commands print it as one line and exit with 1."""
+
+
+class Contradiction(TransferError):
+    """Arguments that exclude each other: as flags of a command they are wrong, and it exits with 2."""
+
+
+class TransferWarning(UserWarning):
+    """Something that the user should know. Commands print it as one line on standard error and go on."""

@@ -21,9 +21,10 @@ from transfercli.study.hints import command
 from transfercli.study.rows import LOG_COLUMNS, mixtures, read_row, table_text
 from transfercli.study.splits import Halves
 from transfercli.study.versions import begun
-from transfercli.system.devices import device_name, reproducible
+from transfercli.system.devices import device_name, pick_device, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
+from transfercli.system.progress import ignored
 from transfercli.training import checkpoints
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
@@ -79,8 +80,20 @@ class Again(Bench):
         pass
 
 
-def verify(study: Study, device: torch.device, bank_size: int | None, say: Callable[[str], None]) -> Report:
-    """Check all that can be checked. Raises TransferError only where there is no study."""
+def verify(
+    study: Study, device: str | torch.device = "auto", bank_size: int | None = None, say: Callable[[str], None] = ignored
+) -> Report:
+    """Check all of a study that can be checked; `say` is told how far it is. Nothing is written.
+
+    Raises TransferError only where there is no study, or one without its weights.
+    """
+    study.check_plain()
+    if not study.row_files() and (study.root / "results.csv").exists():
+        look = command("analyze", study=study.root)
+        raise TransferError(
+            f"{study.root} holds a table without its networks, so there are no weights to measure; look at it with: {look}"
+        )
+    device = pick_device(device) if isinstance(device, str) else device
     report, recipe = Report(), study.recipe()
     report.counts["recipe"] += 1
     with report.gathering("versions"):

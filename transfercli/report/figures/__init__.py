@@ -9,14 +9,18 @@ from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.style import NothingToDraw
-from transfercli.report.figures.writing import draw
+from transfercli.report.figures.writing import Plotted, draw, figures_of, plot, write_figures
 
 __all__ = [
     "NothingToDraw",
+    "Plotted",
     "accuracy_vs_layer",
     "benefits",
     "draw",
     "drop_vs_layer",
+    "figures_of",
     "first_layer_kernels",
     "learning_curves",
+    "plot",
+    "write_figures",
 ]

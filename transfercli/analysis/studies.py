@@ -1,0 +1,113 @@
+"""`transfer analyze` and `transfer compare`: what a study says, and what it says beside another."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from transfercli.analysis import comparison, differences
+from transfercli.analysis.conclusions import brief, conclude
+from transfercli.analysis.contrasts import contrasts
+from transfercli.analysis.intervals import binomial_interval, binomial_reach
+from transfercli.analysis.metrics import metric_column
+from transfercli.analysis.pairs import against_base, kind_of_split, kinds_of_split, records, result, sound
+from transfercli.analysis.published import published_table
+from transfercli.analysis.verdicts import of_what, splits_of
+from transfercli.study import table as tables
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a table says of each layer."""
+
+    table: pd.DataFrame
+    metric: str  # the column of the accuracy that was analysed
+    differences: pd.DataFrame  # as `differences.differences` has them, and the two contrasts
+    answer: list[str]  # in three sentences; none of a smoke run, of which nothing is concluded
+    conclusions: dict[str, list[str]]  # by kind of split and, but for random ones, target
+    judged: bool  # False of a smoke run
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """Each network: its accuracy with the binomial 95% interval, its gain over the base, how far the pictures' noise reaches.
+
+        Interval, gain and noise are NaN where they say nothing.
+        """
+        keys = ["split", "seed", "network"]
+        base = against_base(self.table, self.metric).set_index(keys)["base"].to_dict()
+        counted = set(self.table.loc[result(self.table), keys].itertuples(index=False, name=None))
+        found = []
+        for row in records(self.table):
+            name, top1, pictures = tuple(row[key] for key in keys), row[self.metric], row.get("val_pictures")
+            about = {key: row[key] for key in (*keys, "treatment", "source", "target", "layer")} | {"accuracy": top1}
+            about |= dict.fromkeys(("low", "high", "gain", "noise"), math.nan) | {"status": row["status"]}
+            if name in counted and pictures:
+                about["low"], about["high"] = binomial_interval(top1, pictures)
+                if name in base:
+                    about["gain"], about["noise"] = top1 - base[name], binomial_reach(top1, base[name], pictures)
+            found.append(about)
+        return pd.DataFrame(found)
+
+    def unpaired(self, kind: str, quantity: str) -> float:
+        """Beside a mean over layers, what `differences.unpaired` says of the same treatment; NaN where it says nothing."""
+        return differences.unpaired(self.table, quantity.removesuffix("-base"), self.metric).get(kind, math.nan)
+
+    def intervals(self, kind: str) -> str:
+        """What the intervals of a kind of split are about, or why there is none."""
+        found = self.differences[self.differences["splits"] == kind]
+        if found["low"].notna().any():
+            good = sound(self.table)
+            return f"intervals are {of_what(splits_of(good[[kind_of_split(split) == kind for split in good['split']]]))}"
+        if found.loc[found["layer"].str.isdigit(), "n"].max() == 1:
+            return "one pair a point, so no interval"
+        return "no interval, as all pairs agree" if kind == "random" else "no interval, as its two targets are different tasks"
+
+
+def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
+    """Say how transferable each layer is, of a study or of a table such as `published_table()`.
+
+    The study may be a folder that holds a results.csv alone. metric: `last`, `best10` or `balanced` (METRICS).
+    Raises TransferError.
+    """
+    judged = True
+    if isinstance(study, Study):
+        table = tables.finished(study, "analyse", "look at the published study: transfer analyze --paper")
+        judged = not study.recipe_file.exists() or study.recipe().judged
+    else:
+        table = study
+    column = metric_column(metric, table)
+    found = pd.concat([differences.differences(table, column), contrasts(table, column)], ignore_index=True)
+    answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
+    return Analysis(table, column, found, answer, conclusions, judged)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study against another, point by point."""
+
+    points: pd.DataFrame  # as `comparison.compare` has them, and `in_spread`: inside without the help of this study's interval
+    metric: str  # the column of the accuracy that was compared
+    name: str  # of the other study
+
+
+def compare(study: Study, other: str | Path | None = None, metric: str = "last") -> Comparison:
+    """Compare a study with the published one, or with the other: a study's folder or a results.csv. Raises TransferError."""
+    table = tables.finished(study, "compare")
+    theirs = published_table() if other is None else tables.load(Path(other))
+    if theirs.empty:
+        raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
+    name = "the published study" if other is None else str(other)
+    column = metric_column(metric, table, theirs)
+    found = comparison.compare(table, theirs, column)
+    if found.empty:
+        here, there = kinds_of_split(table), kinds_of_split(theirs)
+        if {*here} & {*there}:
+            raise TransferError(f"no network in {study.root} can be compared with {name}: none trained; see: transfer status")
+        kinds = f"{', '.join(here)} here, {', '.join(there)} there"
+        raise TransferError(
+            f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
+        )
+    return Comparison(found.assign(in_spread=comparison.in_spread(found)), column, name)

@@ -1,0 +1,51 @@
+"""By which recipe a study goes on: its own, or another as long as nothing was made that this one would make otherwise."""
+
+from collections.abc import Collection, Sequence
+
+from transfercli.recipe import reading as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+
+
+def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (), smoke: bool = False) -> Recipe:
+    """The recipe that a command works by: the study's own, or the one asked for if nothing was made by another yet.
+
+    Nothing is written. Raises TransferError where the study has no recipe and none was named, and where the study was made
+    by a recipe that would give other numbers.
+    """
+    recipe = wanted_recipe(study, name, overrides, smoke)
+    refuse_changes(study, recipe)
+    return recipe
+
+
+def wanted_recipe(study: Study, name: str | None, overrides: Sequence[str], smoke: bool) -> Recipe:
+    """The recipe named, else the study's own; with overrides. Raises TransferError where there is none."""
+    if name is None:
+        own = study.recipe()
+        if not overrides:
+            return own
+        return recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
+    recipe = recipes.find(name, overrides)
+    return recipes.smoke(recipe) if smoke else recipe
+
+
+def refuse_changes(study: Study, recipe: Recipe, remade: Collection[str] = ()) -> None:
+    """Raise TransferError where the study holds networks, or splits other than those `remade`, that another recipe made."""
+    if not study.recipe_file.exists():
+        return
+    own = study.recipe()
+    changed = recipes.differences(own, recipe)
+    what = f"another recipe ({own.name}; {_some(changed)})"
+    if changed and study.rows():
+        raise TransferError(f"the networks in {study.root} were trained by {what}; start a new study: --study DIR")
+    stale = [split for split in study.split_names() if split not in remade]
+    if stale and any(key.startswith("pictures.") for key in changed):
+        raise TransferError(
+            f"the split {stale[0]} in {study.root} was made by {what}; "
+            "make it again with this one: transfer split DIR --recipe NAME, or start a new study: --study DIR"
+        )
+
+
+def _some(texts: list[str], most: int = 3) -> str:
+    return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,0 +1,164 @@
+"""`transfer plan` and `transfer layers`: what a recipe's study costs before anything runs, and what its network is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from transfercli.networks.layers import describe
+from transfercli.networks.start import build
+from transfercli.pictures.folder import scan
+from transfercli.plan.jobs import jobs
+from transfercli.plan.networks import Network
+from transfercli.recipe import reading as recipes
+from transfercli.recipe.schema import Recipe
+from transfercli.study.choosing import halve, take
+from transfercli.system.devices import free_memory, pick_device, pick_precision, reproducible
+from transfercli.system.errors import TransferError
+from transfercli.system.progress import Counting, uncounted
+from transfercli.training import cost, measuring
+
+if TYPE_CHECKING:
+    import pandas
+
+IMAGENET_CLASSES, IMAGENET_PICTURES = 1000, 1_281_167
+IMAGENETS_HALF = 500
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study by a recipe will cost."""
+
+    recipe: Recipe
+    device: torch.device
+    precision: torch.dtype
+    free_bytes: int  # of the device's memory
+    classes: int  # of both halves
+    pictures: int  # to train on, of all classes
+    assumed: str  # the dataset whose number of pictures was taken; empty where the pictures are known
+    networks: int
+    banks: list[tuple[Network, ...]]
+    bank_size: int
+    steps: int  # of each network
+    work: list[int]  # multiply-adds of a step of each bank
+    multiply_adds: int  # for training all
+    multiply_adds_alone: int  # if each network trained alone
+    memory_bytes: int  # of the largest bank
+    disk_bytes: int  # for weights and checkpoints
+    seconds_per_step: float | None = None  # of the largest bank; None while it is not measured
+    reckoned: bool = False  # from one network's step with few pictures
+
+    @property
+    def largest(self) -> int:
+        """Which bank is measured."""
+        return self.banks.index(max(self.banks, key=len))
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training; evaluations and the reading of pictures are not counted."""
+        if self.seconds_per_step is None:
+            return None
+        return self.seconds_per_step * sum(self.work) / self.work[self.largest] * self.steps
+
+
+def estimate(
+    recipe: str,
+    folder: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    bank_size: int | None = None,
+    measured: bool = True,
+    counting: Counting = uncounted,
+) -> Estimate:
+    """What a study by a recipe of the pictures in a folder will cost; nothing is written.
+
+    Without a folder, what the recipe leaves open of classes and pictures is as ImageNet has it. measured: train on noise for
+    some seconds to tell the time. Raises TransferError.
+    """
+    settled, where = recipes.find(recipe, overrides), pick_device(device)
+    count, pictures, assumed = _pictures(settled, folder)
+    classes = -(-count // 2)
+    steps = settled.training.length(-(-pictures * classes // count))
+    settled.training.schedule.bind(steps)  # said now, not when a study is begun
+    networks, layers = settled.networks(), cost.Layers.of(settled, classes)
+    size = bank_size or cost.bank_size(settled, classes, where)
+    banks, batch = [job.networks for job in jobs(networks, size)], settled.training.batch
+    work = [cost.multiply_adds(bank, layers) * batch for bank in banks]
+    found = Estimate(
+        recipe=settled,
+        device=where,
+        precision=pick_precision(settled.training.precision, where),
+        free_bytes=free_memory(where),
+        classes=count,
+        pictures=pictures,
+        assumed=assumed,
+        networks=len(networks),
+        banks=banks,
+        bank_size=size,
+        steps=steps,
+        work=work,
+        multiply_adds=sum(work) * steps,
+        multiply_adds_alone=sum(cost.multiply_adds([n], layers) for n in networks) * batch * steps,
+        memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
+        disk_bytes=cost.disk_bytes(len(networks), layers),
+    )
+    return timed(found, counting) if measured else found
+
+
+def timed(found: Estimate, counting: Counting = uncounted) -> Estimate:
+    """The estimate with its time, from some seconds of training on noise. Raises TransferError where not even a network fits."""
+    if found.memory_bytes > free_memory(found.device):
+        raise TransferError("a single network does not fit in the free memory; choose another device or a smaller training.batch")
+    recipe, classes, bank = found.recipe, -(-found.classes // 2), found.banks[found.largest]
+    how = (bank, recipe, classes, found.device, found.precision)
+    with reproducible(found.device), counting("measuring", 2) as progress:
+        seconds, reckoned = measuring.reckoned(*how), True
+        progress(1)
+        if seconds < measuring.MEASURE_SECONDS and len(bank) * 4 * sum(cost.Layers.of(recipe, classes).parameters) < 2**30:
+            seconds, reckoned = measuring.seconds_per_step(*how), False
+        progress(1)
+    return replace(found, seconds_per_step=seconds, reckoned=reckoned)
+
+
+def _pictures(recipe: Recipe, folder: str | Path | None) -> tuple[int, int, str]:
+    """How many classes and training pictures a study would take: of a folder, built-in, or those of a dataset, then named."""
+    taken = recipe.pictures
+    if folder is not None:
+        found = scan(Path(folder))
+        split = halve(found.classes, "random-0", taken.classes)
+        train, _ = take(found, split, taken).counts((*split.A, *split.B))
+        return len(split.A) + len(split.B), train, ""
+    if taken.builtin:
+        return taken.builtin.classes, taken.builtin.classes * taken.builtin.train, ""
+    count = min(IMAGENET_CLASSES, taken.classes or IMAGENET_CLASSES)
+    pictures = min(IMAGENET_PICTURES * count // IMAGENET_CLASSES, count * (taken.train_per_class or IMAGENET_PICTURES))
+    return count, pictures, "" if taken.classes and taken.train_per_class else "ImageNet"
+
+
+@dataclass(frozen=True)
+class Described:
+    """The learnable layers of a recipe's network: what n counts."""
+
+    recipe: Recipe
+    classes: int  # in a half
+    rows: list[dict[str, Any]]  # layer, name, modules, shape, parameters, multiply_adds: of one picture
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        import pandas
+
+        return pandas.DataFrame(self.rows)
+
+
+def layers(recipe: str, classes: int | None = None, *, overrides: Sequence[str] = ()) -> Described:
+    """The layers of a recipe's network, for so many classes in a half; by default as the recipe says, else half of ImageNet's."""
+    found = recipes.find(recipe, overrides)
+    taken = found.pictures.builtin.classes if found.pictures.builtin else found.pictures.classes
+    half = classes or (taken // 2 if taken else IMAGENETS_HALF)
+    with torch.device("meta"):
+        network = build(found, half)
+    keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
+    return Described(found, half, [{key: row[key] for key in keys} for row in describe(network, found.pictures.crop)])

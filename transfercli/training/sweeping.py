@@ -1,0 +1,107 @@
+"""`transfer train-base` and `transfer sweep`: a study's networks, trained by its recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from transfercli.plan.networks import bases, transfers
+from transfercli.plan.tasks import HALVES
+from transfercli.plan.treatments import failed, sweepable
+from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
+from transfercli.recipe.schema import DEEPEST, Recipe
+from transfercli.study.folder import Study
+from transfercli.study.settling import settle_recipe
+from transfercli.system.devices import pick_device
+from transfercli.training import train as training
+from transfercli.training.reporter import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The networks that were asked for: trained and measured, now or before."""
+
+    rows: list[dict[str, Any]]  # as `Study.rows` has them
+    left_out: tuple[str, ...] = ()  # halves whose base no network of the recipe needs
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        import pandas
+
+        return pandas.DataFrame(self.rows)
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of networks that say nothing about transfer: they diverged, or learned nothing."""
+        return [row for row in self.rows if failed(row["treatment"], row["status"])]
+
+
+def train_base(
+    study: Study,
+    halves: str | Sequence[str] | None = None,
+    *,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    device: str = "auto",
+    bank_size: int | None = None,
+    accept_change: bool = False,
+    reporter: Reporter = SILENT,
+) -> Trained:
+    """Train the bases of these halves (None: of those that the recipe's networks need), for every split and seed.
+
+    recipe, overrides, smoke: as `split` takes them; the rest as `train`. Bases that are done stay as they are. Killed, the same
+    call goes on where it was. Raises TransferError.
+    """
+    study.check_plain()
+    wanted = None if halves is None else parse_choices(_listed(halves), HALVES, "half")
+    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
+    splits = study.need_splits()
+    needed = [network for network in settled.networks(splits) if network.is_base]
+    left_out = () if wanted else sorted({*HALVES} - {base.target for base in needed})
+    networks = bases(splits, settled.seeds, wanted) if wanted else needed
+    _write(study, settled)
+    return Trained(training.train(study, networks, where, bank_size, reporter, accept_change), tuple(left_out))
+
+
+def sweep(
+    study: Study,
+    layers: str | Sequence[int] | None = None,
+    treatments: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
+    *,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    device: str = "auto",
+    bank_size: int | None = None,
+    accept_change: bool = False,
+    reporter: Reporter = SILENT,
+) -> Trained:
+    """Train the transfer networks of these layers (`1-7` or numbers), treatments and target halves; None: the recipe's.
+
+    The rest as `train_base`. Raises TransferError, also where a base is missing or has learned nothing.
+    """
+    study.check_plain()
+    chosen = None if layers is None else parse_layers(_listed(layers))
+    check_layers(chosen or (), DEEPEST)
+    kinds = None if treatments is None else parse_choices(_listed(treatments), sweepable(), "treatment")
+    onto = None if targets is None else parse_targets(_listed(targets))
+    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
+    networks = transfers(
+        study.need_splits(), settled.seeds, onto or settled.targets, chosen or settled.layers, kinds or settled.treatments
+    )
+    training.check_bases(study, networks, settled)
+    _write(study, settled)
+    return Trained(training.train(study, networks, where, bank_size, reporter, accept_change))
+
+
+def _write(study: Study, recipe: Recipe) -> None:
+    with study.held([]):  # so that no recipe changes under a call that trains by it
+        study.write_recipe(recipe)
+
+
+def _listed(words: str | Sequence[object]) -> str:
+    return words if isinstance(words, str) else ",".join(map(str, words))
