@@ -25,6 +25,7 @@ from pathlib import Path
 
 import click
 
+import transfercli
 from transfercli.cli import COMMANDS, main
 from transfercli.pictures import store as stores
 from transfercli.study.folder import Study
@@ -58,13 +59,9 @@ def load_everything() -> None:
     """Import what commands import when they are called; no thread may run before a fork."""
     for name in {*COMMANDS.values()}:
         importlib.import_module(f"transfercli.cli.{name}")
-    for name in (
-        "transfercli.training.train",
-        "transfercli.report.figures",
-        "transfercli.training.verify",
-        "pyarrow.ipc",
-        "rich.progress",
-    ):
+    for name in transfercli.__all__:
+        getattr(transfercli, name)
+    for name in ("pyarrow.ipc", "rich.progress"):
         importlib.import_module(name)
 
 
