@@ -253,10 +253,10 @@ def reported(path: Path) -> None:
 
 def halves(found: "Halves") -> None:
     """A line for each half of a split."""
-    for half in "AB":
-        counts = found.counts[half]
+    for task in found.split.tasks:
+        counts = found.counts[task.name]
         click.echo(
-            f"{found.name} {half_title(found.name, half, found.split.half_names)}: {len(found.split.classes(half))} classes, "
+            f"{found.name} {half_title(found.name, task.name, found.split.half_names)}: {len(task.classes)} classes, "
             f"{counts['train']} training and {counts['val']} validation pictures"
         )
 

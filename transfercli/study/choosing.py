@@ -40,7 +40,7 @@ def take(folder: PictureFolder, split: Split, pictures: Pictures, left_out: Coll
 
 def halves_of(study: Study, taken: PictureFolder, split: Split, left_out: Collection[str] = ()) -> Halves:
     """What split.json will hold of a split and the pictures taken for it. Nothing is written."""
-    counts = {half: dict(zip(("train", "val"), taken.counts(split.classes(half)), strict=True)) for half in "AB"}
+    counts = {task.name: dict(zip(("train", "val"), taken.counts(task.classes), strict=True)) for task in split.tasks}
     root, base = taken.root.resolve(), study.root.resolve()
     where = os.path.relpath(root, base) if root.is_relative_to(base) else str(root)
     return Halves(split, where, counts, _digest(taken, split), tuple(sorted(left_out)))

@@ -1,4 +1,4 @@
-"""The study folder: its paths, its rows, its table. What is written is written aside and renamed, so it is whole or not there.
+"""The study folder: its paths, and what is read and written there; written aside and renamed, so it is whole or not there.
 
 study/recipe.yaml, study/results.csv, study/figures/
 study/<split>/split.json
@@ -8,30 +8,24 @@ study/<split>/<network>/row.json, log.csv, weights.safetensors     (other seeds 
 import csv
 import io
 import json
-import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from transfercli.plan.networks import Network
-from transfercli.plan.splits import KINDS, Split, fault_of_names
-from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
-from transfercli.study.rows import COLUMNS, LOG_COLUMNS, _damaged, read_row, table_text
-from transfercli.study.splits import Halves, _check_classes, _texts
+from transfercli.study import lock
+from transfercli.study.rows import COLUMNS, LOG_COLUMNS, damaged, read_row, table_text
+from transfercli.study.splits import Halves, parsed, text_of
 from transfercli.system.errors import TransferError
-from transfercli.system.files import cannot_write, read_text, sweep, write_text
-from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
+from transfercli.system.files import read_text, write_text
 
 if TYPE_CHECKING:
     import pandas
@@ -105,47 +99,14 @@ class Study:
         if not path.exists():
             raise TransferError(f"no split {name} in {self.root}; make it: transfer split DIR --study {self.quoted}")
         try:
-            values = json.loads(read_text(path))
-            for half in "AB":
-                _check_classes(values[half]["classes"])
-            if not isinstance(values["method"], str) or not isinstance(values["digest"], str):
-                raise TypeError("method and digest must be text")
-            if ".." in Path(values["folder"]).parts:
-                raise ValueError(f"its pictures lie outside, in {values['folder']}")
-            usual = KINDS if values["method"] == "man-made-natural" else HALVES  # where the file is of before halves had names
-            split = Split(
-                name=name,
-                method=values["method"],
-                seed=values["seed"],
-                A=tuple(values["A"]["classes"]),
-                B=tuple(values["B"]["classes"]),
-                names=(values["A"].get("name", usual[0]), values["B"].get("name", usual[1])),
-            )
-            if fault := fault_of_names(_texts(list(split.names))):
-                raise ValueError(fault)
-            counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in "AB"}
-            if twice := {*split.A} & {*split.B}:
-                raise ValueError(f"{min(twice)} is in both halves")
-            return Halves(split, values["folder"], counts, values["digest"], _texts(values["left_out"]))
+            return parsed(name, read_text(path))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise TransferError(
                 f"{path} is damaged ({type(error).__name__}: {error}); remove it and make the split again: transfer split DIR"
             ) from None
 
     def write_halves(self, halves: Halves) -> None:
-        split = halves.split
-        values = {
-            "method": split.method,
-            "seed": split.seed,
-            "folder": halves.folder,
-            "digest": halves.digest,
-            "left_out": list(halves.left_out),
-            **{
-                half: {**({"name": name} if name != half else {}), **halves.counts[half], "classes": list(split.classes(half))}
-                for half, name in zip(HALVES, split.names, strict=True)
-            },
-        }
-        write_text(self.root / halves.name / "split.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+        write_text(self.root / halves.name / "split.json", text_of(halves))
 
     def pictures(self, halves: Halves) -> Path:
         return self.root / halves.folder  # an absolute folder stays itself
@@ -175,55 +136,14 @@ class Study:
     # -- one command at a time
 
     @contextmanager
-    def held(self, networks: Sequence[Network]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Hold the study while these networks train, or its splits are written; the lock dies with its process.
-
-        Yields a function that tells others of the bank in training, as `holder` gives it to them. What a killed process had set
-        aside is removed. Raises TransferError if the study is held already.
-        """
-        lock = FileLock(self.root / ".lock", timeout=1)  # not 0: `holder` has the lock for a moment, to see whether it is free
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            other = self.holder() or {"pid": "?", "since": "now"}
-            raise TransferError(
-                f"process {other['pid']} has been at work in {self.root} since {other['since']}; "
-                "wait for it, or use another study: --study DIR"
-            ) from None
-        except OSError as error:
-            raise cannot_write(self.root / ".lock", error) from None
-        try:
-            names = [[network.split, network.seed, network.name] for network in networks]
-            since = datetime.now().astimezone().isoformat(" ", "seconds")
-            sweep(self.folders())
-            holder = {"pid": os.getpid(), "since": since, "networks": names}
-            write_text(self.root / ".holder.json", json.dumps(holder))
-
-            def tell(bank: Mapping[str, Any]) -> None:
-                with suppress(TransferError):  # of a disk that is full the next checkpoint will speak
-                    write_text(self.root / ".holder.json", json.dumps({**holder, "bank": dict(bank)}))
-
+    def held(self, networks: Sequence[Network]) -> Iterator[lock.Tell]:
+        """Hold the study while these networks train, or its splits are written: `lock.held`."""
+        with lock.held(self.root, networks, self.folders) as tell:
             yield tell
-        finally:
-            (self.root / ".holder.json").unlink(missing_ok=True)
-            lock.release()
 
     def holder(self) -> dict[str, Any] | None:
-        """Which process holds the study: `pid`, `since`, `networks`, and `bank` where one trains; None where none is alive."""
-        lock = FileLock(self.root / ".lock", timeout=0)
-        try:
-            if (self.root / ".lock").exists():
-                with lock:
-                    return None
-            return None
-        except Timeout:
-            try:
-                return json.loads(read_text(self.root / ".holder.json"))
-            except (TransferError, ValueError):
-                return None
-        except OSError:  # a study that may only be read: nothing trains in it
-            return None
+        """Which process holds the study: `lock.holder`."""
+        return lock.holder(self.root)
 
     def write_network(self, network: Network, row: dict[str, Any], log: list[dict[str, float]]) -> None:
         """Write log.csv and then row.json (the weights are there already): the row says that the network is whole."""
@@ -269,4 +189,4 @@ def _read_log(path: Path) -> "pandas.DataFrame":
     try:
         return pandas.read_csv(path)
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None

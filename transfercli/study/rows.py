@@ -18,7 +18,6 @@ from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.schema import DEPTH
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
-from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
 
 # The table's columns in order; whatever else a row holds follows.
 COLUMNS = (
@@ -136,15 +135,15 @@ def read_row(path: Path) -> dict[str, Any]:
         return row
     except ValidationError as error:
         first = error.errors()[0]
-        raise _damaged(path, ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
+        raise damaged(path, ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")) from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _damaged(path: Path, error: Exception) -> TransferError:
+def damaged(path: Path, error: Exception) -> TransferError:
     reason = " ".join(str(error).split())
     return TransferError(f"{path} is damaged ({reason}); remove its folder and train the network again")

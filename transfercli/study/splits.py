@@ -1,11 +1,13 @@
-"""What split.json holds."""
+"""split.json: the two halves of a study's classes, where their pictures are, and what identifies them."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transfercli.plan.splits import Split
+from transfercli.plan.splits import KINDS, Split, fault_of_names
+from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Recipe
-from transfercli.system.files import replacing as replacing  # for those who write beside a study's rows
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,42 @@ class Halves:
 
     def steps(self, recipe: Recipe) -> int:
         """The number of steps of every network of the split: epochs count the pictures of the larger half."""
-        return recipe.training.length(max(self.counts[half]["train"] for half in "AB"))
+        return recipe.training.length(max(counts["train"] for counts in self.counts.values()))
+
+
+def parsed(name: str, text: str) -> Halves:
+    """What split.json, of the split of that name, says. Raises ValueError, KeyError, TypeError, OverflowError, RecursionError."""
+    values = json.loads(text)
+    for half in HALVES:
+        _check_classes(values[half]["classes"])
+    if not isinstance(values["method"], str) or not isinstance(values["digest"], str):
+        raise TypeError("method and digest must be text")
+    if ".." in Path(values["folder"]).parts:
+        raise ValueError(f"its pictures lie outside, in {values['folder']}")
+    usual = KINDS if values["method"] == "man-made-natural" else HALVES  # where the file is of before halves had names
+    A, B = (tuple(values[half]["classes"]) for half in HALVES)
+    called = [values[half].get("name", other) for half, other in zip(HALVES, usual, strict=True)]
+    if fault := fault_of_names(_texts(called)):
+        raise ValueError(fault)
+    counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in HALVES}
+    if twice := {*A} & {*B}:
+        raise ValueError(f"{min(twice)} is in both halves")
+    split = Split(name, values["method"], values["seed"], A, B, (called[0], called[1]))
+    return Halves(split, values["folder"], counts, values["digest"], _texts(values["left_out"]))
+
+
+def text_of(halves: Halves) -> str:
+    """The text of split.json."""
+    of_tasks = {
+        task.name: {
+            **({"name": task.called} if task.called != task.name else {}),
+            **halves.counts[task.name],
+            "classes": list(task.classes),
+        }
+        for task in halves.split.tasks
+    }
+    about = {"method": halves.split.method, "seed": halves.split.seed, "folder": halves.folder, "digest": halves.digest}
+    return json.dumps({**about, "left_out": list(halves.left_out), **of_tasks}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _texts(values: Any) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from transfercli.plan.networks import Network
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import pictures_of
-from transfercli.study.folder import Study, replacing
+from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
+from transfercli.system.files import replacing
 from transfercli.system.threads import processors
 from transfercli.training.bank import Bank
 from transfercli.training.cost import bank_size

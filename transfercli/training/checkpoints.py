@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from transfercli.networks.start import digest
-from transfercli.study.folder import replacing
-from transfercli.system.files import metadata
+from transfercli.system.files import metadata, replacing
 
 # Networks that go on together, and the checkpoint from which: tensors and `about`, or None for those that start anew.
 Group = tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]

@@ -15,10 +15,11 @@ from transfercli.networks.start import digest, names_of
 from transfercli.plan.networks import columns
 from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
-from transfercli.study.folder import Study, replacing
+from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.study.versions import here
 from transfercli.system.devices import device_name
+from transfercli.system.files import replacing
 from transfercli.training.bank import Bank
 from transfercli.training.member import Member
 
