@@ -14,6 +14,7 @@ from transfercli.analysis.intervals import binomial_reach
 from transfercli.analysis.pairs import against_base, pairs
 from transfercli.analysis.published import TABLE_COLUMNS, published_table
 from transfercli.analysis.words import OF_RANDOM_FEATURES
+from transfercli.plan.treatments import ALL, TREATMENTS, Treatment
 
 
 def network(treatment, top1, *, split="random-0", seed=0, target="B", layer=3, status="done"):
@@ -145,17 +146,19 @@ def test_networks_that_did_not_train_and_those_of_a_failed_base_are_in_no_pair()
     assert len(pairs(none_trained)) == len(differences(none_trained)) == 0
 
 
-def test_random_features_that_learned_nothing_count_at_their_accuracy():
-    """One that diverged has no accuracy to count."""
+@pytest.mark.parametrize("treatment", ["RnB", "RnB.slow"])
+def test_random_features_that_learned_nothing_count_at_their_accuracy(treatment, monkeypatch):
+    """One that diverged has no accuracy to count. Whichever treatment it is: what counts is where its layers come from."""
+    monkeypatch.setitem(TREATMENTS, "RnB.slow", Treatment("RnB.slow", "random", "first n", ALL, "another"))
     rows = [network("base", 0.6, split=f"random-{n}") for n in range(3)]
-    rows += [network("RnB", 0.5), network("RnB", 0.1, split="random-1", status="did not learn")]
-    rows += [network("RnB", None, split="random-2", status="diverged at step 7")]
+    rows += [network(treatment, 0.5), network(treatment, 0.1, split="random-1", status="did not learn")]
+    rows += [network(treatment, None, split="random-2", status="diverged at step 7")]
     table = pd.DataFrame(rows)
-    row = one(differences(table), quantity="RnB-base", layer="3")
+    row = one(differences(table), quantity=f"{treatment}-base", layer="3")
     assert (row["mean"], row["n"]) == (pytest.approx((-0.1 - 0.5) / 2), 2)
-    assert one(compare(table, table), quantity="RnB")["value"] == pytest.approx(0.3)
+    assert one(compare(table, table), quantity=treatment)["value"] == pytest.approx(0.3)
     shown = displayed.accuracies(table)
-    shown = shown[shown["treatment"] == "RnB"]
+    shown = shown[shown["treatment"] == treatment]
     assert shown["status"].tolist() == ["done", OF_RANDOM_FEATURES, "diverged at step 7"]
     assert shown["value"].tolist() == [0.5, 0.1, 0.1]  # the last at chance
     assert displayed.counts(shown).tolist() == [True, True, False]

@@ -10,9 +10,9 @@ from transfercli.analysis.benefits import BENEFITS, log_names
 from transfercli.analysis.benefits import benefits as mean_benefits
 from transfercli.analysis.curves import mean_curve
 from transfercli.report.figures import benefits, learning_curves
-from transfercli.report.looks import LOOKS, TWO_PAIRS
+from transfercli.report.looks import TWO_PAIRS, look
 
-AnB = LOOKS["AnB"].color
+AnB = look("AnB").color
 
 
 def rising(*ends, steps=(0, 100, 200, 400)):
@@ -29,16 +29,16 @@ def drawn(ax, style="-"):
 
 def test_learning_curves_have_a_panel_per_treatment_with_their_base():
     figure = learning_curves(logs("random-0/baseA", "random-0/baseB", "random-0/A3B", "random-0/A5B", "random-0/R2A"))
-    assert list(panels(figure)) == [LOOKS["AnB"].label, LOOKS["RnB"].label]
-    first = panels(figure)[LOOKS["AnB"].label]
+    assert list(panels(figure)) == [look("AnB").label, look("RnB").label]
+    first = panels(figure)[look("AnB").label]
     colors = [line.get_color() for line in first.lines]
     assert colors[0] == "black" and len(colors) == 3  # the base of target B alone
     light, dark = (sum(to_rgb(color)) for color in colors[1:])
     assert dark < light  # the deeper cut is the darker
     assert texts(first) == ["3, 5"]
-    assert texts(panels(figure)[LOOKS["RnB"].label]) == ["2"]
+    assert texts(panels(figure)[look("RnB").label]) == ["2"]
     assert first.get_ylabel() == "validation top-1"
-    assert legend(figure) == [LOOKS["base"].label]
+    assert legend(figure) == [look("base").label]
 
 
 def test_repeats_are_one_line_the_mean_beside_the_mean_of_their_bases():
@@ -87,7 +87,7 @@ def test_a_copy_of_a_base_that_failed_is_dotted_and_random_features_that_learned
     table.loc[table["network"] == "baseA", "status"] = "did not learn"
     table.loc[table["network"] == "R3B", "status"] = "did not learn"
     figure = learning_curves(dict(zip(log_names(table), rising(*table["top1"]), strict=True)), table)
-    by_treatment = {treatment: panels(figure)[LOOKS[treatment].label] for treatment in ("AnB", "RnB")}
+    by_treatment = {treatment: panels(figure)[look(treatment).label] for treatment in ("AnB", "RnB")}
     assert len(drawn(by_treatment["AnB"], ":")) == 2 and len(drawn(by_treatment["AnB"])) == 2  # baseA, A3B; baseB, B3A
     assert [line[0] for line in drawn(by_treatment["RnB"], ":")] == ["black"]
     assert len(drawn(by_treatment["RnB"])) == 2 and by_treatment["RnB"].get_ylabel() == ""
@@ -101,7 +101,7 @@ def test_a_network_that_did_not_train_is_dotted_and_in_no_mean():
     [ax] = figure.axes
     assert [line[2] for line in drawn(ax)] == pytest.approx([0.6, 0.4])
     assert drawn(ax, ":") == [(AnB, 400, pytest.approx(0.1))]
-    assert legend(figure) == [LOOKS["base"].label, "did not train"]
+    assert legend(figure) == [look("base").label, "did not train"]
 
 
 def test_curves_that_end_apart_have_their_own_numbers():
@@ -119,7 +119,7 @@ def test_a_label_above_the_panel_is_still_drawn():
 
 
 def test_learning_curves_of_bases_alone_of_one_line_and_of_none():
-    assert list(panels(learning_curves(logs("baseB")))) == [LOOKS["base"].label]
+    assert list(panels(learning_curves(logs("baseB")))) == [look("base").label]
     [ax] = learning_curves({"B4B+": logs("B4B+")["B4B+"].head(1)}).axes
     assert [line.get_marker() for line in ax.lines] == ["o"]
     diverged = logs("A1B")["A1B"].assign(top1=np.nan)
@@ -147,16 +147,16 @@ def test_the_benefits_have_a_panel_each_with_means_points_and_intervals():
         (ax, row, name) for ax, row in zip(figure.axes, rows, strict=True) for name in ("AnB", "AnB+")
     ):
         there = means.loc[(kind, benefit, treatment)]
-        [line] = [line for line in ax.lines if line.get_color() == LOOKS[treatment].color and line.get_linestyle() == "-"]
+        [line] = [line for line in ax.lines if line.get_color() == look(treatment).color and line.get_linestyle() == "-"]
         assert line.get_ydata() == pytest.approx(100 * there["mean"].to_numpy())
-        assert len(markers(ax, LOOKS[treatment].marker)) == there["n"].sum() == (8 if kind == "random" else 4)
+        assert len(markers(ax, look(treatment).marker)) == there["n"].sum() == (8 if kind == "random" else 4)
         found = bars(ax, treatment)
         assert set(found) == ({2, 5} if kind == "random" else set())  # of two pairs there is none
         for layer in found:
             assert found[layer] == pytest.approx(100 * there.loc[layer, ["low", "high"]].to_numpy(float))
     assert figure.axes[0].get_ylabel() == "random halves\ntop-1 at the first evaluation\nminus its base's (points)"
     assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
-    assert legend(figure) == [LOOKS["AnB"].label, LOOKS["AnB+"].label, "95% interval of the mean", TWO_PAIRS]
+    assert legend(figure) == [look("AnB").label, look("AnB+").label, "95% interval of the mean", TWO_PAIRS]
 
 
 def test_a_network_that_never_gets_near_its_base_is_open_in_the_panel_of_slopes():
@@ -165,7 +165,7 @@ def test_a_network_that_never_gets_near_its_base_is_open_in_the_panel_of_slopes(
     figure = benefits(table.assign(top1=tops), dict(zip(log_names(table), rising(*tops), strict=True)))
     for ax, faces in zip(figure.axes, ([AnB, AnB], ["white", AnB], [AnB, AnB]), strict=True):
         assert sorted((line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "D"), reverse=True) == faces
-    assert legend(figure) == [LOOKS["AnB"].label, "never reached 90%: at most this"]
+    assert legend(figure) == [look("AnB").label, "never reached 90%: at most this"]
 
 
 def test_logs_without_a_way_leave_their_panels_empty():

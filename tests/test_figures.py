@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from transfercli.analysis.differences import differences
 from transfercli.analysis.published import TABLE_COLUMNS, published_table
+from transfercli.plan.treatments import ALL, TREATMENTS, Treatment
 from transfercli.report.figures import (
     NothingToDraw,
     accuracy_vs_layer,
@@ -23,7 +24,8 @@ from transfercli.report.figures import (
     learning_curves,
     write_figures,
 )
-from transfercli.report.looks import LOOKS, TWO_PAIRS, cross, side_by_side
+from transfercli.report.looks import CROSSES, TWO_PAIRS, cross, look, side_by_side
+from transfercli.report.page.charts import MARKERS
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))
 MEANS = {"BnB": 0.90, "BnB+": 0.91, "AnB": 0.80, "AnB+": 0.92, "RnB": 0.50}
@@ -78,7 +80,7 @@ def lines(ax, treatment, style="-"):
     return [
         (line.get_xdata(), line.get_ydata())
         for line in ax.lines
-        if line.get_color() == LOOKS[treatment].color and line.get_linestyle() == style and len(line.get_xdata()) > 2
+        if line.get_color() == look(treatment).color and line.get_linestyle() == style and len(line.get_xdata()) > 2
     ]
 
 
@@ -90,9 +92,9 @@ def markers(ax, marker):
 
 def bars(ax, treatment):
     """{layer: (low, high)} of the treatment's intervals."""
-    drawn = [bar for bar in ax.patches if to_hex(bar.get_facecolor()) == LOOKS[treatment].color.lower()]
+    drawn = [bar for bar in ax.patches if to_hex(bar.get_facecolor()) == look(treatment).color.lower()]
     return {
-        round(bar.get_x() + bar.get_width() / 2 - LOOKS[treatment].dodge): (bar.get_y(), bar.get_y() + bar.get_height())
+        round(bar.get_x() + bar.get_width() / 2 - look(treatment).dodge): (bar.get_y(), bar.get_y() + bar.get_height())
         for bar in drawn
     }
 
@@ -113,14 +115,14 @@ def test_a_study_has_a_point_per_network_and_a_line_per_treatment():
         [(x, y)] = lines(ax, treatment)
         assert np.rint(x).tolist() == list(range(1, 8))
         assert list(y) == pytest.approx([mean] * 7)
-        assert len(markers(ax, LOOKS[treatment].marker)) == 14
-    bases = markers(ax, LOOKS["base"].marker)
+        assert len(markers(ax, look(treatment).marker)) == 14
+    bases = markers(ax, look("base").marker)
     assert sorted(y for _, y in bases) == pytest.approx([0.87, 0.89])
     assert all(abs(x) < 0.1 for x, _ in bases)
     assert ax.get_xticks().tolist() == list(range(8))
     assert figure.get_supxlabel() == "layer n at which the network is chopped and retrained"
     assert ax.get_ylabel() == "top-1 accuracy"
-    assert legend(figure) == [*(LOOKS[treatment].label for treatment in ("base", *MEANS)), TWO_PAIRS]
+    assert legend(figure) == [*(look(treatment).label for treatment in ("base", *MEANS)), TWO_PAIRS]
     assert "AnB+  transfer, fine-tuned" in legend(figure)
 
 
@@ -204,7 +206,7 @@ def test_kinds_of_split_have_their_own_panels_and_dissimilar_halves_a_line_per_t
     figure = accuracy_vs_layer(study(("random-0", "random-1", "man-made-natural", "animals")))
     assert list(panels(figure)) == ["random halves", "man-made / natural halves", "halves of animals"]
     assert len(lines(panels(figure)["random halves"], "AnB")) == 1
-    assert len(markers(panels(figure)["random halves"], LOOKS["AnB"].marker)) == 28
+    assert len(markers(panels(figure)["random halves"], look("AnB").marker)) == 28
     dissimilar = panels(figure)["man-made / natural halves"]
     assert sorted(y[0] for _, y in lines(dissimilar, "AnB")) == pytest.approx([0.79, 0.81])
     assert {"to natural", "to man-made"} <= set(texts(dissimilar))
@@ -216,9 +218,9 @@ def test_drops_are_points_below_the_base_of_the_same_target():
     [ax] = figure.axes
     [(_, y)] = lines(ax, "AnB")
     assert list(y) == pytest.approx([-8.0] * 7)
-    assert [y for _, y in markers(ax, LOOKS["AnB"].marker)] == pytest.approx([-8.0] * 28)
+    assert [y for _, y in markers(ax, look("AnB").marker)] == pytest.approx([-8.0] * 28)
     assert ax.get_ylabel() == "top-1 minus its base (points)"
-    assert legend(figure) == [LOOKS["BnB"].label, LOOKS["AnB"].label]  # no interval: all drops are the same
+    assert legend(figure) == [look("BnB").label, look("AnB").label]  # no interval: all drops are the same
 
 
 def test_the_intervals_of_drops_are_those_of_the_paired_differences():
@@ -268,14 +270,14 @@ def test_a_target_of_dissimilar_halves_has_no_interval_however_many_its_seeds():
     """There is one such split, so one pair, and seeds say nothing of other halves."""
     table = spread(study(("animals",), treatments=("AnB",), layers=[3], seeds=(0, 1, 2)))
     [ax] = accuracy_vs_layer(table).axes
-    assert len(ax.patches) == 0 and len(markers(ax, LOOKS["AnB"].marker)) == 6
+    assert len(ax.patches) == 0 and len(markers(ax, look("AnB").marker)) == 6
 
 
 def test_the_published_study_alone():
     figure = accuracy_vs_layer(EMPTY, published_table())
     assert list(panels(figure)) == ["random halves", "man-made / natural halves", "all 1000 classes"]
     assert figure.legends[0].get_title().get_text() == "Yosinski et al. 2014: the released training logs"
-    assert len(markers(panels(figure)["random halves"], LOOKS["base"].marker)) == 8
+    assert len(markers(panels(figure)["random halves"], look("base").marker)) == 8
     assert len(lines(panels(figure)["man-made / natural halves"], "AnB")) == 2
     all_classes = panels(figure)["all 1000 classes"]
     assert [round(x) for x, _ in markers(all_classes, "x")] == [3]
@@ -292,9 +294,11 @@ def test_published_values_beside_a_study_are_dashed_and_open():
     assert list(panels(figure)) == ["random halves"]  # the study has no other kind of split, and no RnB
     assert legend(figure)[-1] == "Yosinski et al. 2014"
     dashed = [line for line in figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 7]
-    assert {line.get_marker() for line in dashed} == {LOOKS[treatment].marker for treatment in MEANS if treatment != "RnB"}
+    assert {line.get_marker() for line in dashed} == {look(treatment).marker for treatment in MEANS if treatment != "RnB"}
     assert all(line.get_markerfacecolor() == "white" for line in dashed)
-    assert {to_hex(line.get_color()) for line in dashed}.isdisjoint(look.color.lower() for look in LOOKS.values())
+    assert {to_hex(line.get_color()) for line in dashed}.isdisjoint(
+        look(treatment).color.lower() for treatment in ("base", *MEANS)
+    )
     assert len(lines(figure.axes[0], "AnB")) == 1
 
 
@@ -361,7 +365,19 @@ def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
     assert "date" not in words.lower()
 
 
-def test_the_filters_have_a_panel_per_base():
+def test_further_treatments_have_looks_of_their_own(monkeypatch):
+    """As many as anyone will draw at once; the page has an outline for each marker."""
+    for place in range(12):
+        name = f"AnB.{chr(97 + place)}"
+        monkeypatch.setitem(TREATMENTS, name, Treatment(name, "other", "first n", ALL, "another"))
+    looks = [look(treatment) for treatment in TREATMENTS]
+    assert len({(drawn.color, drawn.marker) for drawn in looks}) == len(looks) == 18
+    assert len({drawn.dodge for drawn in looks[1:13]}) == 12 and all(abs(drawn.dodge) < 0.5 for drawn in looks)
+    assert {drawn.marker for drawn in looks} | {*CROSSES.values()} == {*MARKERS}
+    assert looks[-1].label == "AnB.l  another"
+
+
+def test_the_first_layers_have_a_panel_per_base():
     pictures = {
         f"{name}/base{half}": np.full((40, 50, 3), 9, np.uint8) for name in ("random-0", "random-1/seed-1") for half in "AB"
     }
@@ -390,4 +406,4 @@ def test_lines_and_intervals_are_of_pairs_whose_seeds_are_averaged():
     assert list(means) == pytest.approx([0.81 + 0.02] * 7)
     low, high = bars(ax, "AnB")[1]
     assert high - low == pytest.approx(2 * 4.302653 * 0.02 / np.sqrt(3))
-    assert len(markers(ax, LOOKS["AnB"].marker)) == 6 * 7
+    assert len(markers(ax, look("AnB").marker)) == 6 * 7

@@ -190,6 +190,27 @@ def test_a_command_is_words_and_flags(name: str) -> None:
     assert "make" not in defined
 
 
+EIGHT = r"range\(1, [89]\)|[=!<>]= ?8\b|\(1, 7\)|[\"']1-7[\"']|\b(LAYERS|DEPTH|LAYER_COUNT) = 8\b"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "places"),
+    [(EIGHT, {"recipe.schema", "networks.eight", "analysis.contrasts"}), (r"[\"']AB[\"']", {"plan.tasks"})],
+    ids=["how many layers a network has", "which halves there are"],
+)
+def test_what_is_known_in_one_place(pattern: str, places: set[str]) -> None:
+    assert {name for name, path in MODULES.items() if re.search(pattern, code_of(path))} <= places
+
+
+def code_of(path: Path) -> str:
+    """A module without comments and docstrings, which may give examples."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_stay_small(name: str) -> None:
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 500

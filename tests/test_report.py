@@ -22,7 +22,7 @@ from transfercli.analysis.published import published_table
 from transfercli.plan.networks import Network, bases, columns, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import TREATMENTS, Phase, Treatment, sweepable
 from transfercli.recipe.reading import dump, find, smoke, validate
 from transfercli.recipe.schema import Recipe
 from transfercli.report.page import as_json, cells, charts, html, published_beside, words
@@ -502,3 +502,24 @@ def test_long_curves_are_thinned_to_what_the_eye_sees() -> None:
     thinned = charts._thinned(curve)
     assert (len(thinned), thinned.index[0], thinned.index[-1]) == (charts.MOST_EVALUATIONS, 0, 49990)
     assert charts._thinned(curve[:7]).equals(curve[:7])
+
+
+@pytest.mark.parametrize(
+    ("network", "treatment", "said"),
+    [
+        ("A1B", "", "First layer from baseA, frozen; the rest fresh, trained on B."),
+        ("A2-3B", "", "Layers 2-3 from baseA, frozen; the rest fresh, trained on B."),
+        ("R3B", "", "First 3 layers random and frozen; the rest fresh, trained on B."),
+        ("B3B+", "", "First 3 layers from baseB, the rest fresh; all of them trained on B."),
+        ("baseB", "", "All layers trained on B from random weights."),
+        ("A7B.thaw", "all but the last", "First 7 layers from baseA, the rest fresh; all of them trained on B (by turns)."),
+        ("baseB.thaw", "all", "All layers from baseB; all of them trained on B (by turns)."),
+    ],
+)
+def test_where_layers_come_from_in_words(network: str, treatment: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, origin in (("AnB.thaw", "other"), ("base.thaw", "self")):
+        phases = (Phase("last", 0.5), Phase("all"))
+        monkeypatch.setitem(TREATMENTS, name, Treatment(name, origin, treatment or "all", phases, "by turns"))  # type: ignore[arg-type]
+    source = {"b": "B", "R": "random"}.get(network[0], network[0])
+    row = {"split": "random-0", "seed": 0, "network": network, "source": source, "target": "B"}
+    assert words.made_of(row, {}, 8) == said

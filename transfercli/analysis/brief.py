@@ -4,11 +4,10 @@ from itertools import groupby, takewhile
 
 import pandas as pd
 
-from transfercli.analysis.contrasts import trained_twice
+from transfercli.analysis.contrasts import AT, COMPARED, asked, trained_twice
 from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.verdicts import (
     ONE_PAIR,
-    WHOLE,
     Gain,
     Gains,
     Part,
@@ -23,6 +22,7 @@ from transfercli.analysis.verdicts import (
     splits_of,
     stands,
     where,
+    whole,
 )
 from transfercli.analysis.words import Names, half_name, panel_title
 
@@ -40,7 +40,7 @@ def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
         if not found:
             continue
         halves = [half_name(part.kind, part.target, names) for part, _ in found]
-        answers = [(_general(gains), _co_adapted(gains, part.trained), _kept(gains)) for part, gains in found]
+        answers = [(_general(gains), _co_adapted(gains, part.trained), _kept(gains, part.trained)) for part, gains in found]
         sentences = [_by_half(halves, said) for said in zip(*answers, strict=True)]
         marked = any("†" in sentence for sentence in sentences)
         sentences[-1] += f" ({_design(*found[0], names, kinds=len(kinds_of_split(table)), marked=marked)}.)"
@@ -88,17 +88,17 @@ def _cost(gain: Gain) -> str:
 
 def _co_adapted(gains: Gains, trained: pd.DataFrame) -> str:
     """Whether BnB shows co-adaptation: by the dip, else by BnB against its base; and whether it can show it at all."""
-    dip, bnb = gains.get(("dip", "4-5")), by_layer_of(gains, "BnB-base")
+    dip, bnb = gains.get(("dip", AT["dip"])), by_layer_of(gains, "BnB-base")
     losses = trained_twice(trained)
-    at = "BnB at layers 4 and 5 against 1, 2 and 7"
     if dip:
         said = {
-            "below": f"BnB shows co-adaptation: its dip, {at}, is {dip} points",
-            "above": f"BnB shows no co-adaptation: in place of a dip, {at} is {dip} points",
-            "alike": f"BnB shows next to no co-adaptation: its dip, {at}, is {dip} points",
-            "unclear": f"Whether BnB shows co-adaptation these pairs cannot tell: its dip, {at}, is {dip} points",
+            "below": f"BnB shows co-adaptation: its dip, {COMPARED}, is {dip} points",
+            "above": f"BnB shows no co-adaptation: in place of a dip, {COMPARED} is {dip} points",
+            "alike": f"BnB shows next to no co-adaptation: its dip, {COMPARED}, is {dip} points",
+            "unclear": f"Whether BnB shows co-adaptation these pairs cannot tell: its dip, {COMPARED}, is {dip} points",
         }.get(
-            dip.verdict, f"Whether BnB shows co-adaptation is not to be told: its dip, {at}, is {dip} points, without an interval"
+            dip.verdict,
+            f"Whether BnB shows co-adaptation is not to be told: its dip, {COMPARED}, is {dip} points, without an interval",
         )
     elif not bnb:
         return "Whether features are co-adapted is not to be told: no BnB is done beside its base."
@@ -116,20 +116,21 @@ def _co_adapted(gains: Gains, trained: pd.DataFrame) -> str:
     return f"{said}."
 
 
-def _kept(gains: Gains) -> str:
+def _kept(gains: Gains, trained: pd.DataFrame) -> str:
     """What transfer gives after fine-tuning, beside its control, which only trains again on its own half."""
     called = {"AnB+": "transferred and fine-tuned (AnB+)", "BnB+": "its control (BnB+)"}
     there = {name: by_layer for name in called if (by_layer := by_layer_of(gains, f"{name}-base"))}
     if not there:
         return "What transfer gives after fine-tuning is not to be told: neither AnB+ nor BnB+ is done beside its base."
-    means = {name: gains[f"{name}-base", WHOLE] for name in there if (f"{name}-base", WHOLE) in gains}
-    if whole := len(means) == len(there):
+    layers = whole(gains)
+    means = {name: gains[f"{name}-base", layers] for name in there if (f"{name}-base", layers) in gains}
+    if all_of_them := len(means) == len(there):
         without = {name: " (no interval)" * (mean.verdict == "unknown") for name, mean in means.items()}
         parts = [f"{called[name]} {mean} points{without[name]}" for name, mean in means.items()]
     else:
         parts = [f"{called[name]} is {stands(by_layer)}" for name, by_layer in there.items()]
-    over = f" in the mean of layers {WHOLE}" * whole
-    boost = gains.get(("boost", "3-7"))
+    over = f" in the mean of layers {layers}" * all_of_them
+    boost = gains.get(("boost", AT["boost"]))
     adds = "what the other half adds (AnB+ − BnB+"
     if boost:
         verdict = {
@@ -138,9 +139,11 @@ def _kept(gains: Gains) -> str:
             "alike": "is next to nothing",
             "unclear": "cannot be told from zero",
         }.get(boost.verdict, "has no interval")
-        parts.append(f"{adds}, layers 3-7) {verdict}, {boost} points")
-    else:
-        parts.append(f"{adds}) is not to be told, as no pair has both at layers 3-7")
+        parts.append(f"{adds}, layers {AT['boost']}) {verdict}, {boost} points")
+    elif asked(trained):
+        parts.append(f"{adds}) is not to be told, as no pair has both at layers {AT['boost']}")
+    elif added := by_layer_of(gains, "AnB+-BnB+"):
+        parts.append(f"{adds}) is {stands(added)}")
     return f"Against the base{over}: {'; '.join(parts)}."
 
 

@@ -5,12 +5,12 @@ from itertools import groupby
 import pandas as pd
 
 from transfercli.analysis.brief import brief as brief  # the conclusion in three sentences
-from transfercli.analysis.contrasts import FORMULAS, trained_twice
-from transfercli.analysis.pairs import UNIT, learned_nothing, result
+from transfercli.analysis.contrasts import AT, FORMULAS, NEEDED, asked, trained_twice
+from transfercli.analysis.differences import quantities
+from transfercli.analysis.pairs import UNIT, learned_nothing, of_random_features, result
 from transfercli.analysis.verdicts import (
     ONE_PAIR,
     OTHER_HALVES,
-    WHOLE,
     Gain,
     Gains,
     Part,
@@ -24,8 +24,10 @@ from transfercli.analysis.verdicts import (
     short_of_its_best,
     splits_of,
     stands,
+    whole,
 )
-from transfercli.analysis.words import signed
+from transfercli.analysis.words import EXPLAINED, signed
+from transfercli.plan.treatments import TREATMENTS
 
 
 def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
@@ -43,9 +45,9 @@ def _sentences(part: Part, metric: str) -> list[str]:
     gains = gains_of(part, metric)
     if not gains:
         return []
-    counts = pair_counts(gains)
-    sentences = [*_turn(gains), *_frozen(gains), *_causes(gains), *_dip(gains), *_trained_twice(part.trained)]
-    sentences += [*_fine_tuned(gains), *_boost(gains), *_random(gains)]
+    counts, fixed = pair_counts(gains), asked(part.trained)
+    sentences = [*_turn(gains), *_frozen(gains), *_causes(gains), *(_dip(gains) if fixed else []), *_trained_twice(part.trained)]
+    sentences += [*_fine_tuned(gains), *(_boost(gains) if fixed else []), *_random(gains), *_further(gains)]
     if counts == [1]:
         sentences[:0] = [f"Every point has one pair: its interval says {ONE_PAIR}.", *_seeds_alone(part.trained)]
     else:
@@ -109,7 +111,7 @@ def _dip(gains: Gains) -> list[str]:
         "alike": "next to nothing",
         "unclear": "not to be told from zero",
     }
-    said = _contrast(gains.get(("dip", "4-5")), meant, "BnB at layers 1, 2, 4, 5 and 7")
+    said = _contrast(gains.get(("dip", AT["dip"])), meant, NEEDED["dip"])
     return [f"Fixed in advance: the dip, {FORMULAS['dip']}, in which the base cancels, is {said}."]
 
 
@@ -123,7 +125,7 @@ def _boost(gains: Gains) -> list[str]:
         "alike": "next to nothing",
         "unclear": "not to be told from zero",
     }
-    said = _contrast(gains.get(("boost", "3-7")), meant, "AnB+ and BnB+ at all of them")
+    said = _contrast(gains.get(("boost", AT["boost"])), meant, NEEDED["boost"])
     return [f"Fixed in advance: the boost, {FORMULAS['boost']}, is {said}."]
 
 
@@ -140,8 +142,8 @@ def _fine_tuned(gains: Gains) -> list[str]:
         sentences.append(f"What fine-tuning recovers (AnB+ − AnB) is {stands(recovered)}.")
     for name in ("AnB+", "BnB+"):
         if by_layer := by_layer_of(gains, f"{name}-base"):
-            mean = gains.get((f"{name}-base", WHOLE))
-            over = f"{mean} points in the mean of layers {WHOLE}; it is " if mean else ""
+            mean = gains.get((f"{name}-base", whole(gains)))
+            over = f"{mean} points in the mean of layers {whole(gains)}; it is " if mean else ""
             sentences.append(f"{name} − base is {over}{stands(by_layer)}.")
     if added := by_layer_of(gains, "AnB+-BnB+"):
         said = f"What the other half adds to fine-tuning (AnB+ − BnB+) is {stands(added)}"
@@ -153,6 +155,15 @@ def _fine_tuned(gains: Gains) -> list[str]:
 def _random(gains: Gains) -> list[str]:
     by_layer = by_layer_of(gains, "RnB-base")
     return [f"What random features give (RnB − base) is {stands(by_layer)}."] if by_layer else []
+
+
+def _further(gains: Gains) -> list[str]:
+    """Each difference of treatments that no question above is about."""
+    return [
+        f"{treatment} − {other} ({treatment}: {TREATMENTS[treatment].about}) is {stands(by_layer)}."
+        for treatment, other in quantities()
+        if treatment not in EXPLAINED and (by_layer := by_layer_of(gains, f"{treatment}-{other}"))
+    ]
 
 
 def _repeats(counts: list[int], trained: pd.DataFrame) -> list[str]:
@@ -183,8 +194,9 @@ def _learned_nothing(table: pd.DataFrame) -> list[str]:
     nothing = table[learned_nothing(table)]
     if nothing.empty:
         return []
-    among = f"{len(nothing)} of {(table['treatment'] == 'RnB').sum()}"
-    return [f"Random features that learned nothing, {among}, a result that counts in RnB's means: {_named(nothing)}."]
+    among = f"{len(nothing)} of {of_random_features(table).sum()}"
+    whose = " and ".join(dict.fromkeys(nothing["treatment"]))
+    return [f"Random features that learned nothing, {among}, a result that counts in {whose}'s means: {_named(nothing)}."]
 
 
 def _named(table: pd.DataFrame, most: int = 8, status: bool = False) -> str:

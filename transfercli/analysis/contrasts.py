@@ -11,8 +11,9 @@ import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs, over_seeds, with_reach
 from transfercli.analysis.intervals import NORMAL, mean_interval
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, pictures, sound
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, depth, kind_of_split, kinds_of_split, pictures, sound
 
+LAYERS = 8  # of networks with another number of layers neither is asked
 # By contrast, the weight of each network's accuracy. The weights of each add up to 0.
 CONTRASTS: dict[str, dict[tuple[str, int], float]] = {
     # Co-adaptation: BnB falls where layers that learned together are parted, and not at either end. The base cancels.
@@ -24,7 +25,14 @@ FORMULAS = {
     "dip": "½(BnB4 + BnB5) − ½(½(BnB1 + BnB2) + BnB7)",
     "boost": "the mean over n = 3-7 of AnB+ − BnB+",
 }
-_AT = {"dip": "4-5", "boost": "3-7"}  # the column `layer`
+AT = {"dip": "4-5", "boost": "3-7"}  # the column `layer`
+NEEDED = {"dip": "BnB at layers 1, 2, 4, 5 and 7", "boost": "AnB+ and BnB+ at all of them"}  # of each pair
+COMPARED = "BnB at layers 4 and 5 against 1, 2 and 7"  # in the dip
+
+
+def asked(table: pd.DataFrame) -> bool:
+    """Whether these are the networks that the contrasts are about."""
+    return depth(table) == LAYERS
 
 
 def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) -> pd.DataFrame:
@@ -32,14 +40,15 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
 
     `quantity` is "dip" or "boost". A pair of split and target has a contrast where one seed has all its networks; its seeds
     are averaged first. low and high bound the mean's 95% interval over the n pairs (`mean_of_pairs`); for one pair they are NaN
-    or, with `bound`, what the validation pictures alone can do. A contrast that no pair has has no row.
+    or, with `bound`, what the validation pictures alone can do. A contrast that no pair has has no row, and of networks that are
+    not `asked` there is none.
     """
     good = sound(table).astype({metric: float})
     counted = pictures(good)
     parts = []
     for name, weights in CONTRASTS.items():
         wide = good.pivot(index=SAME_TARGET, columns=["treatment", "layer"], values=metric)
-        if not set(weights) <= set(wide.columns):
+        if not asked(table) or not set(weights) <= set(wide.columns):
             continue
         wide = wide[list(weights)].dropna()
         of_pictures = wide.index.to_frame(index=False).merge(counted, on=SAME_TARGET, how="left")
@@ -49,7 +58,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
             of_pictures.assign(
                 splits=[kind_of_split(split) for split in of_pictures["split"]],
                 quantity=name,
-                layer=_AT[name],
+                layer=AT[name],
                 value=(wide @ by).to_numpy(),
                 reach=NORMAL * (variance.to_numpy() / of_pictures["pictures"]) ** 0.5,
             )
@@ -62,7 +71,7 @@ def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) ->
     for kind, quantity in product(kinds_of_split(each), CONTRASTS):
         values = each.loc[(each["splits"] == kind) & (each["quantity"] == quantity), "value"]
         if len(values):
-            rows.append((kind, quantity, _AT[quantity], *mean_of_pairs(kind, values), len(values)))
+            rows.append((kind, quantity, AT[quantity], *mean_of_pairs(kind, values), len(values)))
     found = pd.DataFrame(rows, columns=columns)
     return with_reach(found, each) if bound else found
 

@@ -6,42 +6,49 @@ from itertools import product
 import pandas as pd
 
 from transfercli.analysis.intervals import binomial_reach, mean_interval
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, _bases, _with_kind, compared, kinds_of_split, pictures, sound
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, _bases, _with_kind, compared, depth, kinds_of_split, pictures, sound
+from transfercli.plan.treatments import TREATMENTS
 
-QUANTITIES = (
-    *(("BnB", "base"), ("AnB", "base"), ("AnB", "BnB")),
-    *(("BnB+", "base"), ("AnB+", "base"), ("AnB+", "AnB"), ("AnB+", "BnB+"), ("RnB", "base")),
-)
+ORDER = ("BnB", "AnB", "BnB+", "AnB+")  # as the study asks: what is lost, and what fine-tuning gives; further ones follow
+STARTS = (1, 3, 5)  # of the ranges of layers over which the paper's Table 1 takes means, each to the deepest
 
 
-RANGES = ((1, 7), (3, 7), (5, 7))
+def quantities() -> list[tuple[str, str]]:
+    """Which treatments are subtracted: each minus those that `TREATMENTS` sets it against, in the order of the rows."""
+    return [(treatment, other) for treatment in dict.fromkeys((*ORDER, *TREATMENTS)) for other in TREATMENTS[treatment].against]
+
+
+def ranges(table: pd.DataFrame) -> list[tuple[int, int]]:
+    """The first and last layer of each range: of eight-layer networks 1-7, 3-7, 5-7."""
+    deepest = depth(table) - 1
+    return [(first, deepest) for first in STARTS if first < deepest]
 
 
 def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
 
-    `splits` is the kind of split. `quantity` is "AnB-base" and so on (QUANTITIES), always of the same split,
-    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then, of "1-7", "3-7" and
-    "5-7", those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer
-    with more pairs does not count for more. n is the number of pairs (UNIT: of a split and a target, seeds averaged).
+    `splits` is the kind of split. `quantity` is "AnB-base" and so on (`quantities`), always of the same split,
+    seed, target and layer. `layer` is text: "1", "2", ... for each layer there is, then, of the `ranges` ("1-7", "3-7", "5-7"),
+    those of which every layer has a pair: the mean over the layers of each layer's mean, so that a layer with more pairs does
+    not count for more. n is the number of pairs (UNIT: of a split and a target, seeds averaged).
     low and high bound the mean's 95% interval over other halvings of the classes (Student's t; NaN for one pair, however
     many its seeds): over pairs and, of a range, over the bases, as all layers' pairs with one base stand or fall with it
     (NaN where a layer has one). The two targets of a random split count as independent; of others there is no interval.
     Only `sound` networks count; a quantity or layer with no pair has no row.
     """
-    return _means(paired_values(table, metric))
+    return _means(paired_values(table, metric), ranges(table))
 
 
-def _means(each: pd.DataFrame) -> pd.DataFrame:
-    """`differences`, of the pairs in `paired_values`."""
+def _means(each: pd.DataFrame, over: list[tuple[int, int]]) -> pd.DataFrame:
+    """`differences`, of the pairs in `paired_values` and over these ranges of layers."""
     each = each.assign(base=each.groupby(UNIT).ngroup())
     rows = []
-    for kind, (treatment, other) in product(kinds_of_split(each), QUANTITIES):
+    for kind, (treatment, other) in product(kinds_of_split(each), quantities()):
         quantity = f"{treatment}-{other}"
         of_quantity = each[(each["splits"] == kind) & (each["quantity"] == quantity)]
         there = sorted(set(of_quantity["layer"]))
         layers = [(str(layer), layer, layer) for layer in there]
-        layers += [(f"{first}-{last}", first, last) for first, last in RANGES if {*range(first, last + 1)} <= {*there}]
+        layers += [(f"{first}-{last}", first, last) for first, last in over if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
             among = of_quantity[of_quantity["layer"].between(first, last)]
             interval = mean_of_pairs(kind, among["value"], among["layer"], among["base"])
@@ -59,9 +66,7 @@ def mean_of_pairs(
 
 def layer_labels(found: pd.DataFrame) -> list[str]:
     """The labels in the column `layer` of `differences`, in order: layers by number, then the ranges."""
-    ranges = [f"{first}-{last}" for first, last in RANGES]
-    labels = set(found["layer"])
-    return sorted(labels - {*ranges}, key=int) + [label for label in ranges if label in labels]
+    return sorted(set(found["layer"]), key=lambda label: (not label.isdigit(), int(label.partition("-")[0])))
 
 
 def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
@@ -81,7 +86,7 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
             value=wide[treatment] - wide[other],
             reach=[binomial_reach(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
         )
-        for treatment, other in QUANTITIES
+        for treatment, other in quantities()
         if treatment in wide and other in wide
     ]
     each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, reach=math.nan)
@@ -97,7 +102,7 @@ def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
 def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
     each = paired_values(table, metric)
-    return with_reach(_means(each), each.astype({"layer": str}))
+    return with_reach(_means(each, ranges(table)), each.astype({"layer": str}))
 
 
 def with_reach(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:

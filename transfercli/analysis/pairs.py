@@ -1,4 +1,4 @@
-"""What a table of networks says: gains over the base of the same target, means, intervals. No torch.
+"""Pairs: a network beside the base of its split, seed and target; and which networks of a table count. No torch.
 
 Everything is subtracted in pairs. Two halves of one dataset differ by as much as fine-tuning gains, so a
 network is compared only with networks of the same split, training seed and target half. Random splits,
@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from transfercli.analysis.published import TABLE_COLUMNS
-from transfercli.plan import treatments
 from transfercli.plan.splits import KINDS
 from transfercli.plan.tasks import HALVES
+from transfercli.plan.treatments import LEARNED_NOTHING, TREATMENTS
+from transfercli.study.rows import Row
 
 SAME_TARGET = ["split", "seed", "target"]
 UNIT = ["split", "target"]  # a pair, as the tables count them: its seeds are repeats of the training, not of the halves
@@ -74,7 +75,12 @@ def learned_nothing(table: pd.DataFrame) -> pd.Series:
 
     To leave them out would flatter RnB. One that diverged, and has no accuracy, is a failure as any other.
     """
-    return (table["treatment"] == "RnB") & (table["status"] == treatments.LEARNED_NOTHING) & table["top1"].notna()
+    return of_random_features(table) & (table["status"] == LEARNED_NOTHING) & table["top1"].notna()
+
+
+def of_random_features(table: pd.DataFrame) -> pd.Series:
+    """Which networks begin with layers that nobody trained."""
+    return table["treatment"].isin([name for name, rule in TREATMENTS.items() if rule.origin == "random"])
 
 
 def result(table: pd.DataFrame) -> pd.Series:
@@ -104,6 +110,12 @@ def guess(table: pd.DataFrame) -> pd.Series:
     """What a guess is right of each network's pictures, a fraction; rows of old do not say, but their classes are of one size."""
     alike = 1 / table["classes"].astype(float)
     return table["chance"].astype(float).fillna(alike) if "chance" in table else alike
+
+
+def depth(table: pd.DataFrame) -> int:
+    """How many layers the table's networks have, so that n goes to one less; rows of old do not say."""
+    of_old = Row.model_fields["layers"].default
+    return int(table["layers"].fillna(of_old).max()) if "layers" in table and len(table) else of_old
 
 
 def unequal(table: pd.DataFrame) -> bool:

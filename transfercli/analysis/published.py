@@ -7,13 +7,15 @@ import pandas as pd
 
 from transfercli import paper
 from transfercli.plan.networks import Network
+from transfercli.plan.splits import KINDS
+from transfercli.plan.tasks import HALVES
 from transfercli.study import rows
 
 TABLE_COLUMNS = (*rows.COLUMNS, "classes", "val_pictures")
 
 
 # The authors' files give half A the natural classes; the paper's text says the reverse.
-_HALF_OF_KIND = {"natural": "A", "man-made": "B"}
+_HALF_OF_KIND = dict(zip(KINDS, HALVES, strict=True))
 
 
 _CLASSES_OF_TARGET = {"natural": 449, "man-made": 551, "all": 1000}

@@ -13,7 +13,6 @@ from transfercli.analysis.pairs import kind_of_split, kinds_of_split, records, s
 from transfercli.analysis.words import signed
 
 ALIKE = 1.0  # points: two networks whose difference is surely less are said to be as good as each other
-WHOLE = "1-7"  # the range of layers over which the paper's Table 1 takes its mean
 ONE_PAIR = "what the number of validation pictures can do, not what other halves or seeds would give"
 OTHER_HALVES = "other halvings of these classes, on these pictures"
 
@@ -91,6 +90,11 @@ def pair_counts(gains: Gains) -> list[int]:
 
 def by_layer_of(gains: Gains, quantity: str) -> ByLayer:
     return {int(layer): gain for (of, layer), gain in gains.items() if of == quantity and layer.isdigit()}
+
+
+def whole(gains: Gains) -> str:
+    """The range of all layers, "1-7", over which the paper's Table 1 takes its mean; empty where there is none."""
+    return next((layer for _, layer in gains if layer.startswith("1-")), "")
 
 
 def splits_of(trained: pd.DataFrame) -> int:

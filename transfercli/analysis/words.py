@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from transfercli.plan.tasks import HALVES
 from transfercli.system.errors import plain
 
 PANEL_TITLES = {
@@ -9,6 +10,7 @@ PANEL_TITLES = {
     "man-made-natural": "man-made / natural halves",
     "all-1000": "all 1000 classes",
 }
+EXPLAINED = ("base", "BnB", "BnB+", "AnB", "AnB+", "RnB")  # the treatments that the page's text and the conclusions speak of
 OF_RANDOM_FEATURES = "random features that learned nothing"  # which is a result and no failure
 LEAST_PAIRS = 3  # that an interval is drawn of: Student's t of two is 12.7, and a bar of ±25 points hides the panel
 
@@ -25,8 +27,8 @@ def panel_title(kind: str, names: Names) -> str:
     """What a kind of split is called: "random halves", "pets: cats / dogs halves" where its halves have names."""
     if kind in PANEL_TITLES:
         return PANEL_TITLES[kind]
-    if (kind, "A") in names and (kind, "B") in names:
-        return f"{plain(kind)}: {half_name(kind, 'A', names)} / {half_name(kind, 'B', names)} halves"
+    if all((kind, half) in names for half in HALVES):
+        return f"{plain(kind)}: {' / '.join(half_name(kind, half, names) for half in HALVES)} halves"
     return f"halves of {plain(kind)}"
 
 

@@ -1,0 +1,4 @@
+"""What a study looks like: its figures as files (figures), and all of it as one HTML page (page).
+
+Both draw treatments by `looks`, and show each base's first layer by `first_layer`.
+"""

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from transfercli.analysis.words import OF_RANDOM_FEATURES
+from transfercli.plan.treatments import TREATMENTS
 
 
 class Look(NamedTuple):
@@ -10,19 +11,32 @@ class Look(NamedTuple):
 
     color: str
     marker: str
-    label: str
     dodge: float  # shift to the side, in layers, so that treatments do not hide each other
+    label: str
 
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; fine-tuned is frozen's lighter neighbour.
-LOOKS = {
-    "base": Look("#000000", "o", "base  trained from scratch", 0.0),
-    "BnB": Look("#0072B2", "s", "BnB  selffer, frozen", -0.24),
-    "BnB+": Look("#56B4E9", "<", "BnB+  selffer, fine-tuned", -0.12),
-    "AnB": Look("#D55E00", "D", "AnB  transfer, frozen", 0.0),
-    "AnB+": Look("#E69F00", "^", "AnB+  transfer, fine-tuned", 0.12),
-    "RnB": Look("#009E73", "v", "RnB  random, frozen", 0.24),
+CHOSEN = {
+    "base": ("#000000", "o", 0.0),
+    "BnB": ("#0072B2", "s", -0.24),
+    "BnB+": ("#56B4E9", "<", -0.12),
+    "AnB": ("#D55E00", "D", 0.0),
+    "AnB+": ("#E69F00", "^", 0.12),
+    "RnB": ("#009E73", "v", 0.24),
 }
+# Of further treatments, by turns; of Okabe and Ito's colours one is left that shows on white, the others are Paul Tol's.
+COLORS, MARKERS = ("#CC79A7", "#882255", "#999933", "#332288", "#44AA99"), (">", "p", "h", "*")
+DODGES = (0.06, -0.06, 0.18, -0.18, 0.3, -0.3, 0.36, -0.36)
+
+
+def look(treatment: str) -> Look:
+    """How the treatment looks; one without a look of its own has that of its place in `TREATMENTS`."""
+    further = [name for name in TREATMENTS if name not in CHOSEN]
+    chosen = CHOSEN.get(treatment)
+    if not chosen:
+        place = further.index(treatment)
+        chosen = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], DODGES[place % len(DODGES)]
+    return Look(*chosen, label=f"{treatment}  {TREATMENTS[treatment].about}")
 
 
 PAPER = "Yosinski et al. 2014"

@@ -15,7 +15,7 @@ from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import Names, panel_title
 from transfercli.plan.treatments import sweepable
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
-from transfercli.report.looks import LOOKS
+from transfercli.report.looks import look
 
 
 def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = None) -> Figure:
@@ -76,7 +76,7 @@ def _canvas(rows: list[list[list[Curve]]], names: Names) -> tuple[Figure, list[t
         for across, shown in enumerate(row):
             if not shown:
                 continue
-            kind, label = shown[0].kind, LOOKS[shown[0].network.treatment].label
+            kind, label = shown[0].kind, look(shown[0].network.treatment).label
             ax = figure.add_subplot(grid[down, across], sharex=shared.get(kind), sharey=shared.get(kind))
             shared.setdefault(kind, ax)
             if len(kinds) == 1:
@@ -105,7 +105,7 @@ def _quantity(curves: list[Curve]) -> str:
 
 def _draw_panel(ax: Axes, shown: list[Curve], bases: list[Curve]) -> None:
     """A treatment's mean curves, deeper cuts darker, over the mean of their bases; those that did not train apart."""
-    color = LOOKS[shown[0].network.treatment].color
+    color = look(shown[0].network.treatment).color
     means = means_by_layer(shown)
     for top1 in means_by_layer(bases).values():
         _draw_curve(ax, top1, "black", 1.2, zorder=2)
@@ -155,7 +155,7 @@ def _handles(curves: list[Curve]) -> list[Line2D]:
     """What the black line is, where there are others; and the dotted ones."""
     handles = []
     if len({one.network.is_base for one in curves}) == 2:
-        handles.append(handle(LOOKS["base"].label, "black", "", "-"))
+        handles.append(handle(look("base").label, "black", "", "-"))
     if not all(one.trained for one in curves):
         handles.append(handle("did not train", GREY, "", ":"))
     return handles

@@ -20,7 +20,7 @@ from transfercli.report.figures.points import (
     treatment_handles,
 )
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
-from transfercli.report.looks import LAYER, LOOKS
+from transfercli.report.looks import LAYER, look
 
 # Of each benefit: the panel's title, and what its axis shows, in points or in percent.
 PANELS = {
@@ -76,12 +76,8 @@ def _draw_panel(ax: Axes, benefit: str, points: pd.DataFrame) -> None:
         draw_means(ax, group)
         bound = ~group["reached"].astype(bool) if benefit == "slope" else pd.Series(False, index=group.index)
         for unreached, among in group.groupby(bound):
-            look = (
-                {"markerfacecolor": "white", "markeredgecolor": LOOKS[treatment].color, "markeredgewidth": 1.0}
-                if unreached
-                else {}
-            )
-            draw_points(ax, among, **look)
+            bare = {"markerfacecolor": "white", "markeredgecolor": look(treatment).color, "markeredgewidth": 1.0}
+            draw_points(ax, among, **(bare if unreached else {}))
     limits(ax, points["value"].tolist())
     if points.empty:
         note(ax, "not measured", (0.5, 0.5), (0, 4), xycoords="axes fraction", color=GREY, ha="center")

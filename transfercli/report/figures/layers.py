@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.curves import base_levels
 from transfercli.analysis.displayed import accuracies, counts, drops
-from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split
+from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, of_random_features
 from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.figures.points import (
@@ -34,7 +34,7 @@ from transfercli.report.figures.style import (
     set_title,
     style,
 )
-from transfercli.report.looks import LAYER, LOOKS, PAPER, cross
+from transfercli.report.looks import LAYER, PAPER, cross, look
 
 Panel = tuple[str, pd.DataFrame, pd.DataFrame]
 
@@ -95,8 +95,8 @@ def _main_and_beside(table: pd.DataFrame, published: pd.DataFrame | None) -> tup
         return (nothing if published is None else published), nothing
     if published is None:
         return table, nothing
-    # The paper's random filters ran on all 1000 classes: a study that has its own RnB gets that panel.
-    kinds = set(kinds_of_split(table)) | ({"all-1000"} if "RnB" in set(table["treatment"]) else set())
+    # The paper's random filters ran on all 1000 classes: a study that has its own gets that panel.
+    kinds = set(kinds_of_split(table)) | ({"all-1000"} if of_random_features(table).any() else set())
     return table, published[[kind_of_split(split) in kinds for split in published["split"]]]
 
 
@@ -158,11 +158,11 @@ def _draw_group(ax: Axes, group: pd.DataFrame) -> None:
 
 def _draw_group_beside(ax: Axes, group: pd.DataFrame) -> None:
     """The published means of a group: dashed, lighter, open markers."""
-    look, failed = LOOKS[_treatment(group)], not counts(group).all()
-    how: dict[str, Any] = {"color": lighter(look.color, 0.35), "linestyle": "none" if failed else DASHES, "linewidth": 1.1}
+    drawn, failed = look(_treatment(group)), not counts(group).all()
+    how: dict[str, Any] = {"color": lighter(drawn.color, 0.35), "linestyle": "none" if failed else DASHES, "linewidth": 1.1}
     if failed:
         group, how["clip_on"] = _within(ax, group), False
-    marker = cross(_status(group)) if failed else look.marker
+    marker = cross(_status(group)) if failed else drawn.marker
     draw_means(ax, group, marker=marker, markersize=4.5, markerfacecolor="white", zorder=2.5, **how)
     if len(nothing := group[_learned_nothing(group)]):
         how |= {"linestyle": "none", "marker": cross(OF_RANDOM_FEATURES), "markersize": 6, "zorder": 4}

@@ -12,34 +12,34 @@ from transfercli.analysis.intervals import mean_interval
 from transfercli.analysis.words import LEAST_PAIRS
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.figures.style import GREY, INTERVAL, handle
-from transfercli.report.looks import LOOKS, SPREAD, TWO_PAIRS, side_by_side
+from transfercli.report.looks import SPREAD, TWO_PAIRS, look, side_by_side
 
 
 def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
     """A treatment's networks (columns treatment, layer, value, split, seed, target), side by side within a layer."""
-    look = LOOKS[group["treatment"].iloc[0]]
+    drawn = look(group["treatment"].iloc[0])
     alone = not group.duplicated("layer").any()
-    how: dict[str, Any] = {"color": look.color, "marker": look.marker, "markersize": 5 if alone else 3.8, "alpha": 0.7}
+    how: dict[str, Any] = {"color": drawn.color, "marker": drawn.marker, "markersize": 5 if alone else 3.8, "alpha": 0.7}
     how |= {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.4 if alone else 0.2, "zorder": 3}
     for layer, values in _by_layer(group):
-        ax.plot([layer + look.dodge + aside for aside in side_by_side(len(values))], values, **(how | more))
+        ax.plot([layer + drawn.dodge + aside for aside in side_by_side(len(values))], values, **(how | more))
 
 
 def draw_means(ax: Axes, group: pd.DataFrame, **more: Any) -> None:
     """The line through the means of a treatment's pairs, seeds averaged."""
-    look = LOOKS[group["treatment"].iloc[0]]
-    how: dict[str, Any] = {"color": look.color, "linewidth": 1.6, "zorder": 2}
-    means = [(layer + look.dodge, values.mean()) for layer, values in _by_layer(pair_means(group))]
+    drawn = look(group["treatment"].iloc[0])
+    how: dict[str, Any] = {"color": drawn.color, "linewidth": 1.6, "zorder": 2}
+    means = [(layer + drawn.dodge, values.mean()) for layer, values in _by_layer(pair_means(group))]
     ax.plot(*zip(*means, strict=True), **(how | more))
 
 
 def draw_intervals(ax: Axes, group: pd.DataFrame) -> None:
     """The 95% interval of each layer's mean, where it has LEAST_PAIRS or more. The panel's limits cut it off."""
-    look = LOOKS[group["treatment"].iloc[0]]
+    drawn = look(group["treatment"].iloc[0])
     for layer, values in _by_layer(pair_means(group)):
         _, low, high = mean_interval(values)
         if low < high and len(values) >= LEAST_PAIRS:
-            ax.bar(layer + look.dodge, high - low, SPREAD, low, color=look.color, alpha=0.28, linewidth=0, zorder=1.5)
+            ax.bar(layer + drawn.dodge, high - low, SPREAD, low, color=drawn.color, alpha=0.28, linewidth=0, zorder=1.5)
 
 
 def _by_layer(group: pd.DataFrame) -> list[tuple[int, pd.Series]]:
@@ -64,8 +64,8 @@ def layer_ticks(ax: Axes, layers: pd.Series, left: float = 0.4) -> None:
 
 def treatment_handles(treatments: set[str]) -> list[Line2D]:
     """The legend's lines for the treatments that there are."""
-    shown = [(treatment, LOOKS[treatment]) for treatment in TREATMENTS if treatment in treatments]
-    return [handle(look.label, look.color, look.marker, "none" if name == "base" else "-") for name, look in shown]
+    shown = [(treatment, look(treatment)) for treatment in TREATMENTS if treatment in treatments]
+    return [handle(drawn.label, drawn.color, drawn.marker, "none" if name == "base" else "-") for name, drawn in shown]
 
 
 def interval_handles(axes: list[Axes], groups: Iterable[pd.DataFrame]) -> list[Line2D]:

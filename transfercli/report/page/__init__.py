@@ -22,12 +22,12 @@ from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
-from transfercli.analysis.words import Names, half_title, panel_title
+from transfercli.analysis.words import EXPLAINED, Names, half_title, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
 from transfercli.report.first_layer import first_layers
-from transfercli.report.looks import CROSSES, LOOKS, PAPER
+from transfercli.report.looks import CROSSES, PAPER, look
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, counted, listed, sentence
 from transfercli.study.folder import Study
@@ -57,6 +57,7 @@ def html(study: Study) -> str:
     published = published_beside(table)
     style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
     found, names = differences.bounded(table), half_names(table)
+    treatments = [treatment for treatment in TREATMENTS if treatment in set(table["treatment"])]
     drawn = charts.everything(table, logs, published, found)
     return (
         _environment(names)
@@ -71,10 +72,11 @@ def html(study: Study) -> str:
             conclusions=conclude(table) if recipe.judged else {},
             charts=list(enumerate(drawn["charts"])),
             learning=list(enumerate(drawn["learning"])),
-            treatments=[t for t in TREATMENTS if t in set(table["treatment"])],
+            treatments=treatments,
             failures=failures(table),
-            nothing=bool(learned_nothing(table).any()),
-            looks=LOOKS,
+            nothing=[t for t in treatments if t in set(table.loc[learned_nothing(table), "treatment"])],
+            looks={treatment: look(treatment) for treatment in treatments},
+            about={t: TREATMENTS[t].about for t in treatments if t not in EXPLAINED},
             markers=charts.MARKERS,
             crosses=CROSSES,
             has_published=bool(len(published)),
@@ -152,11 +154,11 @@ def halves(all_halves: Sequence[Halves], names: Names) -> list[dict[str, Any]]:
             "left_out": len(made.left_out),
             "halves": [
                 {
-                    "half": half_title(made.name, half, names),
-                    "counts": ", ".join(f"{counted(made.counts[half][part], f'{part} picture')}" for part in ("train", "val")),
-                    "classes": [plain(name) for name in made.split.classes(half)],
+                    "half": half_title(made.name, task.name, names),
+                    "counts": ", ".join(counted(made.counts[task.name][part], f"{part} picture") for part in ("train", "val")),
+                    "classes": [plain(name) for name in task.classes],
                 }
-                for half in "AB"
+                for task in made.split.tasks
             ],
         }
         for made in all_halves

@@ -12,10 +12,10 @@ from transfercli.analysis import displayed
 from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import SAME_TARGET, half_names, kinds_of_split, records
+from transfercli.analysis.pairs import SAME_TARGET, depth, half_names, kinds_of_split, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS, sweepable
-from transfercli.report.looks import LAYER, LOOKS, cross, side_by_side
+from transfercli.report.looks import CROSSES, LAYER, cross, look, side_by_side
 from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study.rows import log_name
 from transfercli.system.errors import plain
@@ -28,6 +28,10 @@ MARKERS = {
     "D": "M0-5.8L5.8 0L0 5.8L-5.8 0Z",
     "^": "M0-5.4L5.1 4H-5.1Z",
     "v": "M0 5.4L5.1-4H-5.1Z",
+    ">": "M5.4 0L-4-5.1V5.1Z",
+    "p": "M0-5.2L4.9-1.6L3.1 4.2H-3.1L-4.9-1.6Z",
+    "h": "M0-5.2L4.5-2.6V2.6L0 5.2L-4.5 2.6V-2.6Z",
+    "*": "M0-6L1.4-1.9H5.7L2.2.7L3.5 4.9L0 2.3L-3.5 4.9L-2.2.7L-5.7-1.9H-1.4Z",
     "x": "M-4.5-4.5L4.5 4.5M-4.5 4.5L4.5-4.5",
     "1": "M0 0V5.5M0 0L-5-3.5M0 0L5-3.5",
     "+": "M-5.5 0H5.5M0-5.5V5.5",
@@ -43,13 +47,14 @@ def everything(
 ) -> dict[str, Any]:
     """All that the script needs, as plain values: `networks` in the table's order, `steps`, charts, and how they look."""
     networks, steps = _networks(table, logs)
+    markers = {treatment: look(treatment).marker for treatment in TREATMENTS}
     return {
         "networks": networks,
         "steps": steps,
         "charts": charts(table, published, found),
         "learning": learning(table, logs),
-        "looks": {treatment: {"marker": LOOKS[treatment].marker} for treatment in TREATMENTS},
-        "markers": MARKERS,
+        "looks": {treatment: {"marker": marker} for treatment, marker in markers.items()},
+        "markers": {marker: MARKERS[marker] for marker in MARKERS if marker in (*markers.values(), *CROSSES.values())},
         "layer": LAYER,
     }
 
@@ -164,7 +169,7 @@ def learning(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> list[Chart]:
         if means:
             means = means_by_layer(bases_of(curves, shown)) | means
             lines = [{"layer": layer, "points": _by_step(mean)} for layer, mean in means.items()]
-            found.append({"kind": kind, "treatment": treatment, "title": LOOKS[treatment].label, "lines": lines})
+            found.append({"kind": kind, "treatment": treatment, "title": look(treatment).label, "lines": lines})
     return found
 
 
@@ -179,7 +184,7 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
     shown = table.assign(status=displayed.shown_status(table))
-    rows, names = records(shown), half_names(table)
+    rows, names, layers = records(shown), half_names(table), depth(table)
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
@@ -195,7 +200,7 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
                 "layer": int(row["layer"]),
                 "cross": "" if row["status"] == "done" else cross(row["status"]),
                 "failed": not counts,
-                "about": made_of(row, names),
+                "about": made_of(row, names, layers),
                 "facts": facts(row, base),
                 "base": place,
                 "steps": steps.setdefault(tuple(int(step) for step in evaluations.index), len(steps)),
@@ -238,7 +243,7 @@ def _thinned(measured: pd.Series) -> pd.Series:
 
 def _beside(layer: Any, treatment: str) -> float:
     """Where a treatment's points stand: beside their layer, so that treatments do not hide each other."""
-    return _short(int(layer) + LOOKS[treatment].dodge)
+    return _short(int(layer) + look(treatment).dodge)
 
 
 def _short(number: float) -> float:

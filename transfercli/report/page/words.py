@@ -1,10 +1,12 @@
 """Numbers and networks in words, as the page writes them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfercli.analysis.words import Names, half_name, half_title, panel_title, signed
+from transfercli.plan.networks import SOURCE_WORDS, named
+from transfercli.plan.resolve import FRESH, resolve
 
 NONE = "–"  # where there is no number
 
@@ -46,16 +48,31 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def made_of(row: Mapping[str, Any], names: Names) -> str:
-    """Where a network's layers come from and what they are trained on."""
-    target, layer = half_title(row["split"], row["target"], names), int(row["layer"])
-    if row["treatment"] == "base":
+def made_of(row: Mapping[str, Any], names: Names, layers: int) -> str:
+    """Where the layers of a network of so many come from, and what they are trained on."""
+    made, target = (
+        resolve(named(row["split"], row["seed"], row["network"]), layers),
+        half_title(row["split"], row["target"], names),
+    )
+    copied = tuple(layer for layer, origin in enumerate(made.origins, start=1) if origin != FRESH)
+    if not copied:
         return f"All layers trained on {target} from random weights."
-    first = "First layer" if layer == 1 else f"First {layer} layers"
-    source = "random" if row["treatment"] == "RnB" else f"from base{half_title(row['split'], row['source'], names)}"
-    if row["treatment"].endswith("+"):
-        return f"{first} {source}, the rest fresh; all of them trained on {target}."
-    return f"{first} {source}{' and' if source == 'random' else ','} frozen; the rest fresh, trained on {target}."
+    outside = made.network.source in SOURCE_WORDS
+    source = row["source"] if outside else f"from base{half_title(row['split'], row['source'], names)}"
+    first = "All layers" if len(copied) == layers else sentence(_numbered(copied))
+    how = "" if len(made.stages) == len({*made.rates}) == 1 else f" ({made.network.rule.about})"
+    if made.frozen == copied:
+        return f"{first} {source}{' and' if outside else ','} frozen; the rest fresh, trained on {target}{how}."
+    learn = f"the {_numbered(made.frozen)} frozen, the others" if made.frozen else "all of them"
+    return f"{first} {source}{', the rest fresh' * (len(copied) < layers)}; {learn} trained on {target}{how}."
+
+
+def _numbered(layers: Sequence[int]) -> str:
+    """Layers that follow one another: first layer, first 3 layers, layers 2-3."""
+    first, last = layers[0], layers[-1]
+    if first == 1:
+        return "first layer" if last == 1 else f"first {last} layers"
+    return f"layer {first}" if first == last else f"layers {first}-{last}"
 
 
 def conclusion_title(name: str, names: Names) -> str:
