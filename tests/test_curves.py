@@ -9,8 +9,8 @@ from test_figures import bars, legend, logs, markers, panels, study, texts
 from transfercli.analysis.benefits import BENEFITS, log_names
 from transfercli.analysis.benefits import benefits as mean_benefits
 from transfercli.analysis.curves import mean_curve
+from transfercli.report.appearance import TWO_PAIRS, look
 from transfercli.report.figures import benefits, learning_curves
-from transfercli.report.looks import TWO_PAIRS, look
 
 AnB = look("AnB").color
 

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from transfercli.analysis.differences import differences
 from transfercli.analysis.published import TABLE_COLUMNS, published_table
 from transfercli.plan.treatments import ALL, TREATMENTS, Treatment
+from transfercli.report.appearance import CROSSES, TWO_PAIRS, cross, look, side_by_side
 from transfercli.report.figures import (
     NothingToDraw,
     accuracy_vs_layer,
@@ -24,7 +25,6 @@ from transfercli.report.figures import (
     learning_curves,
     write_figures,
 )
-from transfercli.report.looks import CROSSES, TWO_PAIRS, cross, look, side_by_side
 from transfercli.report.page.charts import MARKERS
 
 EMPTY = pd.DataFrame(columns=list(TABLE_COLUMNS))

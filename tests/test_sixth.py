@@ -11,7 +11,7 @@ from test_report import Page
 
 from transfercli.plan.treatments import TREATMENTS, Phase, Treatment
 from transfercli.recipe.reading import dump
-from transfercli.report.looks import look
+from transfercli.report.appearance import look
 from transfercli.training.bank import Bank
 
 KEEP = Treatment("AnB.keep", "other", "all but the last", (Phase("above n"),), "all copied, n frozen", ("base", "AnB"))

@@ -14,8 +14,8 @@ from transfercli.analysis.curves import Curve, bases_of, means_by_layer, measure
 from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import Names, panel_title
 from transfercli.plan.treatments import sweepable
+from transfercli.report.appearance import look
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, lighter, note, style
-from transfercli.report.looks import look
 
 
 def learning_curves(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None = None) -> Figure:

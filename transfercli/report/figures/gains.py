@@ -10,6 +10,7 @@ from transfercli.analysis.benefits import SHARE, each_benefit
 from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.words import panel_title
 from transfercli.plan.treatments import TREATMENTS
+from transfercli.report.appearance import LAYER, look
 from transfercli.report.figures.points import (
     draw_intervals,
     draw_means,
@@ -20,7 +21,6 @@ from transfercli.report.figures.points import (
     treatment_handles,
 )
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, note, style
-from transfercli.report.looks import LAYER, look
 
 # Of each benefit: the panel's title, and what its axis shows, in points or in percent.
 PANELS = {

@@ -12,6 +12,7 @@ from transfercli.analysis.displayed import accuracies, counts, drops
 from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, of_random_features
 from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS
+from transfercli.report.appearance import LAYER, PAPER, cross, look
 from transfercli.report.figures.points import (
     draw_intervals,
     draw_means,
@@ -34,7 +35,6 @@ from transfercli.report.figures.style import (
     set_title,
     style,
 )
-from transfercli.report.looks import LAYER, PAPER, cross, look
 
 Panel = tuple[str, pd.DataFrame, pd.DataFrame]
 

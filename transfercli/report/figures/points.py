@@ -11,8 +11,8 @@ from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.intervals import mean_interval
 from transfercli.analysis.words import LEAST_PAIRS
 from transfercli.plan.treatments import TREATMENTS
+from transfercli.report.appearance import SPREAD, TWO_PAIRS, look, side_by_side
 from transfercli.report.figures.style import GREY, INTERVAL, handle
-from transfercli.report.looks import SPREAD, TWO_PAIRS, look, side_by_side
 
 
 def draw_points(ax: Axes, group: pd.DataFrame, **more: Any) -> None:

@@ -26,8 +26,8 @@ from transfercli.analysis.words import EXPLAINED, Names, half_title, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
+from transfercli.report.appearance import CROSSES, PAPER, look
 from transfercli.report.first_layer import first_layers
-from transfercli.report.looks import CROSSES, PAPER, look
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, counted, listed, sentence
 from transfercli.study.folder import Study

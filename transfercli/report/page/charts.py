@@ -15,7 +15,7 @@ from transfercli.analysis.intervals import binomial_interval
 from transfercli.analysis.pairs import SAME_TARGET, depth, half_names, kinds_of_split, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS, sweepable
-from transfercli.report.looks import CROSSES, LAYER, cross, look, side_by_side
+from transfercli.report.appearance import CROSSES, LAYER, cross, look, side_by_side
 from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
 from transfercli.study.rows import log_name
 from transfercli.system.errors import plain

@@ -40,17 +40,9 @@ def look(treatment: str) -> Look:
 
 
 PAPER = "Yosinski et al. 2014"
-
-
 LAYER = "layer n at which the network is chopped and retrained"
-
-
 CROSSES = {"did not learn": "x", "no better than chance": "1", "diverged": "+"}
-
-
 TWO_PAIRS = "no interval of two pairs (t = 12.7)"
-
-
 SPREAD = 0.035  # layers: how far to each side the networks of one treatment and layer stand
 
 
