@@ -188,4 +188,5 @@ def test_folding_a_table() -> None:
     first, second = fold(lines, 19)
     assert (first.columns, second.columns) == ([0, 1, 2], [0, 3])
     assert second.lines == [["", "words"], ["base", "one two three"]]  # a line that says nothing there is left out
+    assert [block.lines for block in fold([["", ""], ["x", ""]], 9)] == [[["", ""], ["x", ""]]]  # a remark that no line has
     assert [block.columns for block in fold(lines, 1)] == [[0, 1], [0, 2], [0, 3]]  # never a cut number, however narrow

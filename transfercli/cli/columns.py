@@ -58,5 +58,6 @@ def fold(
 
 def _wrapped(cell: str, width: int) -> str:
     """A cell with its lines broken between words."""
+    width = max(1, width)  # that of a column in which nothing stands
     parts = [textwrap.wrap(part, width, break_long_words=False, break_on_hyphens=False) or [""] for part in cell.split("\n")]
     return "\n".join(line for lines in parts for line in lines)
