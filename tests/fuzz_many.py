@@ -180,10 +180,10 @@ def checkpoints(whole: Path, draw: random.Random) -> None:
     first, last = sorted(Path("checkpoints").iterdir())
     spoil(last, draw)
     groups = checkpoints.latest(Path("checkpoints"), ["A3B"], {}, lambda text: None)
-    (_, tensors, about) = groups[0]
-    assert tensors is not None and about is not None
-    kept = checkpoints.load(first if about["step"] == 1 else whole / "checkpoints" / last.name)
-    assert digest(tensors, sorted(tensors)) == digest(kept[0], sorted(kept[0]))
+    _, saved = groups[0]
+    assert saved is not None
+    kept = checkpoints.load(first if saved.about["step"] == 1 else whole / "checkpoints" / last.name)
+    assert digest(saved.tensors, sorted(saved.tensors)) == digest(kept.tensors, sorted(kept.tensors))
 
 
 def recipe_files(whole: Path, draw: random.Random) -> None:

@@ -46,10 +46,10 @@ def latest(folder: Path, wanted: list[str], fits: dict[str, Any] = FITS) -> tupl
     """The groups of `checkpoints.latest` as (names, step), and what it warned of."""
     said: list[str] = []
     groups = checkpoints.latest(folder, wanted, fits, said.append)
-    for _, found, kept in groups:
-        if found is not None and kept is not None:
-            assert same(found, tensors(kept["step"]))
-    return [(names, None if kept is None else kept["step"]) for names, _, kept in groups], said
+    for _, saved in groups:
+        if saved is not None:
+            assert same(saved.tensors, tensors(saved.about["step"]))
+    return [(names, None if saved is None else saved.about["step"]) for names, saved in groups], said
 
 
 def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def from_wheel(installed: Path, folder: Path, *words: str) -> str:
 
 
 def test_the_wheel_holds_the_recipes_and_the_papers_data(installed: Path, tmp_path: Path) -> None:
-    code = "import json, transfercli.recipe.library as r; print(json.dumps([{n: r.text(n) for n in r.names()}, r.__file__]))"
+    code = "import json, transfercli.recipe.shipped as r; print(json.dumps([{n: r.text(n) for n in r.names()}, r.__file__]))"
     texts, file = json.loads(from_wheel(installed, tmp_path, "-c", code))
     assert Path(file).parent == installed / "transfercli/recipe"
     assert texts == {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "recipes").glob("*.yaml")}

@@ -15,7 +15,7 @@ from test_house import COMMANDS, modules_after
 
 from transfercli.cli import cli, progress
 from transfercli.plan.networks import bases
-from transfercli.recipe import library
+from transfercli.recipe import shipped as library
 from transfercli.study.folder import Study
 from transfercli.training.train import train
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from transfercli.analysis.studies import analyze, compare
     from transfercli.pictures.forms import pack
     from transfercli.recipe.keys import keys_of as recipe_keys
-    from transfercli.recipe.library import names as recipe_names
     from transfercli.recipe.reading import copy as copy_recipe
     from transfercli.recipe.reading import find as find_recipe
+    from transfercli.recipe.shipped import names as recipe_names
     from transfercli.report.figures.writing import draw, plot, write_figures
     from transfercli.report.running import run, write_report
     from transfercli.study.folder import Study
@@ -46,7 +46,7 @@ _PLACES = {
     "estimate": "training.planning.estimate",
     "layers": "training.planning.layers",
     "pack": "pictures.forms.pack",
-    "recipe_names": "recipe.library.names",
+    "recipe_names": "recipe.shipped.names",
     "find_recipe": "recipe.reading.find",
     "copy_recipe": "recipe.reading.copy",
     "recipe_keys": "recipe.keys.keys_of",

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from transfercli.analysis.metrics import METRICS
 from transfercli.cli.progress import asked
-from transfercli.recipe import library
+from transfercli.recipe import shipped as library
 from transfercli.study.hints import USUAL_STUDY, smoke_folder
 from transfercli.system.device_names import DEVICES, check_device
 from transfercli.system.errors import TransferError

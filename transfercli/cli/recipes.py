@@ -6,7 +6,7 @@ import click
 
 import transfercli
 from transfercli.cli.options import complete_recipe
-from transfercli.recipe import library
+from transfercli.recipe import shipped as library
 from transfercli.study.hints import command
 
 

@@ -145,13 +145,13 @@ def named(split: str, seed: int, name: str) -> Network:
             raise ValueError
         network = Network(split, seed, treatment, int(found["n"] or 0), target, int(found["first"] or 1))
         pairs = [pair.split("=") for pair in (found["axes"] or "").split(",") if pair]
-        network = varied(network, **{key: AXES[key].read(value) for key, value in pairs})
+        network = varied(network, **dict(pairs))
         if network.name != name or network.first > max(1, network.layer):  # as `A1-3B`, axes in another order, `A4-2B`
             raise ValueError
         if network.rule.swept and network.layer < network.rule.least:
             raise ValueError
         return network
-    except (ValueError, KeyError):
+    except ValueError:
         raise ValueError(f"no network is called {name!r}") from None
 
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
+from transfercli.plan.networks import AXES, RANDOM, Network
 from transfercli.plan.treatments import COPIED, TRAINED, Treatment
 
 FRESH = ""  # the origin of layers that are drawn anew
@@ -77,7 +77,7 @@ class Resolved:
             **{"role": self.role, "input": self.input},
             "origins": {place: origin for place, origin in enumerate(self.origins, start=1) if origin != FRESH},
             "stages": [[sorted(stage.layers), stage.until, *[stage.rate] * (stage.rate != 1)] for stage in self.stages],
-            "rates": [rate for rate in self.rates if set(self.rates) != {1.0}],
+            "rates": [] if set(self.rates) == {1.0} else self.rates,
             "axes": dict(network.axes),
         }
         kept = {key: value for key, value in about.items() if value not in ({}, [])}
@@ -95,7 +95,8 @@ def _resolved(network: Network, rule: Treatment, depth: int) -> Resolved:
     if rule.swept and not (1 <= first <= max(n, 1) and rule.least <= n < depth):
         raise ValueError(f"{network.name}: of {depth} layers {rule.least} to {depth - 1} can be copied")
     copied = frozenset(COPIED[rule.copied](first, n, depth))
-    origins = tuple(_origin(network) if layer in copied else FRESH for layer in range(1, depth + 1))
+    origin = _origin(network)
+    origins = tuple(origin if layer in copied else FRESH for layer in range(1, depth + 1))
     stages, began = [], 0.0
     for phase in rule.phases:
         turns = TRAINED[phase.train](copied, first, n, depth)
@@ -112,7 +113,6 @@ def _resolved(network: Network, rule: Treatment, depth: int) -> Resolved:
 
 def _origin(network: Network) -> str:
     """The source's id, with what says which of its weights are meant."""
-    donor = network.donor
     which = [f"{key}={value}" for key, value in network.of_axes("source").items() if not AXES[key].becomes]
-    name = network.source if network.rule.origin in OUTSIDE or donor is None else donor.name
+    name = network.donor.name if network.donor else network.source
     return "@".join([name, ",".join(which)]) if which else name

@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from transfercli.recipe import yamltext
-from transfercli.recipe.library import names as names
-from transfercli.recipe.library import text as text
 from transfercli.recipe.schema import Recipe, Section
+from transfercli.recipe.shipped import names as names
+from transfercli.recipe.shipped import text as text
 from transfercli.system.errors import TransferError
 from transfercli.system.files import write_text
 

@@ -18,8 +18,8 @@ from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
 from transfercli.plan.treatments import USUAL, sweepable
 from transfercli.plan.words import check_layers, check_targets, parse_layers, spread
 from transfercli.recipe import schedules
-from transfercli.recipe.library import names as names
-from transfercli.recipe.library import text as text
+from transfercli.recipe.shipped import names as names
+from transfercli.recipe.shipped import text as text
 from transfercli.system.errors import TransferError
 
 DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has

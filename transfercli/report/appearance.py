@@ -31,10 +31,9 @@ DODGES = (0.06, -0.06, 0.18, -0.18, 0.3, -0.3, 0.36, -0.36)
 
 def look(treatment: str) -> Look:
     """How the treatment looks; one without a look of its own has that of its place in `TREATMENTS`."""
-    further = [name for name in TREATMENTS if name not in CHOSEN]
     chosen = CHOSEN.get(treatment)
     if not chosen:
-        place = further.index(treatment)
+        place = [name for name in TREATMENTS if name not in CHOSEN].index(treatment)
         chosen = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], DODGES[place % len(DODGES)]
     return Look(*chosen, label=f"{treatment}  {TREATMENTS[treatment].about}")
 

@@ -11,8 +11,8 @@ import json
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,11 +135,9 @@ class Study:
 
     # -- one command at a time
 
-    @contextmanager
-    def held(self, networks: Sequence[Network]) -> Iterator[lock.Tell]:
+    def held(self, networks: Sequence[Network]) -> AbstractContextManager[lock.Tell]:
         """Hold the study while these networks train, or its splits are written: `lock.held`."""
-        with lock.held(self.root, networks, self.folders) as tell:
-            yield tell
+        return lock.held(self.root, networks, self.folders)
 
     def holder(self) -> dict[str, Any] | None:
         """Which process holds the study: `lock.holder`."""

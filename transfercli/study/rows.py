@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from transfercli.plan.networks import AXES, SOURCE_WORDS, Network, columns, named, of_row
+from transfercli.plan.networks import AXES, SOURCE_WORDS, columns, named, of_row
 from transfercli.plan.splits import LONGEST_NAME
 from transfercli.plan.tasks import TASKS
 from transfercli.plan.treatments import TREATMENTS
@@ -30,11 +30,10 @@ STATUS = r"^(done|did not learn|no better than chance|diverged at step \d+)$"
 
 def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each network that copied another base than the one whose row is there; rows of old do not say which."""
-    rows = list(rows)
-    by_network: dict[Network | None, Mapping[str, Any]] = {of_row(row): row for row in rows}
+    by_network = {of_row(row): row for row in rows}
     found = []
     for network, row in by_network.items():
-        copied, donor = row.get("source_digest"), network.donor if network else None
+        copied, donor = row.get("source_digest"), network.donor
         there = by_network.get(donor, {}).get("weights_digest") if donor else None
         if donor and isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
             seed = f" (seed {row['seed']})" * bool(row["seed"])
@@ -51,7 +50,7 @@ def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def log_name(row: Mapping[str, Any]) -> str:
     """The network's key in `Study.logs`."""
-    return named(row["split"], row["seed"], row["network"]).place
+    return of_row(row).place
 
 
 def table_text(rows: Sequence[dict[str, Any]]) -> str:

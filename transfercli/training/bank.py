@@ -1,7 +1,7 @@
 """The bank: networks that train side by side on one stream of batches a target.
 
-Each picture is read, decoded, moved and cropped once for all networks; a frozen prefix is computed once per source
-and target for all n. On a CPU every network's step runs on one thread of its own, so its numbers, bit for bit, do not
+Each picture is read, decoded, moved and cropped once for all networks; a frozen beginning is computed once for all that have
+it in common. On a CPU every network's step runs on one thread of its own, so its numbers, bit for bit, do not
 depend on what trains beside it, nor on how many threads there are.
 """
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -16,8 +16,15 @@ from torch import Tensor
 from transfercli.networks.start import digest
 from transfercli.system.files import metadata, replacing
 
-# Networks that go on together, and the checkpoint from which: tensors and `about`, or None for those that start anew.
-Group = tuple[list[str], dict[str, Tensor] | None, dict[str, Any] | None]
+
+class Saved(NamedTuple):
+    """A checkpoint that networks go on from."""
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+Group = tuple[list[str], Saved | None]  # networks that go on together, and from what; None for those that start anew
 
 KEEP = 2  # the last good one stays until the next is whole
 
@@ -34,7 +41,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) 
     return path
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> Saved:
     """What `save` was given. Raises ValueError where the file is truncated or altered."""
     try:
         with safe_open(path, "pt") as file:
@@ -43,7 +50,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         about = json.loads(kept["about"])
         if _digest(tensors, about) != kept["digest"]:
             raise ValueError("its digest does not fit")
-        return tensors, about
+        return Saved(tensors, about)
     except (SafetensorError, KeyError, OSError, ValueError) as error:
         raise ValueError(f"the checkpoint {path} is damaged: {error}") from None
 
@@ -59,15 +66,15 @@ def latest(folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: C
         if not remaining:
             break
         try:
-            tensors, about = load(path)
-            found = [name for name in remaining if name in about["networks"]]
+            saved = load(path)
+            found = [name for name in remaining if name in saved.about["networks"]]
         except (ValueError, KeyError, TypeError) as error:
             warn(f"{error}; an earlier one is used where there is one")
             continue
-        if found and all(about.get(key) == value for key, value in fits.items()):
-            groups.append((found, tensors, about))
+        if found and all(saved.about.get(key) == value for key, value in fits.items()):
+            groups.append((found, saved))
             remaining = [name for name in remaining if name not in found]
-    return [*groups, (remaining, None, None)] if remaining else groups
+    return [*groups, (remaining, None)] if remaining else groups
 
 
 def clear(folder: Path, done: Container[str]) -> None:

@@ -5,11 +5,9 @@ way, and ends as rows.
 """
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from transfercli.plan.jobs import Job
 from transfercli.system.devices import device_name
@@ -18,17 +16,11 @@ from transfercli.system.interrupts import Stopped, Wish, deferred
 from transfercli.training import checkpoints
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
+from transfercli.training.checkpoints import Saved
 from transfercli.training.finish import provenance, write_member
 from transfercli.training.reporter import Reporter
 
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
-
-
-class Saved(NamedTuple):
-    """A checkpoint that jobs go on from."""
-
-    tensors: Mapping[str, Tensor]
-    about: Mapping[str, Any]
 
 
 def carry_out(jobs: Iterable[Job], saved: Saved | None, bench: Bench, reporter: Reporter) -> None:

@@ -16,11 +16,7 @@ from transfercli.training.bank import Bank
 from transfercli.training.cost import Layers, at_once, multiply_adds
 
 MEASURE_SECONDS = 4.0  # of steps of a whole bank
-
-
 PROBE_SECONDS = 2.0  # of a step of one network with as many pictures as that allows, where a whole bank's would take long
-
-
 FEW, MORE = 2, 4  # pictures in the first such step, and the least by which the second has more
 
 

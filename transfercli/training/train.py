@@ -17,7 +17,7 @@ from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.training import checkpoints
 from transfercli.training.bench import Bench, how_to_train
-from transfercli.training.engine import Saved, carry_out
+from transfercli.training.engine import carry_out
 from transfercli.training.reporter import Reporter
 
 
@@ -62,8 +62,7 @@ def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None
     """Train networks of one split and seed, in as many banks as needed, each from its checkpoint where there is one."""
     fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
     kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
-    for found, tensors, about in checkpoints.latest(kept, names, bench.same, reporter.say):
-        saved = Saved(tensors, about) if tensors is not None and about is not None else None
+    for found, saved in checkpoints.latest(kept, names, bench.same, reporter.say):
         carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
 
 
@@ -95,15 +94,15 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
 
 def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network, dict[str, Any] | None]) -> None:
     """Raise TransferError where a network that is there was treated otherwise than one of its name would be now."""
+    own = recipe.digest()
     for network, row in rows.items():
-        of_old = {} if row is None or "network_digest" not in row else row
-        if of_old.get("recipe_digest") == recipe.digest():
-            wanted = resolve(network, recipe.network.depth).digest(recipe.digest(), of_old["split_digest"])
-            if of_old["network_digest"] != wanted:
-                raise TransferError(
-                    f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
-                    f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"
-                )
+        if row is None or "network_digest" not in row or row["recipe_digest"] != own:  # rows of old do not say
+            continue
+        if row["network_digest"] != resolve(network, recipe.network.depth).digest(own, row["split_digest"]):
+            raise TransferError(
+                f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
+                f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"
+            )
 
 
 def refuse_mixtures(study: Study) -> None:
