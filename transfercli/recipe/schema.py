@@ -14,32 +14,32 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from transfercli.plan.networks import Network, needed_bases, transfers
-from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
 from transfercli.plan.treatments import USUAL, sweepable
-from transfercli.plan.words import check_layers, check_targets, parse_layers, spread
+from transfercli.plan.words import check_layers
 from transfercli.recipe import schedules
-from transfercli.recipe.shipped import names as names
-from transfercli.recipe.shipped import text as text
+from transfercli.recipe.fields import (
+    ClassCount,
+    Distinct,
+    Fraction,
+    NotNegative,
+    Number,
+    OneOrMore,
+    Positive,
+    PositiveFloat,
+    Ranges,
+    Seed,
+    SplitWord,
+    alone,
+    as_value_error,
+    known_splits,
+    layer_numbers,
+    one_line,
+)
 from transfercli.system.errors import TransferError
 
 DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has
 DEEPEST = max(DEPTH.values())
 LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):  # which Python, and so pydantic, takes for 0 or 1
-        raise ValueError("a number is wanted, not true or false")
-    return value
-
-
-Number = BeforeValidator(_number)
-Positive = Annotated[int, Number, Field(gt=0)]
-Fraction = Annotated[float, Number, Field(ge=0, lt=1)]
-PositiveFloat = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Number, Field(ge=0, le=LARGEST_SEED)]
-ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
 
 
 class Section(BaseModel):
@@ -239,7 +239,7 @@ class Training(Section):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov momentum needs a momentum above 0")
         if self.steps is not None:
-            _as_value_error(self.schedule.bind, self.steps)
+            as_value_error(self.schedule.bind, self.steps)
         return self
 
     def length(self, pictures: int) -> int:
@@ -274,69 +274,9 @@ class Evaluation(Section):
         return {round(i * steps / self.times) for i in range(self.times + 1)}
 
 
-def _layers(value: Any) -> Any:
-    """`1-7` or a number as a list of layers; a list stays one."""
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return _as_value_error(parse_layers, str(value))
-    return value
-
-
 def _transferable(value: tuple[int, ...]) -> tuple[int, ...]:
-    _as_value_error(check_layers, value, DEEPEST)
+    as_value_error(check_layers, value, DEEPEST)
     return value
-
-
-def _one_or_more(value: Any) -> Any:
-    """`a, b` or a number as a list; a list stays one."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",")]
-    return [value] if isinstance(value, int) else value
-
-
-def _ranges(value: Any) -> Any:
-    """As `_one_or_more`, with the numbers of ranges, such as 0-3, one by one."""
-    listed = _one_or_more(value)
-    return _as_value_error(spread, listed) if isinstance(listed, list) else listed
-
-
-def _numbered(value: Any) -> Any:
-    """A split's number, such as 3, as its name: random-3."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return f"random-{value}" if isinstance(value, str) and value.isdecimal() else value
-
-
-def _one_line(value: str) -> str:
-    return " ".join(value.split())
-
-
-def _distinct(value: tuple) -> tuple:
-    if not value:
-        raise ValueError("name at least one")
-    if twice := [one for i, one in enumerate(value) if one in value[:i]]:
-        raise ValueError(f"{twice[0]} stands twice")
-    return value
-
-
-def _alone(value: tuple[str, ...]) -> tuple[str, ...]:
-    _as_value_error(check_targets, value)
-    return value
-
-
-def _known_splits(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Words for splits, each of which gets a folder of its own; some file systems do not tell `a` from `A`."""
-    names = [_as_value_error(split_name, *_as_value_error(method_and_seed, word)) for word in value]
-    if twice := [name for i, name in enumerate(names) if name.lower() in (other.lower() for other in names[:i])]:
-        raise ValueError(f"two splits are named {twice[0]}")
-    return value
-
-
-def _as_value_error(call: Callable[..., Any], *values: Any) -> Any:
-    """Call; a TransferError becomes the ValueError that pydantic gathers with the recipe's other mistakes."""
-    try:
-        return call(*values)
-    except TransferError as error:
-        raise ValueError(str(error)) from None
 
 
 def _swept(value: str) -> str:
@@ -346,24 +286,20 @@ def _swept(value: str) -> str:
     return value
 
 
-Distinct = AfterValidator(_distinct)
-OneOrMore = BeforeValidator(_one_or_more)
-Ranges = BeforeValidator(_ranges)
 SweptTreatment = Annotated[str, AfterValidator(_swept), WithJsonSchema({"enum": sweepable()})]
-SplitWord = Annotated[str, BeforeValidator(_numbered)]
-Layers = Annotated[tuple[Positive, ...], BeforeValidator(_layers), Distinct, AfterValidator(_transferable)]
+Layers = Annotated[tuple[Positive, ...], BeforeValidator(layer_numbers), Distinct, AfterValidator(_transferable)]
 
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
     """What the recipe is called: letters, digits, '.', '_' and '-'."""
-    about: Annotated[str, AfterValidator(_one_line)] = ""
+    about: Annotated[str, AfterValidator(one_line)] = ""
     """What it is, in a line."""
-    splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(_known_splits)] = ("random-0",)
+    splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
     class,half.
     """
-    targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(_alone)] = ("B",)
+    targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(alone)] = ("B",)
     """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
     layers: Layers = tuple(range(1, DEEPEST))
     """For which n the first n layers are copied: `1-7`, or a list."""

@@ -1,0 +1,91 @@
+"""What the keys of a recipe may hold: numbers within bounds, lists and ranges, words for splits and targets."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
+from transfercli.plan.words import check_targets, parse_layers, spread
+from transfercli.system.errors import TransferError
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python, and so pydantic, takes for 0 or 1
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Number = BeforeValidator(_number)
+Positive = Annotated[int, Number, Field(gt=0)]
+Fraction = Annotated[float, Number, Field(ge=0, lt=1)]
+PositiveFloat = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Number, Field(ge=0, le=LARGEST_SEED)]
+ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
+
+
+def layer_numbers(value: Any) -> Any:
+    """`1-7` or a number as a list of layers; a list stays one."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return as_value_error(parse_layers, str(value))
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    """`a, b` or a number as a list; a list stays one."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",")]
+    return [value] if isinstance(value, int) else value
+
+
+def _ranges(value: Any) -> Any:
+    """As `_one_or_more`, with the numbers of ranges, such as 0-3, one by one."""
+    listed = _one_or_more(value)
+    return as_value_error(spread, listed) if isinstance(listed, list) else listed
+
+
+def _numbered(value: Any) -> Any:
+    """A split's number, such as 3, as its name: random-3."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return f"random-{value}" if isinstance(value, str) and value.isdecimal() else value
+
+
+def one_line(value: str) -> str:
+    return " ".join(value.split())
+
+
+def _distinct(value: tuple) -> tuple:
+    if not value:
+        raise ValueError("name at least one")
+    if twice := [one for i, one in enumerate(value) if one in value[:i]]:
+        raise ValueError(f"{twice[0]} stands twice")
+    return value
+
+
+def alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    as_value_error(check_targets, value)
+    return value
+
+
+def known_splits(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Words for splits, each of which gets a folder of its own; some file systems do not tell `a` from `A`."""
+    names = [as_value_error(split_name, *as_value_error(method_and_seed, word)) for word in value]
+    if twice := [name for i, name in enumerate(names) if name.lower() in (other.lower() for other in names[:i])]:
+        raise ValueError(f"two splits are named {twice[0]}")
+    return value
+
+
+def as_value_error(call: Callable[..., Any], *values: Any) -> Any:
+    """Call; a TransferError becomes the ValueError that pydantic gathers with the recipe's other mistakes."""
+    try:
+        return call(*values)
+    except TransferError as error:
+        raise ValueError(str(error)) from None
+
+
+Distinct = AfterValidator(_distinct)
+OneOrMore = BeforeValidator(_one_or_more)
+Ranges = BeforeValidator(_ranges)
+SplitWord = Annotated[str, BeforeValidator(_numbered)]
