@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transfercli.networks.layers import LRN, Dropout, layers_of
+from transfercli.networks.layers import LRN, Dropout, Skip, layers_of
 from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe
 
@@ -59,7 +59,7 @@ def _in_torch(module: nn.Module) -> dict[str, Any]:
             keys = ("num_features", "eps")
         case nn.MaxPool2d():
             keys = ("kernel_size", "stride", "padding", "ceil_mode")
-        case nn.ReLU() | nn.Flatten():
+        case nn.ReLU() | nn.Flatten() | Skip():
             keys = ()
         case LRN():
             size = {"size": module.size, "alpha": module.alpha, "beta": module.beta, "k": 1.0}

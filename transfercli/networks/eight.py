@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from transfercli.networks.layers import LRN, Dropout, _output_shapes
+from transfercli.networks.layers import LRN, Dropout, Skip, _output_shapes
 
 CAFFENET_WIDTHS = (96, 256, 384, 384, 256, 4096, 4096)
 
@@ -45,11 +45,13 @@ def small(
     crop: int,
     dropout: float = 0.5,
     normalisation: str = "none",
+    skips: bool = False,
 ) -> nn.Sequential:
     """The same eight layers for small pictures: 3×3 kernels (conv1: 5×5), stride 1, 2×2 pooling after conv1, conv2 and conv5.
 
     Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). `normalisation` is `none`,
-    `lrn` (after the first two layers, as in the paper) or `batch` (after each convolution).
+    `lrn` (after the first two layers, as in the paper) or `batch` (after each convolution). With `skips`, conv2 to conv5 and fc7
+    add their input to what they put out, before pooling and without weights of their own (as He et al. 2016, option A).
     """
     modules: list[tuple[str, nn.Module]] = []
     channels = 3
@@ -58,20 +60,22 @@ def small(
         modules.append((f"conv{i}", nn.Conv2d(channels, width, kernel, padding=kernel // 2)))
         if normalisation == "batch":
             modules.append((f"norm{i}", nn.BatchNorm2d(width)))
-        if i in (1, 2, 5):
-            modules.append((f"pool{i}", nn.MaxPool2d(2, 2)))
-        modules.append((f"relu{i}", nn.ReLU(True)))
+        pool = [(f"pool{i}", nn.MaxPool2d(2, 2))] * (i in (1, 2, 5))
+        relu: list[tuple[str, nn.Module]] = [(f"relu{i}", nn.ReLU(True))]
+        modules += [*relu, (f"skip{i}", Skip()), *pool] if skips and i > 1 else [*pool, *relu]
         if normalisation == "lrn" and i in (1, 2):
             modules.append((f"norm{i}", LRN(width)))
         channels = width
-    return _with_classifier(modules, crop, widths[5], widths[6], dropout, num_classes)
+    return _with_classifier(modules, crop, widths[5], widths[6], dropout, num_classes, skips)
 
 
-def _with_classifier(modules: list, crop: int, f6: int, f7: int, dropout: float, num_classes: int) -> nn.Sequential:
+def _with_classifier(
+    modules: list, crop: int, f6: int, f7: int, dropout: float, num_classes: int, skips: bool = False
+) -> nn.Sequential:
     features = math.prod(_output_shapes(modules, crop)[-1])
     modules += [
         *(("flatten", nn.Flatten()), ("fc6", nn.Linear(features, f6)), ("relu6", nn.ReLU(True)), ("drop6", Dropout(dropout, f6))),
-        *(("fc7", nn.Linear(f6, f7)), ("relu7", nn.ReLU(True)), ("drop7", Dropout(dropout, f7))),
+        *(("fc7", nn.Linear(f6, f7)), ("relu7", nn.ReLU(True)), *[("skip7", Skip())] * skips, ("drop7", Dropout(dropout, f7))),
         ("fc8", nn.Linear(f7, num_classes)),
     ]
     network = nn.Sequential()

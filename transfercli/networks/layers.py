@@ -55,6 +55,15 @@ class Dropout(nn.Module):
         return x  # evaluation; training multiplies by a mask in `Layer.run`
 
 
+class Skip(nn.Module):
+    """Adds a layer's input to what has become of it: no weights; a channel that only one of the two has is the other's zero."""
+
+    def forward(self, x: Tensor, entry: Tensor) -> Tensor:
+        """(batch, channels, ...) each, alike in all else than the channels; as many channels as `x` has."""
+        missing = x.shape[1] - entry.shape[1]
+        return x + (entry if missing == 0 else nn.functional.pad(entry, (0, 0) * (entry.dim() - 2) + (0, missing)))
+
+
 @dataclass(frozen=True)
 class Layer:
     """One link of a network: its learnable module, whose name it has, and what follows that up to the next one."""
@@ -64,8 +73,12 @@ class Layer:
 
     def run(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """The layer's output. In training, `masks` holds the mask of each dropout module."""
+        entry = x
         for name, module in self.modules:
-            x = x * masks[name] if masks is not None and isinstance(module, Dropout) else module(x)
+            if isinstance(module, Skip):
+                x = module(x, entry)
+            else:
+                x = x * masks[name] if masks is not None and isinstance(module, Dropout) else module(x)
         return x
 
     def owns(self, name: str) -> bool:
@@ -136,6 +149,7 @@ def _output_shapes(modules: Iterable[tuple[str, nn.Module]], crop: int) -> list[
     shapes, x = [], torch.empty(1, 3, crop, crop, device="meta")
     with torch.no_grad():
         for _, module in modules:
-            x = copy.deepcopy(module).to("meta").eval()(x)
+            if not isinstance(module, Skip):  # which leaves the shape as it is
+                x = copy.deepcopy(module).to("meta").eval()(x)
             shapes.append(tuple(x.shape[1:]))
     return shapes

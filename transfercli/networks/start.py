@@ -43,7 +43,7 @@ def build(recipe: Recipe, classes: int) -> nn.Sequential:
         )
     if spec.name == "caffenet":
         return caffenet(outputs, spec.widths, recipe.pictures.crop, spec.dropout)
-    return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation)
+    return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation, spec.skips)
 
 
 def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Sequential:

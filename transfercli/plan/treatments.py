@@ -76,6 +76,7 @@ TREATMENTS: dict[str, Treatment] = {
     treatment.name: treatment
     for treatment in (
         Treatment("base", "none", "none", ALL, "trained from scratch", ()),
+        Treatment("base+", "self", "all", ALL, "the base trained a second time"),
         Treatment("BnB", "self", "first n", NEW, "selffer, frozen"),
         Treatment("BnB+", "self", "first n", ALL, "selffer, fine-tuned"),
         Treatment("AnB", "other", "first n", NEW, "transfer, frozen", ("base", "BnB")),

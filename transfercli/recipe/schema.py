@@ -119,6 +119,8 @@ class NetworkRecipe(Section):
     """The share of units that dropout after fc6 and fc7 leaves out in training."""
     normalisation: Literal["none", "lrn", "batch"] = "none"
     """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
+    skips: Annotated[bool, Since(False)] = False
+    """Of `small`: whether conv2 to conv5 and fc7 add their input to what they put out; that takes no weights."""
     init: Literal["caffe", "he"] = "he"
     """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015)."""
 
@@ -132,6 +134,8 @@ class NetworkRecipe(Section):
         if self.name == "caffenet":
             if self.normalisation != "lrn":
                 raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
+            if self.skips:
+                raise ValueError("caffenet has no skips; those are of small")
             if odd := [width for width in self.widths[:5] if width % 2]:
                 raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
         return self
