@@ -245,7 +245,16 @@ def test_all_mistakes_at_once() -> None:
         (["training.batch=1.5"], "training.batch: input should be a valid integer, got a number with a fractional part"),
         (["training.schedule.rate=.inf"], "training.schedule.rate: input should be a finite number"),
         (["training.schedule.gamma=0.1"], "training.schedule: schedule constant has no gamma"),
-        (["training.schedule.name=step"], "training.schedule: schedule step needs gamma, needs every"),
+        (["training.schedule.name=step"], "training.schedule: schedule step needs gamma, needs every or falls"),
+        (
+            ["training.schedule={name: step, gamma: 0.1, every: 3, falls: 2}"],
+            "training.schedule: schedule step takes either every or falls",
+        ),
+        (
+            ["training.schedule={name: cosine, warmup: 3, peak: 0.1}"],
+            "training.schedule: schedule cosine takes either warmup or peak",
+        ),
+        (["training.schedule={name: cosine, falls: 2}"], "training.schedule: schedule cosine has no falls"),
         (
             ["training.schedule={name: inverse, peak: 0.5, gamma: 1}"],
             "training.schedule: schedule inverse needs power, has no peak",
@@ -478,9 +487,11 @@ def variants() -> list[tuple[str, Any]]:
         ("training.schedule", {"name": "one-cycle", "start": 0.5}),
         *(("evaluation.times", 3), ("evaluation.batch", 10)),
     ]
+        ("training.schedule", {"name": "step", "gamma": 0.5, "falls": 3}),
 
 
 def with_key(key: str, value: Any) -> Recipe:
+        ("training.schedule", {"name": "cosine", "peak": 0.1}),
     section, name = key.split(".")
     return recipes.validate(yamltext.merge(yaml.safe_load(MINIMAL), {section: {name: value}}), "mine.yaml")
 

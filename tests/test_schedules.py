@@ -75,6 +75,29 @@ def test_cosine_with_warmup() -> None:
     assert cosine(0, 4, 1.0, warmup=9) == pytest.approx(0.1)  # a run shorter than its warm-up only rises
 
 
+@pytest.mark.parametrize("an_epoch", [5005, 2503])  # of ImageNet's 1000 classes, and of a half, in batches of 256
+def test_a_schedule_of_epochs_whatever_an_epoch_is(an_epoch: int) -> None:
+    """torchvision's resnet50 (90 epochs, a tenth every 30) and vit_b_16 (300 epochs, of which 30 are a linear rise)."""
+    resnet, vit = bound(name="step", rate=0.1, gamma=0.1, falls=2), bound(name="cosine", rate=0.003, peak=0.1)
+    every = bound(name="step", rate=0.1, gamma=0.1, every=30 * an_epoch)
+    for epoch in (0, 29, 30, 59, 60, 89):
+        for step in (epoch * an_epoch, (epoch + 1) * an_epoch - 1):
+            assert resnet(step, 90 * an_epoch) == every(step, 90 * an_epoch) == pytest.approx(0.1 * 0.1 ** (epoch // 30))
+    warmed = bound(name="cosine", rate=0.003, warmup=30 * an_epoch)
+    for step in (0, an_epoch, 30 * an_epoch - 1, 30 * an_epoch, 200 * an_epoch, 300 * an_epoch - 1):
+        assert vit(step, 300 * an_epoch) == warmed(step, 300 * an_epoch)
+    assert vit(30 * an_epoch, 300 * an_epoch) == 0.003
+
+
+@given(STEPS, st.integers(1, 20))
+def test_falls_are_evenly_spread(steps: int, falls: int) -> None:
+    """Every stretch is as long as the others or a step longer, whether or not the steps divide."""
+    rates = [staircase(step, min(steps, 500), 1.0, 0.5, falls=falls) for step in range(min(steps, 500))]
+    lengths = [rates.count(0.5**fall) for fall in range(falls + 1)]
+    assert sum(lengths) == len(rates) and max(lengths) - min(lengths) <= 1
+    assert rates == sorted(rates, reverse=True)
+
+
 @given(st.integers(2, 100_000), RATES, st.floats(0.01, 0.99), st.floats(0.001, 1))
 def test_one_cycle_rises_to_its_rate_and_falls_towards_0(steps: int, rate: float, peak: float, start: float) -> None:
     assert one_cycle(0, steps, rate, peak, start) == pytest.approx(rate * start)
@@ -102,7 +125,11 @@ FIGURES = st.one_of(
     ),
     st.fixed_dictionaries({"name": st.just("exponential"), "rate": RATES, "gamma": st.floats(0.9999, 1)}),
     st.fixed_dictionaries({"name": st.just("inverse"), "rate": RATES, "gamma": st.floats(1e-6, 10), "power": st.floats(0.1, 3)}),
+    st.fixed_dictionaries({"name": st.just("step"), "rate": RATES, "gamma": st.floats(0.05, 1), "falls": st.integers(1, 100)}),
     st.fixed_dictionaries({"name": st.just("cosine"), "rate": RATES}, optional={"warmup": st.integers(0, 1_000_000)}),
+    st.fixed_dictionaries(
+        {"name": st.just("cosine"), "rate": RATES, "peak": st.floats(0, 1, exclude_min=True, exclude_max=True)}
+    ),
     st.fixed_dictionaries(
         {"name": st.just("one-cycle"), "rate": RATES},
         optional={"peak": st.floats(0, 1, exclude_min=True, exclude_max=True), "start": st.floats(1e-9, 1)},

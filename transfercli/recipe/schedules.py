@@ -14,9 +14,9 @@ def constant(step: int, steps: int, rate: float) -> float:
     return rate
 
 
-def staircase(step: int, steps: int, rate: float, gamma: float, every: int) -> float:
-    """`rate`, multiplied by `gamma` each `every` steps: Caffe's `step`."""
-    return rate * gamma ** (step // every)
+def staircase(step: int, steps: int, rate: float, gamma: float, every: int | None = None, falls: int = 0) -> float:
+    """`rate`, multiplied by `gamma` each `every` steps (Caffe's `step`), or `falls` times, after equal stretches."""
+    return rate * gamma ** (step // every if every else step * (falls + 1) // steps)
 
 
 def exponential(step: int, steps: int, rate: float, gamma: float) -> float:
@@ -34,8 +34,11 @@ def square_root(step: int, steps: int, rate: float) -> float:
     return rate * math.sqrt(1 - step / steps)
 
 
-def cosine(step: int, steps: int, rate: float, warmup: int = 0) -> float:
-    """Linear rise over `warmup` steps, then half a cosine from `rate` towards 0 (Loshchilov and Hutter, 2017)."""
+def cosine(step: int, steps: int, rate: float, warmup: int = 0, peak: float = 0.0) -> float:
+    """Linear rise over `warmup` steps, or over the share `peak` of them all, then half a cosine from `rate` towards 0 (Loshchilov
+    and Hutter, 2017).
+    """
+    warmup = warmup or round(peak * steps)
     if step < warmup:
         return rate * (step + 1) / (warmup + 1)
     return rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
@@ -59,6 +62,7 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "one-cycle": one_cycle,
 }
 
+EITHER = (("every", "falls"), ("warmup", "peak"))  # figures that say the same, in steps or as a share
 EXAMPLE = {"rate": 0.01, "gamma": 0.1, "every": 10000, "power": 0.75}  # figures as one might choose them
 
 

@@ -151,13 +151,15 @@ class Schedule(Section):
     gamma: PositiveFloat | None = None
     """The factor of each fall."""
     every: Positive | None = None
-    """Steps between two falls."""
+    """Steps between two falls; either this or `falls`."""
+    falls: Annotated[Positive | None, Since(None)] = None
+    """How many falls there are, evenly spread: 2 where the rate falls every 30 of 90 epochs; either this or `every`."""
     power: PositiveFloat | None = None
     """How steep the fall is."""
     warmup: Annotated[int, Number, Field(ge=0)] | None = None
-    """Steps of linear rise at the beginning; not set: 0."""
+    """Steps of linear rise at the beginning; not set: 0, or as `peak` says."""
     peak: Annotated[float, Number, Field(gt=0, lt=1)] | None = None
-    """The share of the steps at which the rate is highest; not set: 0.3."""
+    """The share of the steps at which the rate is highest; not set: 0.3 of one-cycle, 0 of cosine."""
     start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
     """The first step's share of `rate`; not set: 0.04."""
 
@@ -174,7 +176,9 @@ class Schedule(Section):
         del takes["step"], takes["steps"]
         given = self._figures()
         problems = [f"needs {key}" for key, figure in takes.items() if figure.default is figure.empty and key not in given]
+        problems += ["needs every or falls"] if self.name == "step" and not (self.every or self.falls) else []
         problems += [f"has no {key}" for key in given if key not in takes]
+        problems += [f"takes either {a} or {b}" for a, b in schedules.EITHER if a in given and b in given]
         if problems:
             raise ValueError(f"schedule {self.name} {', '.join(problems)}")
         return self
