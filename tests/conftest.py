@@ -48,6 +48,12 @@ TINY: dict[str, Any] = {
     },
     "evaluation": {"every": 2, "batch": 11},
 }
+ADAMW = {
+    "optimizer": "adamw",
+    "velocity": "pytorch",
+    "weight_decay": 0.1,
+    "schedule": {"name": "cosine", "rate": 0.01, "peak": 0.3},
+}
 
 
 def tiny_recipe(changes: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:

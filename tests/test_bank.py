@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CLASSES, CPU, HALVES, SPLIT, Tiny, numbers, run, sweep, tiny_recipe
+from conftest import ADAMW, CLASSES, CPU, HALVES, SPLIT, TINY, Tiny, numbers, run, sweep, tiny_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan.networks import Network, base, bases
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
+from transfercli.training import optimiser
 from transfercli.training.bank import Bank
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
@@ -36,6 +37,7 @@ RECIPES = {
     ),
     "lrn": tiny_recipe({"network": {"normalisation": "lrn", "init": "caffe"}, "pictures": {"channels": "bgr"}}),
     "fresh and clipped": tiny_recipe({"training": {"stream": "fresh", "adaptive_clip": 0.05}}),
+    "adamw": tiny_recipe({"network": {"normalisation": "batch"}, "training": ADAMW}),
 }
 
 
@@ -86,7 +88,7 @@ def test_any_banks_in_any_order_on_any_threads(
     tiny: Tiny, together: Callable[[str], Numbers], seed: int, size: int, cut_at: int, threads: int
 ) -> None:
     """Networks of both targets, shuffled and cut into banks anyhow, on one or three threads."""
-    recipe = ("no normalisation", "batch normalisation")[seed % 2]
+    recipe = ("no normalisation", "batch normalisation", "adamw")[seed % 3]
     some = random.Random(seed).sample(BOTH, size)
     for part in (some[:cut_at], some[cut_at:]):
         if part:
@@ -109,7 +111,10 @@ def test_the_callers_number_of_threads_does_not_matter(tiny: Tiny, together: Cal
 
 @pytest.mark.parametrize(
     ("recipe", "stopped"),
-    [*(("no normalisation", step) for step in range(6)), ("batch normalisation", 2), ("fresh and clipped", 3)],
+    [
+        *((recipe, step) for recipe in ("no normalisation", "adamw") for step in range(6)),
+        *(("batch normalisation", 2), ("fresh and clipped", 3)),
+    ],
 )
 def test_a_bank_restored_at_any_step_ends_the_same(
     tiny: Tiny, together: Callable[[str], Numbers], recipe: str, stopped: int
@@ -259,9 +264,11 @@ def test_dropout_above_a_frozen_layer_acts_in_training_only(tiny: Tiny, name: st
 # -- promise 4: frozen is frozen
 
 
-def test_frozen_layers_are_the_same_after_training_to_the_bit(tiny: Tiny) -> None:
+@pytest.mark.parametrize("training", [{}, ADAMW], ids=["sgd", "adamw"])
+def test_frozen_layers_are_the_same_after_training_to_the_bit(tiny: Tiny, training: dict[str, Any]) -> None:
     """BatchNorm's running statistics too, under a weight decay that would show."""
-    recipe = tiny_recipe({"network": {"normalisation": "batch"}, "training": {"weight_decay": 0.5, "bias_decay": True}})
+    decay = {"weight_decay": 0.5, "bias_decay": True}
+    recipe = tiny_recipe({"network": {"normalisation": "batch"}, "training": {**training, **decay}})
     bank = tiny.bank([*bases([SPLIT], [0]), *sweep("B")], recipe)
     before = {name: {k: v.clone() for k, v in m.module.state_dict().items()} for name, m in members(bank).items()}
     run(bank)
@@ -449,6 +456,64 @@ def test_pytorchs_velocity_is_pytorchs(nesterov: bool) -> None:
             torch.testing.assert_close(p, q)
 
 
+class AdamW:
+    """Algorithm 2 of Loshchilov and Hutter (2019) in float64, with the learning rate before both terms, as PyTorch has it."""
+
+    def __init__(self, betas: tuple[float, float], weight_decay: float):
+        self.betas, self.weight_decay = betas, weight_decay
+        self.history: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
+
+    def update(self, name: str, w: np.ndarray, g: np.ndarray, rate: float, lr_mult: float, decay_mult: float) -> np.ndarray:
+        first, second = self.betas
+        t, m, v = self.history.get(name, (0, np.zeros_like(w), np.zeros_like(w)))
+        t, m, v = t + 1, first * m + (1 - first) * g, second * v + (1 - second) * g**2
+        self.history[name] = t, m, v
+        step = m / (1 - first**t) / (np.sqrt(v / (1 - second**t)) + 1e-8)
+        return w - rate * lr_mult * (step + self.weight_decay * decay_mult * w)
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    betas=st.sampled_from([(0.9, 0.999), (0.8, 0.95), (0.0, 0.5)]),
+    decay=st.sampled_from([0.0, 0.3]),
+    bias_rate=st.sampled_from([1.0, 2.0]),
+    bias_decay=st.booleans(),
+    layer_rate=st.sampled_from([1.0, 0.25]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=30, deadline=None)
+def test_adamw_is_the_papers(
+    schedule: dict[str, Any],
+    betas: tuple[float, float],
+    decay: float,
+    bias_rate: float,
+    bias_decay: bool,
+    layer_rate: float,
+    seed: int,
+) -> None:
+    """Weights, biases and tables, each at its rate and with its decay; a table is a parameter that `kind` says is one."""
+    changes = {**ADAMW, "steps": 8, "schedule": schedule, "weight_decay": decay, "betas": list(betas)}
+    training = tiny_recipe({"training": {**changes, "bias_rate": bias_rate, "bias_decay": bias_decay}}).training
+    rate, random = training.schedule.bind(8), torch.Generator().manual_seed(seed)
+    module = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3))
+    mults = {"0.weight": (1.0, 1.0), "0.bias": (bias_rate, float(bias_decay)), "1.weight": (1.0, 0.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        table, plain = module.get_parameter("1.weight"), optimiser.kind
+        patch.setattr(optimiser, "kind", lambda layer, parameter: "table" if parameter is table else plain(layer, parameter))
+        optimizer = make_optimizer(layers_of(module), {1: layer_rate}, training)
+    assert [id(weight) for weight in weights_of(optimizer)] == [id(module.get_parameter("0.weight"))]
+    naive = {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+    solver = AdamW(betas, decay)
+    for t in range(8):
+        for name, p in module.named_parameters():
+            p.grad = torch.randn(p.shape, generator=random)
+            naive[name] = solver.update(name, naive[name], p.grad.double().numpy(), layer_rate * rate(t), *mults[name])
+        set_rate(optimizer, training, rate(t), rate(max(0, t - 1)))
+        optimizer.step()
+        for name, p in module.named_parameters():
+            np.testing.assert_allclose(p.detach().numpy(), naive[name], rtol=2e-5, atol=2e-6)
+
+
 @given(share=st.sampled_from([0.01, 0.1, 1.0]), scale=st.sampled_from([1e-4, 1.0, 1e4]), seed=st.integers(0, 1000))
 def test_clipping_bounds_each_units_gradient_by_its_own_weights(share: float, scale: float, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
@@ -482,11 +547,15 @@ def test_biases_are_not_clipped_and_frozen_layers_have_nothing_to_clip(tiny: Tin
 
 
 def plainly(tiny: Tiny, bank: Bank, network: Network, recipe: Recipe) -> tuple[dict[str, np.ndarray], list[float]]:
-    """Train one network by Caffe's rule without a bank: the whole module on each batch, gradients by hand-over-hand autograd."""
+    """Train one network by Caffe's rule or AdamW's without a bank: the whole module on each batch, gradients by autograd."""
     module = members(bank)[network.name].module
     weights = {name: p.detach().double().numpy().copy() for name, p in module.named_parameters()}
     clone = tiny.bank([network], recipe).members[0].module.eval()
-    solver, rate = Caffe(recipe.training.momentum, recipe.training.weight_decay), recipe.training.schedule.bind(bank.steps)
+    training = recipe.training
+    solver: Caffe | AdamW = Caffe(training.momentum, training.weight_decay)
+    if training.optimizer == "adamw":
+        solver = AdamW(training.betas, training.weight_decay)
+    rate = training.schedule.bind(bank.steps)
     stream = Stream(tiny.pixels(network.target, "train", recipe), recipe.training.batch, (0, SPLIT, network.target))
     source = network.source if network.source != "R" else network.target
     mean = tiny.pixels(source, "train", recipe).mean_image()
@@ -506,9 +575,11 @@ def plainly(tiny: Tiny, bank: Bank, network: Network, recipe: Recipe) -> tuple[d
     return weights, losses
 
 
-def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny) -> None:
+@pytest.mark.parametrize("training", [{}, {**ADAMW, "schedule": TINY["training"]["schedule"]}], ids=["sgd", "adamw"])
+def test_whole_networks_train_as_a_plain_loop_trains_them(tiny: Tiny, training: dict[str, Any]) -> None:
     """Over the drop of the learning rate at step 3; without dropout, whose masks the loop does not know."""
-    recipe = tiny_recipe({"network": {"dropout": 0}, "training": {"weight_decay": 0.01}, "pictures": {"channels": "bgr"}})
+    changes = {"network": {"dropout": 0}, "training": {**training, "weight_decay": 0.01}, "pictures": {"channels": "bgr"}}
+    recipe = tiny_recipe(changes)
     networks = [named(name) for name in ("baseB", "A3B", "A3B+", "B6B", "R4A", "B2A+")]
     bank = tiny.bank(networks, recipe)
     expected = {network.name: plainly(tiny, bank, network, recipe) for network in networks}
@@ -634,3 +705,17 @@ def test_a_bank_is_on_the_device_that_it_was_given(tiny: Tiny) -> None:
     bank = tiny.bank([named("A3B")], tiny_recipe())
     assert {p.device for p in bank.members[0].module.parameters()} == {CPU}
     assert len(bank.members[0].module.state_dict()["fc8.weight"]) == CLASSES // 2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_bank_with_adamw_goes_on_on_cuda(tiny: Tiny) -> None:
+    """From a state read from the disk: what it remembers of a weight, its count of steps too, lies where the weight does."""
+    banks = [tiny.bank([named("A3B+")], RECIPES["adamw"], device=torch.device("cuda")) for _ in range(2)]
+    banks[0].step()
+    tensors, about = banks[0].state()
+    banks[1].restore({name: tensor.cpu() for name, tensor in tensors.items()}, about)
+    for bank in banks:
+        bank.step()
+    for one, other in zip(*(bank.members[0].module.parameters() for bank in banks), strict=True):
+        torch.testing.assert_close(one, other)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from conftest import ADAMW, CLASSES, SPLIT, Tiny, tiny_recipe
 
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import Network, base, named, transfers
+from transfercli.plan.networks import Network, base, bases, named, transfers
 from transfercli.recipe.reading import find
 from transfercli.recipe.schema import Recipe
 from transfercli.training import cost, measuring
@@ -54,6 +55,24 @@ def test_as_many_networks_train_side_by_side_as_memory_holds(monkeypatch: pytest
         sizes.append(cost.bank_size(recipe, 10, CPU))
     assert sizes[0] == 1
     assert sizes[2] - sizes[1] in (699, 700, 701)  # 0.7 of the room for a thousand
+
+
+@pytest.mark.parametrize(("optimizer", "kept", "written"), [("sgd", 2, 5), ("adamw", 3, 7)])
+def test_what_the_optimiser_remembers_is_counted(tiny: Tiny, optimizer: str, kept: int, written: int) -> None:
+    """In memory beside the weights, and in each of two checkpoints; as a bank has it. AdamW's counts of steps are small."""
+    recipe = tiny_recipe({"training": ADAMW if optimizer == "adamw" else {}})
+    layers, networks = cost.Layers.of(recipe, CLASSES // 2), bases([SPLIT], [0])
+    weights = 4 * sum(layers.parameters)
+    assert cost.held_bytes(recipe, layers) == kept * weights
+    assert cost.disk_bytes(10, recipe, layers) == 10 * written * weights
+    bank = tiny.bank(networks, recipe)
+    bank.step()
+    counts = 4 * 16 * len(networks) * (optimizer == "adamw")  # for each weight and bias of eight layers
+    tensors = [tensor for name, tensor in bank.state()[0].items() if not name.endswith(("/loss_sum", "/finite"))]
+    assert sum(tensor.nbytes for tensor in tensors) - counts == len(networks) * cost.held_bytes(recipe, layers)
+    for at_work in (1, 2):
+        each = cost.bank_bytes(9, recipe, layers, at_work) - cost.bank_bytes(8, recipe, layers, at_work)
+        assert each == cost.held_bytes(recipe, layers)
 
 
 def test_bases_come_in_banks_before_what_needs_them() -> None:

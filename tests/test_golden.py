@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CPU, SPLIT, Tiny, numbers, run, sweep, tiny_recipe
+from conftest import ADAMW, CPU, SPLIT, Tiny, numbers, run, sweep, tiny_recipe
 
 from transfercli.plan.networks import bases
 from transfercli.study import versions
@@ -27,6 +27,7 @@ RECIPES = {
     "batch": {"network": {"normalisation": "batch"}, "training": {"velocity": "pytorch", "nesterov": True}},
     "lrn": {"network": {"normalisation": "lrn", "init": "caffe"}, "pictures": {"channels": "bgr"}},
     "fresh and clipped": {"training": {"stream": "fresh", "adaptive_clip": 0.05}},
+    "adamw": {"training": ADAMW},
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CPU, SPLIT, Tiny, numbers, run, silent, tiny_recipe
+from conftest import ADAMW, CPU, SPLIT, Tiny, numbers, run, silent, tiny_recipe
 from torch import Tensor
 
 from transfercli.networks.layers import layers_of
@@ -27,6 +27,7 @@ STEPS = 20
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"training": {"steps": STEPS}},
     "batch": {"network": {"normalisation": "batch"}, "training": {"steps": STEPS, "velocity": "pytorch", "nesterov": True}},
+    "adamw": {"network": {"normalisation": "batch"}, "training": {**ADAMW, "steps": STEPS}},
 }
 
 
@@ -153,6 +154,23 @@ def test_what_learns_again_begins_without_velocity(tiny: Tiny) -> None:
     velocity = member.optimizer.state[first]["momentum_buffer"]  # of this step's gradient alone
     torch.testing.assert_close(before - bank.rate(again) * velocity, first.detach())
     assert float((before - first.detach()).norm()) > 0
+
+
+def test_what_learns_again_is_a_first_step_of_adamw(tiny: Tiny) -> None:
+    """Whose means are then of one gradient, and counted so: each weight moves by the learning rate. What rests does not decay."""
+    bank = tiny.bank(of("A3B.rest"), tiny_recipe({"training": {**ADAMW, "steps": STEPS, "bias_decay": True}}))
+    (member,) = bank.members
+    first, again = next(member.layers[0].parameters()), 12
+    resting = []
+    while bank.step_number < again:
+        resting.append(first.detach().clone())
+        bank.step()
+    assert not resting[5].equal(resting[6]) and all(resting[step].equal(first) for step in range(6, again))
+    bank.step()
+    rate, state = bank.rate(again), member.optimizer.state[first]
+    assert state["step"] == 1 and member.optimizer.state[next(member.layers[7].parameters())]["step"] == again + 1
+    moved, gradient = resting[-1] * (1 - rate * 0.1) - first.detach(), state["exp_avg"] / 0.1
+    torch.testing.assert_close(moved, rate * gradient / (gradient.abs() + 1e-8))
 
 
 def test_a_phases_rate_is_the_steps(tiny: Tiny) -> None:

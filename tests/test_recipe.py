@@ -237,6 +237,14 @@ def test_all_mistakes_at_once() -> None:
         (["training.epochs=null"], "training: give either steps or epochs, and set the other to null"),
         (["training.velocity=caffe", "training.nesterov=true"], "training: nesterov momentum goes with velocity: pytorch"),
         (["training.momentum=0", "training.nesterov=true"], "training: nesterov momentum needs a momentum above 0"),
+        (
+            ["training.optimizer=adamw", "training.velocity=caffe", "training.momentum=0.8", "training.nesterov=true"],
+            "training: optimizer adamw has no momentum, no velocity, no nesterov: leave what is not its own at its default",
+        ),
+        (["training.betas=[0.9, 0.99]"], "training: optimizer sgd has no betas: leave what is not its own at its default"),
+        (["training.optimizer=adamw", "training.betas=[0.9, 1]"], "training.betas.1: input should be less than 1"),
+        (["training.optimizer=adamw", "training.betas=[0.9]"], "training.betas.1: missing"),
+        (["training.optimizer=adam"], "training.optimizer: input should be 'sgd' or 'adamw'"),
         (["training.momentum=1"], "training.momentum: input should be less than 1"),
         (["training.weight_decay=.nan"], "training.weight_decay: input should be greater than or equal to 0"),
         (["training.weight_decay=.inf"], "training.weight_decay: input should be a finite number"),
@@ -474,24 +482,24 @@ def variants() -> list[tuple[str, Any]]:
         *(("training.epochs", 3), ("training.batch", 25), ("training.momentum", 0.8), ("training.velocity", "caffe")),
         *(("training.nesterov", True), ("training.weight_decay", 0), ("training.bias_rate", 2), ("training.bias_decay", True)),
         *(("training.precision", "float32"), ("training.channels_last", False)),
-        *(("training.stream", "fresh"), ("training.adaptive_clip", 0.1)),
+        *(("training.stream", "fresh"), ("training.adaptive_clip", 0.1), ("training.optimizer", "adamw")),
         ("training.schedule", {"rate": 0.2}),
         ("training.schedule", {"name": "square-root"}),
         ("training.schedule", {"name": "exponential", "gamma": 0.5}),
         ("training.schedule", {"name": "step", "gamma": 0.5, "every": 3}),
+        ("training.schedule", {"name": "step", "gamma": 0.5, "falls": 3}),
         ("training.schedule", {"name": "inverse", "gamma": 0.5, "power": 3}),
         ("training.schedule", {"name": "cosine"}),
         ("training.schedule", {"name": "cosine", "warmup": 3}),
+        ("training.schedule", {"name": "cosine", "peak": 0.1}),
         ("training.schedule", {"name": "one-cycle"}),
         ("training.schedule", {"name": "one-cycle", "peak": 0.5}),
         ("training.schedule", {"name": "one-cycle", "start": 0.5}),
         *(("evaluation.times", 3), ("evaluation.batch", 10)),
     ]
-        ("training.schedule", {"name": "step", "gamma": 0.5, "falls": 3}),
 
 
 def with_key(key: str, value: Any) -> Recipe:
-        ("training.schedule", {"name": "cosine", "peak": 0.1}),
     section, name = key.split(".")
     return recipes.validate(yamltext.merge(yaml.safe_load(MINIMAL), {section: {name: value}}), "mine.yaml")
 
@@ -499,6 +507,7 @@ def with_key(key: str, value: Any) -> Recipe:
 def test_the_digest_tells_every_key_that_decides_numbers() -> None:
     made = [loaded(), *(with_key(key, value) for key, value in variants())]
     made.append(loaded("training.steps=9", "training.epochs=null"))
+    made.append(loaded("training.optimizer=adamw", "training.betas=[0.9, 0.99]"))
     made.append(loaded("evaluation.every=9", "evaluation.times=null"))
     made.append(loaded("network.name=caffenet", "network.normalisation=lrn", *CROP_67))
     assert len({recipe.digest() for recipe in made}) == len(made)
@@ -511,13 +520,14 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         for name in type(getattr(made[0], section)).model_fields
     }
     kept = {"training.checkpoint_minutes", "training.checkpoint_steps"}
-    assert keys - told == {*kept, "training.steps", "evaluation.every", "network.name"}
+    assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
 
 
 def test_a_key_that_is_new_and_says_what_was_done_before_leaves_the_digest_as_it_was() -> None:
     before = "5a525cc69f222a4594624c161d053da36cc5202aef53f340c7b16ab6b173a4f8"  # of this text, when there were no such keys
     assert loaded().digest() == before
     assert loaded("pictures.orientation=ignore", "pictures.held_out=0.2", "pictures.held_out_seed=0").digest() == before
+    assert loaded("training.optimizer=sgd", "training.betas=[0.9, 0.999]", "training.schedule.falls=null").digest() == before
     turned = loaded("pictures.orientation=exif")
     assert recipes.differences(loaded(), turned) == ["pictures.orientation: ignore → exif"]
 

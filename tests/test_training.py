@@ -15,7 +15,7 @@ from typing import Any
 import pandas
 import pytest
 import torch
-from conftest import CPU, SPLIT, sweep, tiny_recipe
+from conftest import ADAMW, CPU, SPLIT, sweep, tiny_recipe
 from conftest import silent as reporter
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,6 +151,24 @@ def test_a_run_killed_again_and_again_in_other_banks(study: Study, swept: Study)
         f"{SPLIT}: 3 networks go on at step 3 of 5",
     ]
     assert left_over(study) == []
+
+
+def test_a_study_with_adamw_killed_and_resumed_is_the_one_never_killed(split_study: Study, tmp_path: Path) -> None:
+    """Bases and then transfer networks, each bank killed at its third step, against networks one by one that nobody killed."""
+    with_training(split_study, **ADAMW, checkpoint_minutes=1e-9)
+    whole = Study(shutil.copytree(split_study.root, tmp_path / "whole"))
+    for networks in (bases([SPLIT], [0]), [*FOUR, *transfers([SPLIT], [0], ["A"], [3], ["RnB", "AnB+"])]):
+        with pytest.raises(Killed):
+            train(split_study, networks, CPU, 100, reporter(killed_at(4)))
+        (kept,) = split_study.root.rglob("checkpoints/*-00000002.safetensors")
+        memory = {name.split("/")[1] for name in load_file(kept) if name.count("/") == 2}
+        assert memory == {"exp_avg", "exp_avg_sq", "step"}
+        said: list[str] = []
+        train(split_study, networks[::-1], CPU, 100, reporter(said=said))
+        assert f"{SPLIT}: {len(networks)} networks go on at step 2 of 5" in said
+        train(whole, networks, CPU, 1, reporter())
+        check_same(split_study, whole, networks)
+    assert left_over(split_study) == []
 
 
 def test_a_short_sweep_leaves_the_checkpoint_of_a_longer_one(study: Study, swept: Study) -> None:

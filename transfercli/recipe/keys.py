@@ -80,7 +80,7 @@ def _keys(section: type[Section], before: str) -> Iterator[Key]:
         if section is Schedule and (of := [one for one in SCHEDULES if name in _figures(one)]) != list(SCHEDULES) and of:
             meaning = f"Of {', '.join(of)}: {meaning[:1].lower()}{meaning[1:]}"
         default = None if field.is_required() else _text(field.get_default())
-        bounds = list(_bounds(field.annotation, field.metadata))
+        bounds = dict.fromkeys(_bounds(field.annotation, field.metadata))  # once, of a pair
         yield Key(path, " ".join([_values(schema["properties"][name]), *bounds]), default, meaning)
 
 

@@ -203,7 +203,7 @@ class Schedule(Section):
 
 
 class Training(Section):
-    """SGD with momentum: for how long, how fast, and how exactly."""
+    """For how long, how fast, and how exactly: SGD with momentum, or AdamW."""
 
     steps: Positive | None = None
     """How many steps each network trains; either this or `epochs`."""
@@ -212,20 +212,28 @@ class Training(Section):
     batch: Positive
     """Pictures in a step."""
     schedule: Schedule
+    optimizer: Annotated[Literal["sgd", "adamw"], Since("sgd")] = "sgd"
+    """`sgd` with momentum, or `adamw` (Loshchilov and Hutter, 2019), which transformers and ConvNeXt want; with `sgd` a gain from
+    freezing their first layer may be the optimiser's (Kumar et al., 2022, arXiv 2211.09359).
+    """
     momentum: Fraction = 0.9
-    """The share of the velocity that is kept at each step."""
+    """Of `sgd`: the share of the velocity that is kept at each step."""
     velocity: Literal["caffe", "pytorch"] = "pytorch"
-    """`caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside."""
+    """Of `sgd`: `caffe` keeps the learning rate inside the velocity (v ← μv + lr·g), `pytorch` outside."""
     nesterov: bool = False
-    """Whether momentum is Nesterov's; goes with `velocity: pytorch`."""
+    """Of `sgd`: whether momentum is Nesterov's; goes with `velocity: pytorch`."""
+    betas: Annotated[tuple[Fraction, Fraction], Since([0.9, 0.999])] = (0.9, 0.999)
+    """Of `adamw`: the shares that are kept, at each step, of the mean gradient and of the mean squared gradient."""
     adaptive_clip: Annotated[PositiveFloat | None, Since(None)] = None
     """Each unit's gradient is scaled down to this share of its weights' norm (Brock et al., 2021); not set: never."""
     weight_decay: NotNegative = 5e-4
-    """How strongly weights are drawn towards 0 at each step."""
+    """How strongly weights are drawn towards 0 at each step, times the learning rate: by `sgd` as a part of the gradient, by
+    `adamw` apart from it.
+    """
     bias_rate: PositiveFloat = 1.0
     """The learning rate of biases, in multiples of the weights'; the paper's is 2."""
     bias_decay: bool = False
-    """Whether biases decay too."""
+    """Whether biases and normalisation's parameters decay too; class tokens, position tables and layer scale never do."""
     stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
     """`fresh` gives transfer networks batches, crops and masks that no base has seen; with `shared` B3B meets its donor's again.
     """
@@ -242,6 +250,9 @@ class Training(Section):
     def _length(self) -> "Training":
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs, and set the other to null")
+        others = {"sgd": ("betas",), "adamw": ("momentum", "velocity", "nesterov")}[self.optimizer]
+        if odd := [key for key in others if getattr(self, key) != type(self).model_fields[key].default]:
+            raise ValueError(f"optimizer {self.optimizer} has no {', no '.join(odd)}: leave what is not its own at its default")
         if self.velocity == "caffe" and self.nesterov:
             raise ValueError("nesterov momentum goes with velocity: pytorch")
         if self.nesterov and not self.momentum:

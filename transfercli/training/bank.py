@@ -233,7 +233,7 @@ class Bank:
                 if owner == name and len(rest) == 2:  # the optimiser's
                     what, parameter = KEPT_AS.get(rest[0], rest[0]), parameters[rest[1]]
                     alike = tensor.shape == parameter.shape
-                    own = torch.empty_like(parameter).copy_(tensor) if alike else tensor.clone()
+                    own = torch.empty_like(parameter).copy_(tensor) if alike else tensor.to(parameter.device, copy=True)
                     member.optimizer.state[parameter][what] = own
             member.loss_sum.copy_(tensors[f"{name}/loss_sum"])
             member.finite.copy_(tensors[f"{name}/finite"])

@@ -1,4 +1,4 @@
-"""Checkpoints of a whole bank: weights, velocities, logs and the step, in one safetensors file written aside and renamed.
+"""Checkpoints of a whole bank: weights, the optimisers' memory, logs and the step, in a safetensors file written aside, renamed.
 
 Randomness has no state (`randomness.py`), so nothing else is needed to go on as if nothing had happened.
 """

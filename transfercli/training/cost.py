@@ -14,6 +14,7 @@ from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import free_memory
 from transfercli.system.threads import processors
+from transfercli.training.checkpoints import KEEP
 
 PREFIXES = len(HALVES) + 1  # frozen beginnings of a target: of either half, and random
 SHARE = 0.7  # of the free memory, for a bank
@@ -63,9 +64,9 @@ def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = Tr
 
 
 def bank_bytes(networks: int, recipe: Recipe, layers: Layers, at_work: int) -> int:
-    """Memory for a bank: weights and velocities of all; gradients, and what backward keeps, of those at work; shared prefixes."""
+    """Memory for a bank: what `held_bytes` says of all; gradients, and what backward keeps, of those at work; shared prefixes."""
     weights, kept = 4 * sum(layers.parameters), 4 * recipe.training.batch * layers.outputs
-    return networks * 2 * weights + at_work * (weights + 2 * kept) + PREFIXES * kept
+    return networks * held_bytes(recipe, layers) + at_work * (weights + 2 * kept) + PREFIXES * kept
 
 
 def bank_size(recipe: Recipe, classes: int, device: torch.device) -> int:
@@ -81,6 +82,11 @@ def at_once(device: torch.device) -> int:
     return processors() if device.type == "cpu" else 1
 
 
-def disk_bytes(networks: int, layers: Layers) -> int:
-    """Weights of every network, and at the most two checkpoints of weights and velocities."""
-    return networks * 4 * sum(layers.parameters) * 5
+def held_bytes(recipe: Recipe, layers: Layers) -> int:
+    """Of a network in training: its weights, and for each what the optimiser remembers (SGD one number, AdamW two)."""
+    return 4 * sum(layers.parameters) * {"sgd": 2, "adamw": 3}[recipe.training.optimizer]
+
+
+def disk_bytes(networks: int, recipe: Recipe, layers: Layers) -> int:
+    """Weights of every network, and at the most two checkpoints of weights and the optimiser's memory."""
+    return networks * (4 * sum(layers.parameters) + KEEP * held_bytes(recipe, layers))

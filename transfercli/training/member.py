@@ -46,7 +46,7 @@ class Member:
         return self.resolved.network
 
     def enter(self, step: int, steps: int) -> None:
-        """Let those layers learn that do at this step (0-based) of so many. What begins to learn has no velocity."""
+        """Let those layers learn that do at this step (0-based) of so many. What begins to learn has no velocity yet."""
         stage = self.resolved.stage_at(step, steps)
         so_far = self.resolved.stages[: stage + 1]
         self.pace, self.pace_before = so_far[-1].rate, self.pace if self.learning else so_far[-1].rate

@@ -103,7 +103,7 @@ def estimate(
         multiply_adds=sum(work) * steps,
         multiply_adds_alone=sum(cost.multiply_adds([n], layers) for n in networks) * batch * steps,
         memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
-        disk_bytes=cost.disk_bytes(len(networks), layers),
+        disk_bytes=cost.disk_bytes(len(networks), settled, layers),
     )
     return timed(found, counting) if measured else found
 
