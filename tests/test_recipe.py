@@ -250,6 +250,22 @@ def test_all_mistakes_at_once() -> None:
         (["training.weight_decay=.inf"], "training.weight_decay: input should be a finite number"),
         (["training.batch=true"], "training.batch: a number is wanted, not true or false"),
         (["pictures.divide=true"], "pictures.divide: a number is wanted, not true or false"),
+        (["pictures.std=[0.2, 0.2, 0.2]", "pictures.divide=2"], "pictures: give either std or divide"),
+        *(
+            (
+                [f"pictures.mean={wrong}"],
+                "pictures.mean: input should be 'image', 'channel', 'none' or three numbers, such as [0.485, 0.456, 0.406]",
+            )
+            for wrong in ("picture", "0.5", "[0.5, 0.5]", "[true, 0, 0]", "[-0.1, 0, 0]", "[.nan, 0, 0]", "[.inf, 0, 0]", "null")
+        ),
+        *(
+            ([f"pictures.std={wrong}"], "pictures.std: input should be three numbers above 0, such as [0.229, 0.224, 0.225]")
+            for wrong in ("1", "[0, 0.2, 0.2]", "[1, 1, 1, 1]", "{a: 1}")
+        ),
+        (
+            ["pictures.mean=[123.675, 116.28, 103.53]"],
+            "pictures.mean: these are numbers of pixels from 0 to 1: write [123.675, 116.28, 103.53] as [0.485, 0.456, 0.406]",
+        ),
         (["training.batch=1.5"], "training.batch: input should be a valid integer, got a number with a fractional part"),
         (["training.schedule.rate=.inf"], "training.schedule.rate: input should be a finite number"),
         (["training.schedule.gamma=0.1"], "training.schedule: schedule constant has no gamma"),
@@ -474,6 +490,7 @@ def variants() -> list[tuple[str, Any]]:
         *(("pictures.size", 64), ("pictures.crop", 24), ("pictures.fit", "crop"), ("pictures.mirror", False)),
         *(("pictures.channels", "bgr"), ("pictures.mean", "none"), ("pictures.divide", 2), ("pictures.classes", 4)),
         *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5), ("pictures.orientation", "exif")),
+        *(("pictures.mean", [0.5, 0.5, 0.5]), ("pictures.std", [0.2, 0.2, 0.2])),
         *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1)),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 1}),

@@ -133,6 +133,7 @@ def test_defaults_and_bounds_are_the_schemas(transfer: Transfer) -> None:
     assert by_path["training.checkpoint_steps"][1:3] == ("whole number above 0", "not set")
     assert by_path["network.widths"].values == "7 of: whole number above 0"
     assert by_path["pictures.fit"][1:3] == ("`warp` or `crop`", "warp")
+    assert by_path["pictures.mean"].values == "`image` or `channel` or `none` or 3 of: number at least 0 and at most 1"
     assert by_path["layers"].default == "[1, 2, 3, 4, 5, 6, 7]"
     assert by_path["training.schedule.gamma"].meaning.startswith("Of step, exponential, inverse: the factor")
     assert Recipe.model_fields["seeds"].default == (0,) and by_path["seeds"].default == "[0]"

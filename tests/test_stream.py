@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from transfercli.pictures import stream as stream_module
 from transfercli.pictures.stream import AHEAD, Batch, Part, Pixels, Stream, centre, centre_crop, normalise
@@ -170,6 +171,22 @@ def test_normalise_subtracts_a_mean_for_each_channel_or_none(coded: Path) -> Non
     bgr = normalise(batch, mean, recipe(channels="bgr", divide=2))
     assert torch.equal(bgr, (pixels - mean[:, None, None]).flip(1) / 2)
     assert batch.pixels.dtype == torch.uint8  # untouched: other networks subtract other means from it
+
+
+@given(
+    mean=st.just("none") | st.tuples(*[st.floats(0, 1, width=32)] * 3),
+    std=st.tuples(*[st.floats(2**-7, 1, width=32)] * 3),
+    channels=st.sampled_from(["rgb", "bgr"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_three_numbers_do_what_torchvision_does_with_them(coded: Path, mean: Any, std: Any, channels: str) -> None:
+    """To the last bit, and red first whatever the order of the input's channels."""
+    pictures = recipe(mean=mean, std=std, channels=channels)
+    batch = Stream(source(coded), 5, STREAM).make(0)
+    x = normalise(batch, None if mean == "none" else torch.tensor(mean), pictures)
+    scaled = functional.to_dtype(batch.pixels, torch.float32, scale=True)
+    theirs = functional.normalize(scaled, [0.0] * 3 if mean == "none" else mean, std)
+    assert torch.equal(x, theirs if channels == "rgb" else theirs.flip(1))
 
 
 def test_evaluation_takes_every_picture_once_in_the_centre(coded: Path) -> None:

@@ -578,6 +578,20 @@ def test_a_mean_for_each_channel_is_that_of_the_mean_image(split_study: Study) -
             torch.testing.assert_close(found, pixels.float().mean((0, 1, 2)))
 
 
+def test_a_mean_is_in_the_units_of_what_it_is_subtracted_from(split_study: Study) -> None:
+    """Of pixels 0-255; with a standard deviation of pixels 0-1."""
+    given = [0.485, 0.456, 0.406]
+    for mean in ("image", "channel", given):
+        found = {}
+        for std in (None, [0.2, 0.3, 0.4]):
+            recipe = tiny_recipe({"pictures": {"mean": mean, "std": std, "divide": 1}})
+            found[std is None] = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32).mean("A")
+        of_255, of_1 = found[True], found[False]
+        assert of_255 is not None and of_1 is not None
+        torch.testing.assert_close(of_255 / 255, of_1)
+        assert mean != given or torch.equal(of_1, torch.tensor(given))
+
+
 def test_a_mean_of_pictures_as_they_are_stored_is_not_that_of_upright_ones(split_study: Study) -> None:
     keys = set()
     for orientation in ("ignore", "exif"):

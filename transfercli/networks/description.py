@@ -21,7 +21,7 @@ def metadata(
 
     One, since safetensors writes several in any order, and the same network is to be the same file.
 
-    `mean`: what was subtracted, (size, size, 3), (3,) or None. The image is float32, little-endian, in base64.
+    `mean`: what was subtracted, as `normalise` takes it. The image is float32, little-endian, in base64.
     """
     pictures = recipe.pictures
     image = mean is not None and mean.dim() == 3
@@ -33,7 +33,7 @@ def metadata(
             for number, layer in enumerate(layers_of(module), start=1)
         ],
         "input": {
-            **pictures.model_dump(mode="json", include={"size", "crop", "fit", "channels", "divide", "orientation"}),
+            **pictures.model_dump(mode="json", include={"size", "crop", "fit", "channels", "divide", "std", "orientation"}),
             "mean": "image" if image else None if mean is None else mean.tolist(),
         },
         "classes": classes,

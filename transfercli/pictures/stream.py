@@ -3,6 +3,7 @@
 Which pictures step t sees, and under which crops, is a function of the seed, the split, the half and t alone.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -203,16 +204,26 @@ def _windows(store: Tensor, where: Tensor, top: Tensor, left: Tensor, mirrored: 
     return pixels
 
 
+@functools.cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Brought there once: at every step it would wait for all that is queued on a GPU."""
+    return torch.tensor(values, device=device)
+
+
 def normalise(batch: Batch, mean: Tensor | None, pictures: Pictures) -> Tensor:
     """Float32 input (batch, 3, crop, crop): mean subtracted, divided, channels in the recipe's order.
 
-    `mean` is (size, size, 3), cropped where each picture was, or (3,), or None. As in Caffe, the mean image is taken at the
-    crop's place and mirrored with the picture.
+    `mean` is (size, size, 3), cropped where each picture was, or (3,), or None; of pixels 0-255, where the recipe has a `std` of
+    pixels 0-1. As in Caffe, the mean image is taken at the crop's place and mirrored with the picture.
     """
     x = batch.pixels.permute(0, 2, 3, 1).float()
+    if pictures.std is not None:
+        x *= 1 / 255  # and all that follows as in torchvision, to the last bit
     if mean is not None:
         x -= mean if mean.dim() == 1 else mean[batch.rows[:, :, None], batch.columns[:, None, :]]
     if pictures.divide != 1:
         x /= pictures.divide
+    if pictures.std is not None:
+        x /= _on_device(pictures.std, x.device)
     x = x.permute(0, 3, 1, 2)
     return x.flip(1).contiguous(memory_format=torch.channels_last) if pictures.channels == "bgr" else x

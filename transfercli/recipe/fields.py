@@ -1,7 +1,8 @@
 """What the keys of a recipe may hold: numbers within bounds, lists and ranges, words for splits and targets."""
 
+import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -64,6 +65,26 @@ def _distinct(value: tuple) -> tuple:
     return value
 
 
+def _three(value: Any, wanted: str, least: float) -> Any:
+    """Three numbers from 0 to 1; the usual mistake, numbers in units of 0 to 255, is told as such."""
+    numbers = value if isinstance(value, (list, tuple)) else ()
+    if len(numbers) != 3 or not all(type(number) in (int, float) and least <= number < math.inf for number in numbers):
+        raise ValueError(f"input should be {wanted}")
+    if max(numbers) > 1:
+        scaled = ", ".join(f"{number / 255:.4g}" for number in numbers)
+        raise ValueError(f"these are numbers of pixels from 0 to 1: write {list(value)} as [{scaled}]")
+    return value
+
+
+def _mean(value: Any) -> Any:
+    wanted = "'image', 'channel', 'none' or three numbers, such as [0.485, 0.456, 0.406]"
+    return value if value in ("image", "channel", "none") else _three(value, wanted, 0)
+
+
+def _std(value: Any) -> Any:
+    return value if value is None else _three(value, "three numbers above 0, such as [0.229, 0.224, 0.225]", math.ulp(0))
+
+
 def alone(value: tuple[str, ...]) -> tuple[str, ...]:
     as_value_error(check_targets, value)
     return value
@@ -85,6 +106,12 @@ def as_value_error(call: Callable[..., Any], *values: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
+Three = Field(min_length=3, max_length=3)
+Mean = Annotated[
+    Literal["image", "channel", "none"] | Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Three],
+    BeforeValidator(_mean),
+]
+Std = Annotated[Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Three] | None, BeforeValidator(_std)]
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
 Ranges = BeforeValidator(_ranges)

@@ -110,7 +110,7 @@ def _figures(schedule: str) -> list[str]:
 def _values(schema: dict[str, Any]) -> str:
     """What a key may be, in words."""
     if "anyOf" in schema:
-        return _values(next(one for one in schema["anyOf"] if one.get("type") != "null"))
+        return " or ".join(_values(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:

@@ -21,6 +21,7 @@ from transfercli.recipe.fields import (
     ClassCount,
     Distinct,
     Fraction,
+    Mean,
     NotNegative,
     Number,
     OneOrMore,
@@ -29,6 +30,7 @@ from transfercli.recipe.fields import (
     Ranges,
     Seed,
     SplitWord,
+    Std,
     alone,
     as_value_error,
     known_splits,
@@ -83,10 +85,16 @@ class Pictures(Section):
     """Whether half of the training pictures are mirrored, at random."""
     channels: Literal["rgb", "bgr"] = "rgb"
     """The order of the input's channels; Caffe's is `bgr`."""
-    mean: Literal["image", "channel", "none"] = "channel"
-    """What is subtracted: the mean `image` of the source half's training pictures, its mean of each `channel`, or `none`."""
+    mean: Mean = "channel"
+    """What is subtracted: the mean `image` of the source half's training pictures, its mean of each `channel`, `none`, or three
+    numbers for red, green and blue, of pixels from 0 to 1: torchvision's are [0.485, 0.456, 0.406].
+    """
     divide: PositiveFloat = 1.0
-    """What pixels (0-255, mean subtracted) are divided by."""
+    """What pixels (0-255, mean subtracted) are divided by, where there is no `std`."""
+    std: Annotated[Std, Since(None)] = None
+    """What pixels from 0 to 1, mean subtracted, are divided by: three numbers for red, green and blue, torchvision's are
+    [0.229, 0.224, 0.225]. Not set: `divide`.
+    """
     classes: ClassCount | None = None
     """How many classes of the folder a study takes, spread over both halves; not set: all."""
     train_per_class: Positive | None = None
@@ -100,9 +108,11 @@ class Pictures(Section):
     builtin: BuiltIn | None = None
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> "Pictures":
+    def _keys_agree(self) -> "Pictures":
         if self.crop > self.size:
             raise ValueError(f"crop {self.crop} is larger than size {self.size}")
+        if self.std is not None and self.divide != 1:
+            raise ValueError("give either std or divide")
         return self
 
 

@@ -103,15 +103,21 @@ class Bench:
         return self.loaded[half, part]
 
     def mean(self, half: str) -> Tensor | None:
-        """What is subtracted for a source half: (size, size, 3), (3,) or None. The mean image is kept in the split's folder."""
+        """What is subtracted for a source half: (size, size, 3), (3,) or None; of pixels 0-255, where there is a `std` 0-1.
+
+        The mean image is kept in the split's folder.
+        """
         pictures = self.recipe.pictures
+        white = 255 if pictures.std is None else 1
         if pictures.mean == "none":
             return None
+        if isinstance(pictures.mean, tuple):
+            return white * torch.tensor(pictures.mean)
         mean = self.kept_mean(half)
         if mean is None:
             mean = self.pixels(half, "train").mean_image()
             self.keep_mean(half, mean)
-        return mean if pictures.mean == "image" else mean.mean((0, 1))
+        return (mean if pictures.mean == "image" else mean.mean((0, 1))) * (white / 255)
 
     def kept_mean(self, half: str) -> Tensor | None:
         """The mean image that is kept for a half, where it is of these pictures and whole."""

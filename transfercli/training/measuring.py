@@ -68,7 +68,8 @@ def seconds_per_step(
     sources = dict.fromkeys(origins, Source(build(recipe, classes).state_dict() if origins else {}, ""))
     started = {one.network: start(recipe, one, classes, sources) for one in resolved}
     pictures = recipe.pictures
-    mean = {"none": None, "channel": torch.zeros(3), "image": torch.zeros(pictures.size, pictures.size, 3)}[pictures.mean]
+    shape = (pictures.size, pictures.size, 3) if pictures.mean == "image" else (3,)
+    mean = None if pictures.mean == "none" else torch.zeros(shape)
     both = {half: pixels for half in halves}
     means = {one.input: mean for one in resolved}
     bank = Bank(recipe, started, both, both, means, 10**6, device, precision, processors())
