@@ -14,10 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from torchvision.transforms import v2 as transforms
 
 from transfercli.pictures import decode as decode_module
 from transfercli.pictures import exif
-from transfercli.pictures.decode import Fit, Orientation, decode, decode_many, unreadable
+from transfercli.pictures.decode import Fit, Interpolation, Orientation, decode, decode_many, unreadable
 from transfercli.system.errors import TransferError
 
 HEIGHT, WIDTH = 48, 64
@@ -358,6 +359,18 @@ def test_unreadable(tmp_path: Path, many: list[str], threads: int) -> None:
     assert sum(steps) == len(paths)
     assert max(steps) == decode_module.CHUNK
     assert unreadable(tmp_path, [], threads, steps.append) == {}
+
+
+@pytest.mark.parametrize("fit", ["warp", "crop"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_pictures_are_resized_as_torchvision_does_it(tmp_path: Path, fit: Fit, interpolation: Interpolation) -> None:
+    path, picture = tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    path.write_bytes(encoded(picture, "png"))
+    sides = {"warp": (20, 20), "crop": 20}[fit]
+    resize = transforms.Resize(sides, transforms.InterpolationMode(interpolation))
+    expected = transforms.CenterCrop(20)(resize(chw(picture)))
+    assert torch.equal(decode(path, 20, fit, "ignore", interpolation), expected)
+    assert torch.equal(decode_many(tmp_path, ["a.png"], 20, fit, 1, "ignore", interpolation)[0], expected)
 
 
 @pytest.mark.parametrize("fit", ["warp", "crop"])

@@ -490,6 +490,7 @@ def variants() -> list[tuple[str, Any]]:
         *(("pictures.size", 64), ("pictures.crop", 24), ("pictures.fit", "crop"), ("pictures.mirror", False)),
         *(("pictures.channels", "bgr"), ("pictures.mean", "none"), ("pictures.divide", 2), ("pictures.classes", 4)),
         *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5), ("pictures.orientation", "exif")),
+        ("pictures.interpolation", "bicubic"),
         *(("pictures.mean", [0.5, 0.5, 0.5]), ("pictures.std", [0.2, 0.2, 0.2])),
         *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1)),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),

@@ -411,6 +411,36 @@ def test_a_store_holds_photographs_as_the_recipe_takes_them(folder: PictureFolde
     assert opened(scan(tmp_path / "a")).about.form == RAW
 
 
+def test_a_store_holds_pictures_resized_as_the_recipe_says(folder: PictureFolder, tmp_path: Path) -> None:
+    bicubic = PICTURES.model_copy(update={"interpolation": "bicubic"})
+    bilinear, other = (
+        packed(folder, tmp_path / "a"),
+        packed(folder, tmp_path / "b", RAW.model_copy(update={"interpolation": "bicubic"})),
+    )
+    rows, seen = torch.arange(10), {}
+    for made, taken in ((bilinear, PICTURES), (other, bicubic)):
+        seen[taken.interpolation] = source(made, pictures=taken).fetch(rows)[0]
+        assert torch.equal(seen[taken.interpolation], source(folder, pictures=taken).fetch(rows)[0])
+    assert not torch.equal(seen["bilinear"], seen["bicubic"])
+    halved = halve(bilinear.classes, "random-0")
+    assert refusal(take, bilinear, halved, bicubic) == (
+        f"the pictures in {tmp_path / 'a'} are 12×12 (warp), but the recipe wants 12×12 (warp, bicubic); "
+        f"pack them again: transfer pack {folder.root} --out NEW --size 12 --fit warp --set pictures.interpolation=bicubic, "
+        "or change the recipe: --set pictures.interpolation=bilinear"
+    )
+    assert refusal(take, other, halved, PICTURES) == (
+        f"the pictures in {tmp_path / 'b'} are 12×12 (warp, bicubic), but the recipe wants 12×12 (warp); "
+        f"pack them again: transfer pack {folder.root} --out NEW --size 12 --fit warp, "
+        "or change the recipe: --set pictures.interpolation=bicubic"
+    )
+    large = bicubic.model_copy(update={"size": 20000})  # no store may be so large
+    assert "--size 20000 --fit warp --set pictures.interpolation=bicubic, or" in refusal(take, other, halved, large)
+    about = json.loads((tmp_path / "a" / ABOUT).read_text())
+    assert about["form"].pop("interpolation") == "bilinear"
+    (tmp_path / "a" / ABOUT).write_text(json.dumps(about))  # as stores were, before there was a choice
+    assert opened(scan(tmp_path / "a")).about.form == RAW
+
+
 def test_shards_of_other_versions_are_not_mixed(folder: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "store"
     packed(folder, out)

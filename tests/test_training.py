@@ -617,6 +617,17 @@ def test_a_base_that_learned_nothing_has_no_sweep(study: Study) -> None:
     check_bases(study, transfers([SPLIT], [0], ["B"], [3], ["BnB", "RnB"]), recipe)  # which do without it
 
 
+def test_a_mean_of_pictures_resized_one_way_is_not_that_of_another(split_study: Study) -> None:
+    keys = set()
+    for interpolation in ("bilinear", "bicubic"):
+        recipe = tiny_recipe({"pictures": {"interpolation": interpolation}})
+        table = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32)
+        assert table.kept_mean("A") is None
+        table.mean("A")
+        keys |= load_file(split_study.root / SPLIT / "mean-A.safetensors").keys()
+    assert keys == {f"{table.halves.digest[:16]}-14-warp{end}" for end in ("", "-bicubic")}
+
+
 def test_bases_are_asked_for_before_anything_is_trained(split_study: Study, study: Study) -> None:
     networks, recipe = sweep("B"), study.recipe()
     check_bases(study, networks, recipe)

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import build, digest
+from transfercli.pictures.stream import Part, Pixels, centre_crop, normalise
 from transfercli.plan.networks import base, transfers
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
+from transfercli.training.bench import Bench
 from transfercli.training.train import train
 
 PAGE = Path(__file__).parents[1] / "docs/weights.md"
@@ -102,6 +105,26 @@ def test_every_network_is_built_again(changes: Any, mean: Any, space: dict[str, 
     x = 10 * torch.rand(3, 3, recipe.pictures.crop, recipe.pictures.crop)
     with torch.no_grad():
         torch.testing.assert_close(rebuilt(x), module(x))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"interpolation": "bicubic", "fit": "crop", "mean": "channel"},
+        {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "divide": 1, "channels": "bgr"},
+        {"mean": "channel", "std": [0.2, 0.3, 0.4], "divide": 1},
+        {"mean": [0.4, 0.5, 0.6]},
+    ],
+)
+def test_the_pages_input_is_the_networks(changes: Any, space: dict[str, Any], split_study: Study, tmp_path: Path) -> None:
+    """A picture of another shape than the recipe's, as the page prepares it and as a network is measured on it."""
+    recipe = tiny_recipe({"pictures": changes})
+    Image.effect_noise((37, 23), 90).convert("RGB").save(tmp_path / "picture.png")
+    mean = Bench(split_study, recipe, split_study.halves(SPLIT), CPU, torch.float32).mean("A")
+    pixels = Pixels(Part(tmp_path, ("picture.png",), (0,)), recipe.pictures, CPU, 1)
+    told = json.loads(metadata(recipe, base(SPLIT, 0, "A"), build(recipe, 4), tuple("abcd"), mean)["about"])
+    x = space["prepare"](str(tmp_path / "picture.png"), told["input"])
+    torch.testing.assert_close(x, normalise(centre_crop(pixels, torch.tensor([0])), mean, recipe.pictures))
 
 
 def test_weights_without_metadata_serve_as_before(study: Study) -> None:

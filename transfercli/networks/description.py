@@ -13,6 +13,8 @@ from transfercli.networks.layers import LRN, Dropout, Skip, layers_of
 from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe
 
+TELLING = {"size", "crop", "fit", "orientation", "interpolation", "channels", "divide", "std"}  # of what the input is made
+
 
 def metadata(
     recipe: Recipe, network: Network, module: nn.Sequential, classes: tuple[str, ...], mean: Tensor | None
@@ -33,7 +35,7 @@ def metadata(
             for number, layer in enumerate(layers_of(module), start=1)
         ],
         "input": {
-            **pictures.model_dump(mode="json", include={"size", "crop", "fit", "channels", "divide", "std", "orientation"}),
+            **pictures.model_dump(mode="json", include=TELLING),
             "mean": "image" if image else None if mean is None else mean.tolist(),
         },
         "classes": classes,

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from transfercli.pictures import exif
 from transfercli.system.errors import TransferError
@@ -31,6 +31,7 @@ from transfercli.system.threads import pool
 
 Fit = Literal["warp", "crop"]
 Orientation = Literal["exif", "ignore"]
+Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
 
 # The formats behind folder.ENDINGS; not all of Pillow's, some of which start other programs (EPS).
@@ -49,11 +50,17 @@ class _Unreadable(Exception):
     """Why a file gave no picture, in a few words."""
 
 
-def decode(path: str | os.PathLike[str], size: int, fit: Fit, orientation: Orientation = "ignore") -> torch.Tensor:
+def decode(
+    path: str | os.PathLike[str],
+    size: int,
+    fit: Fit,
+    orientation: Orientation = "ignore",
+    interpolation: Interpolation = "bilinear",
+) -> torch.Tensor:
     """A picture file as uint8 (3, size, size), RGB, 0-255; in memory its channels lie together.
 
     ``fit`` "warp" makes both sides ``size`` whatever the shape was, as the paper did; "crop" makes the
-    shorter side ``size`` and takes the centre. Bilinear with antialiasing. A picture that has the size
+    shorter side ``size`` and takes the centre. Resizing is antialiased; a picture that has the size
     already comes through untouched. ``orientation`` "exif" turns it first as its EXIF tells; damaged EXIF
     tells nothing. Raises TransferError when nothing can read the file.
     """
@@ -62,12 +69,18 @@ def decode(path: str | os.PathLike[str], size: int, fit: Fit, orientation: Orien
     except _Unreadable as reason:
         raise TransferError(f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file") from reason
     sides = [size, size] if fit == "warp" else [size]
-    resized: torch.Tensor = functional.resize(picture, sides, antialias=True)
+    resized: torch.Tensor = functional.resize(picture, sides, InterpolationMode(interpolation), antialias=True)
     return resized if fit == "warp" else functional.center_crop(resized, [size, size])
 
 
 def decode_many(
-    root: Path, paths: Sequence[str], size: int, fit: Fit, threads: int, orientation: Orientation = "ignore"
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    fit: Fit,
+    threads: int,
+    orientation: Orientation = "ignore",
+    interpolation: Interpolation = "bilinear",
 ) -> torch.Tensor:
     """Pictures to keep in memory: uint8 (N, 3, size, size), RGB, in the order of ``paths``.
 
@@ -79,7 +92,8 @@ def decode_many(
 
     def fill(index: int) -> None:
         # numpy copies on this thread; torch would spread the copy over threads of its own
-        store[index] = decode(os.path.join(root, paths[index]), size, fit, orientation).permute(1, 2, 0).numpy()
+        picture = decode(os.path.join(root, paths[index]), size, fit, orientation, interpolation)
+        store[index] = picture.permute(1, 2, 0).numpy()
 
     for _ in _in_threads(fill, len(paths), threads):
         pass

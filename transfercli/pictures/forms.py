@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from transfercli.pictures.folder import scan
 from transfercli.pictures.packing import write_store
-from transfercli.pictures.store import ABOUT, Form, Store, read_about
+from transfercli.pictures.store import ABOUT, TAKEN, Form, Store, read_about
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.default import default_recipe
 from transfercli.system.errors import Contradiction, TransferError
@@ -52,7 +52,7 @@ def pack(
     out, found = Path(out), scan(Path(folder))
     own = read_about(out).form if (out / ABOUT).exists() else None
     pictures = recipes.find(recipe or default_recipe(len(found.classes)).recipe, overrides).pictures
-    wanted = pictures.model_dump(include={"size", "fit", "orientation"})
+    wanted = pictures.model_dump(include=TAKEN)
     shape = wanted if own is None or recipe is not None or overrides else own.model_dump(include={*wanted})
     shape = shape | {key: value for key, value in (("size", size), ("fit", fit)) if value}
     encoding = encoding or (own.encoding if own else "jpeg" if quality else "raw")

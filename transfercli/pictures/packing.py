@@ -226,7 +226,9 @@ class _Work:
         for row in rows:
             path = os.path.join(self.root, self.paths[row])
             try:
-                picture = decode(path, self.form.size, self.form.fit, self.form.orientation).permute(1, 2, 0).numpy()
+                form = self.form
+                decoded = decode(path, form.size, form.fit, form.orientation, form.interpolation)
+                picture = decoded.permute(1, 2, 0).numpy()
             except TransferError as error:
                 failed[row] = str(error.__cause__)  # decode's own line has its remedy in it
                 if not self.skip:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from transfercli.recipe.schema import Pictures
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ABOUT, INDEX = "store.json", "index.arrow"
 SHARD_BYTES = 128 * 2**20  # of raw pixels; a few such buffers are in memory while packing
+TAKEN = {"size", "fit", "orientation", "interpolation"}  # of a recipe: how a picture is taken, which a form says of a store's
 JPEG_ROWS = 4  # times as many rows in a shard of JPEGs: they are a fifth as large
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -45,7 +47,8 @@ class Form(_Model):
 
     size: Annotated[int, Field(gt=0, le=16384)]
     fit: Literal["warp", "crop"]
-    orientation: Literal["exif", "ignore"] = "ignore"  # as in stores from before there was a choice
+    orientation: Literal["exif", "ignore"] = "ignore"  # these two as in stores from before there was a choice
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     encoding: Literal["raw", "jpeg"] = "raw"
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
 
@@ -57,7 +60,14 @@ class Form(_Model):
 
     def __str__(self) -> str:
         quality = "" if self.quality is None else f" of quality {self.quality}"
-        return f"{_shape(self.size, self.fit, self.orientation)}, {self.encoding}{quality}"
+        return f"{self.shape}, {self.encoding}{quality}"
+
+    @property
+    def shape(self) -> str:
+        """What was made of a picture before it was encoded."""
+        turned = ", turned as EXIF tells" * (self.orientation == "exif")
+        resized = f", {self.interpolation}" * (self.interpolation != "bilinear")
+        return f"{self.size}×{self.size} ({self.fit}{turned}{resized})"
 
     def changes(self, wanted: Mapping[str, object]) -> list[str]:
         """What to add to a command so that a recipe which wants something else takes these pictures."""
@@ -161,16 +171,16 @@ class Store:
         """The pictures without pixels: path -> why they could not be decoded."""
         return {path: self.about.unreadable[row] for path, row in self.number.items() if row in self.about.unreadable}
 
-    def check(self, size: int, fit: str, orientation: str) -> None:
-        """Raise TransferError unless the pictures have this size, fit and orientation."""
-        form = self.about.form
-        wanted = {"size": size, "fit": fit, "orientation": orientation}
-        if changes := form.changes(wanted):
-            turned = f" --set pictures.orientation={orientation}" * (form.orientation != orientation)
+    def check(self, pictures: Pictures) -> None:
+        """Raise TransferError unless the pictures are as this recipe takes them."""
+        ours, values = self.about.form, pictures.model_dump(include=TAKEN)
+        if changes := ours.changes(values):
+            wanted = Form.model_construct(**values)  # though no store may be of that size
+            turned = f" --set pictures.orientation={wanted.orientation}" * (wanted.orientation != ours.orientation)
+            resized = f" --set pictures.interpolation={wanted.interpolation}" * (wanted.interpolation != "bilinear")
             raise TransferError(
-                f"the pictures in {self.root} are {_shape(form.size, form.fit, form.orientation)}, "
-                f"but the recipe wants {_shape(size, fit, orientation)}; pack them again: "
-                f"transfer pack {_source(self.about)} --out NEW --size {size} --fit {fit}{turned}, "
+                f"the pictures in {self.root} are {ours.shape}, but the recipe wants {wanted.shape}; pack them again: "
+                f"transfer pack {_source(self.about)} --out NEW --size {wanted.size} --fit {wanted.fit}{turned}{resized}, "
                 f"or change the recipe: {' '.join(changes)}"
             )
 
@@ -205,10 +215,6 @@ class Store:
             progress(1)
         if not sound(self.root / INDEX, self.about.index):
             raise _damaged(self.root, self.about, INDEX, "its digest does not fit")
-
-
-def _shape(size: int, fit: str, orientation: str) -> str:
-    return f"{size}×{size} ({fit}{', turned as EXIF tells' * (orientation == 'exif')})"
 
 
 def is_store(root: Path) -> bool:

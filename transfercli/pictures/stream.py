@@ -68,15 +68,15 @@ class Pixels:
         self.pool = pool(threads)
         self.rows: list[int] = []  # of the store
         if part.store is not None:
-            part.store.check(pictures.size, pictures.fit, pictures.orientation)
+            part.store.check(pictures)
             self.rows = part.store.rows(part.paths)
         size = len(part.paths) * pictures.size**2 * 3
         if kept is None and size <= MEMORY_SHARE * memory.free():
             if part.store is not None:
                 self.kept = read_rows(part.store, self.rows, self.pool)
             else:
-                kept_rows = decode_many(part.root, part.paths, pictures.size, pictures.fit, threads, pictures.orientation)
-                self.kept = kept_rows.permute(0, 2, 3, 1)
+                how = (pictures.size, pictures.fit, threads, pictures.orientation, pictures.interpolation)
+                self.kept = decode_many(part.root, part.paths, *how).permute(0, 2, 3, 1)
         if self.kept is not None and device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.kept = self.kept.to(device)
 
@@ -95,15 +95,16 @@ class Pixels:
             wanted = [self.rows[i] for i in index.tolist()]
             return read_rows(self.part.store, wanted, self.pool, pinned=self.device.type == "cuda")
 
-        shape = (len(index), self.pictures.size, self.pictures.size, 3)
+        pictures = self.pictures
+        how = (pictures.size, pictures.fit, pictures.orientation, pictures.interpolation)
+        shape = (len(index), pictures.size, pictures.size, 3)
         rows = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         store = rows.numpy()
 
         def fill(place: int, i: int) -> None:
             path = os.path.join(self.part.root, self.part.paths[i])
             try:
-                picture = decode(path, self.pictures.size, self.pictures.fit, self.pictures.orientation)
-                store[place] = picture.permute(1, 2, 0).numpy()
+                store[place] = decode(path, *how).permute(1, 2, 0).numpy()
             except TransferError as error:
                 raise TransferError(
                     f"cannot decode {path} ({error.__cause__}), which could be decoded when the split was made; "

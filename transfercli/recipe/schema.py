@@ -81,6 +81,8 @@ class Pictures(Section):
     """How a picture becomes square: `warp` makes both sides `size`, as the paper; `crop` the shorter, and takes the centre."""
     orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
     """`exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored."""
+    interpolation: Annotated[Literal["bilinear", "bicubic"], Since("bilinear")] = "bilinear"
+    """How pixels between pixels are made wherever a picture is resized, always antialiased."""
     mirror: bool = True
     """Whether half of the training pictures are mirrored, at random."""
     channels: Literal["rgb", "bgr"] = "rgb"

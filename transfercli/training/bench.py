@@ -137,7 +137,8 @@ class Bench:
     def _mean_key(self) -> str:
         pictures = self.recipe.pictures
         turned = "-exif" * (pictures.orientation == "exif")  # of means from before there was a choice the name is as it was
-        return f"{self.halves.digest[:16]}-{pictures.size}-{pictures.fit}{turned}"
+        resized = f"-{pictures.interpolation}" * (pictures.interpolation != "bilinear")
+        return f"{self.halves.digest[:16]}-{pictures.size}-{pictures.fit}{turned}{resized}"
 
 
 def load_weights(study: Study, network: Network) -> dict[str, Tensor]:
