@@ -20,7 +20,8 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from benchmarks.measure import clock
-from transfercli.networks.layers import LRN, Dropout, layers_of
+from transfercli.networks.layers import layers_of
+from transfercli.networks.modules import LRN, Dropout
 from transfercli.networks.start import build
 from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network

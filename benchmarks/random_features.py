@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from transfercli import split
-from transfercli.networks.layers import Dropout
+from transfercli.networks.modules import Dropout
 from transfercli.pictures.stream import centre_crop, normalise
 from transfercli.plan.networks import Network
 from transfercli.recipe import reading as recipes

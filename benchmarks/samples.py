@@ -15,7 +15,7 @@ from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network, transfers
 from transfercli.recipe import reading as recipes
 from transfercli.recipe import yamltext
-from transfercli.recipe.schema import DEEPEST, Recipe
+from transfercli.recipe.schema import DEPTH, Recipe
 from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
@@ -26,7 +26,7 @@ TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")
 
 def sweep_networks() -> list[Network]:
     """The 28 networks: n = 1..7 × four treatments, target B."""
-    return transfers([SPLIT], [SEED], [TARGET], range(1, DEEPEST), TREATMENTS)
+    return transfers([SPLIT], [SEED], [TARGET], range(1, DEPTH["caffenet"]), TREATMENTS)
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -19,9 +19,9 @@ from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
 from transfercli.plan.networks import Network, base
 from transfercli.plan.resolve import resolve
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import USUAL
 from transfercli.recipe import reading as recipes
-from transfercli.recipe.schema import DEEPEST, Recipe
+from transfercli.recipe.schema import DEPTH, Recipe
 from transfercli.system.devices import pick_device, pick_precision, reproducible
 from transfercli.system.threads import pool, processors
 from transfercli.training import cost
@@ -101,8 +101,8 @@ def profile(bank: Bank) -> str:
 def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
     """The whole sweep, each treatment, each n."""
     wanted: dict[str, Callable[[Network], bool]] = {"all 28": lambda network: True}
-    wanted |= {name: lambda network, name=name: network.treatment == name for name in sweepable()}  # type: ignore[misc]
-    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, DEEPEST)}  # type: ignore[misc]
+    wanted |= {name: lambda network, name=name: network.treatment == name for name in USUAL}  # type: ignore[misc]
+    wanted |= {f"n = {n}": lambda network, n=n: network.layer == n for n in range(1, DEPTH["caffenet"])}  # type: ignore[misc]
     return {name: [network for network in networks if choose(network)] for name, choose in wanted.items()}
 
 

@@ -17,7 +17,7 @@ from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base, bases, transfers
 from transfercli.plan.resolve import resolve
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import USUAL
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Pictures, Recipe
 from transfercli.study.choosing import halve, halves_of, take
@@ -63,7 +63,7 @@ def tiny_recipe(changes: Mapping[str, Mapping[str, Any]] | None = None) -> Recip
 
 def sweep(targets: Iterable[str] = ("B",)) -> list[Network]:
     """The 28 networks of the paper's sweep and the 7 of random features, for each target."""
-    return transfers([SPLIT], [0], list(targets), range(1, 8), sweepable())
+    return transfers([SPLIT], [0], list(targets), range(1, 8), USUAL)
 
 
 @dataclass(frozen=True, eq=False)

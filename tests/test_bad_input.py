@@ -209,6 +209,12 @@ def test_names_that_are_no_text(transfer: Transfer, here: Path) -> None:
 # -- flags: exit code 2
 
 
+def test_layers_that_the_network_does_not_have(refused: Callable[..., str], study: Study) -> None:
+    assert refused("sweep", "--study", "study", "--layers", "5-8", code=1) == (
+        "Error: layer 8 cannot be transferred in a network of 8 layers, whose last is always fresh; choose layers within 1-7"
+    )
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
@@ -217,11 +223,7 @@ def test_names_that_are_no_text(transfer: Transfer, here: Path) -> None:
         ("--layers", "a", "cannot read the layers 'a'; write a range or a list, such as 1-7 or 1,3,5"),
         ("--layers", "", "cannot read the layers ''; write a range or a list, such as 1-7 or 1,3,5"),
         ("--layers", "-1", "cannot read the layers '-1'; write a range or a list, such as 1-7 or 1,3,5"),
-        (
-            *("--layers", "5-8"),
-            "layer 8 cannot be transferred in a network of 8 layers, whose last is always fresh; choose layers within 1-7",
-        ),
-        ("--treatments", "AnC", "unknown treatment 'AnC'; choose from BnB,BnB+,AnB,AnB+,RnB"),
+        ("--treatments", "AnC", "unknown treatment 'AnC'; choose from base+,BnB,BnB+,AnB,AnB+,RnB"),
         ("--targets", "C", "unknown target 'C'; choose from A,B,alternate"),
         ("--targets", "A,alternate", "alternate stands alone: it gives each split one target, by turns"),
         ("--device", "gpu", "no device is called 'gpu'; choose from auto, cpu, cuda, cuda:1, mps"),

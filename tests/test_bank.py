@@ -21,7 +21,6 @@ from transfercli.pictures.stream import Stream, centre, centre_crop, normalise
 from transfercli.plan.networks import Network, base, bases
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
-from transfercli.training import optimiser
 from transfercli.training.bank import Bank
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
@@ -472,6 +471,17 @@ class AdamW:
         return w - rate * lr_mult * (step + self.weight_decay * decay_mult * w)
 
 
+class Scaled(nn.Module):
+    """A linear layer and its layer scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.gamma = nn.Linear(4, 3), nn.Parameter(torch.full((3,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * self.gamma
+
+
 @given(
     schedule=st.sampled_from(SCHEDULES),
     betas=st.sampled_from([(0.9, 0.999), (0.8, 0.95), (0.0, 0.5)]),
@@ -491,17 +501,14 @@ def test_adamw_is_the_papers(
     layer_rate: float,
     seed: int,
 ) -> None:
-    """Weights, biases and tables, each at its rate and with its decay; a table is a parameter that `kind` says is one."""
+    """Weights, biases and tables, each at its rate and with its decay; layer scale is a table."""
     changes = {**ADAMW, "steps": 8, "schedule": schedule, "weight_decay": decay, "betas": list(betas)}
     training = tiny_recipe({"training": {**changes, "bias_rate": bias_rate, "bias_decay": bias_decay}}).training
     rate, random = training.schedule.bind(8), torch.Generator().manual_seed(seed)
-    module = nn.Sequential(nn.Linear(4, 3), nn.PReLU(3))
-    mults = {"0.weight": (1.0, 1.0), "0.bias": (bias_rate, float(bias_decay)), "1.weight": (1.0, 0.0)}
-    with pytest.MonkeyPatch.context() as patch:
-        table, plain = module.get_parameter("1.weight"), optimiser.kind
-        patch.setattr(optimiser, "kind", lambda layer, parameter: "table" if parameter is table else plain(layer, parameter))
-        optimizer = make_optimizer(layers_of(module), {1: layer_rate}, training)
-    assert [id(weight) for weight in weights_of(optimizer)] == [id(module.get_parameter("0.weight"))]
+    module = Scaled()
+    mults = {"linear.weight": (1.0, 1.0), "linear.bias": (bias_rate, float(bias_decay)), "gamma": (1.0, 0.0)}
+    optimizer = make_optimizer(layers_of(module), {1: layer_rate}, training)
+    assert [id(weight) for weight in weights_of(optimizer)] == [id(module.get_parameter("linear.weight"))]
     naive = {name: p.detach().double().numpy() for name, p in module.named_parameters()}
     solver = AdamW(betas, decay)
     for t in range(8):

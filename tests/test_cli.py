@@ -604,7 +604,7 @@ def test_progress_of_nothing_to_do_shows_no_bar(monkeypatch: pytest.MonkeyPatch,
 def test_every_planned_network_has_a_place_in_the_status_table(transfer: Transfer, split_study: Study) -> None:
     recipe = split_study.recipe()
     planned = bases(["random-0"], recipe.seeds) + transfers(
-        ["random-0"], recipe.seeds, recipe.targets, recipe.layers, recipe.treatments
+        ["random-0"], recipe.seeds, recipe.targets, recipe.swept, recipe.treatments
     )
     body = transfer("status", "--study", split_study.root).out.splitlines()[1:]
     cells = [word for line in body[: body.index("")] for word in line.split()[4:]]

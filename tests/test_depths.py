@@ -9,14 +9,14 @@ from transfercli.analysis.contrasts import CONTRASTS, contrasts
 from transfercli.analysis.differences import differences, layer_labels, ranges
 from transfercli.analysis.published import published_table
 from transfercli.plan.networks import bases, transfers
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import USUAL
 from transfercli.report.page import cells
 from transfercli.report.page.words import made_of
 
 
 def study(layers: int) -> pd.DataFrame:
     splits = ["random-0", "random-1"]
-    networks = [*bases(splits, [0]), *transfers(splits, [0], ["A", "B"], range(1, layers), sweepable())]
+    networks = [*bases(splits, [0]), *transfers(splits, [0], ["A", "B"], range(1, layers), USUAL)]
     return pd.DataFrame([row_of(network) | {"layers": layers} for network in networks])
 
 

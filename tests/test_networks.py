@@ -1,6 +1,7 @@
 """The networks: Caffe's layers with the paper's shapes and Gaussians, cut where the paper cuts them."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.eight import CAFFENET_WIDTHS, caffenet, small
+from transfercli.networks.eight import CAFFENET_WIDTHS, Eight, caffenet, small
 from transfercli.networks.initialise import initialise
-from transfercli.networks.layers import LRN, Dropout, Layer, Masks, describe, layers_of
+from transfercli.networks.layers import Masks, describe, layers_of, run
+from transfercli.networks.modules import LRN, Dropout
 from transfercli.system.randomness import generator
 
 SLIM = (4, 8, 8, 8, 8, 16, 16)
@@ -185,7 +187,7 @@ def test_small_is_cut_into_the_same_eight_layers(normalisation: str, convolution
 
 
 def chain(modules: Sequence[tuple[str, nn.Module]], x: Tensor, masks: Masks | None = None) -> Tensor:
-    return Layer("all", tuple(modules)).run(x, masks)
+    return run(layers_of(Eight(OrderedDict(modules))), x, masks)
 
 
 def test_layer_by_layer_is_the_network() -> None:

@@ -130,7 +130,7 @@ def test_the_papers_recipe() -> None:
 def test_defaults() -> None:
     recipe = loaded()
     assert (recipe.splits, recipe.targets, recipe.seeds) == (("random-0",), ("B",), (0,))
-    assert recipe.layers == (1, 2, 3, 4, 5, 6, 7)
+    assert recipe.swept == (1, 2, 3, 4, 5, 6, 7)
     assert recipe.treatments == ("BnB", "BnB+", "AnB", "AnB+", "RnB")
 
 
@@ -189,7 +189,7 @@ def test_all_mistakes_at_once() -> None:
     text = """
     nmae: mine
     name: "../mine"
-    layers: 1-8
+    layers: 8-1
     treatments: [BnB, CnB]
     seeds: [-1]
     splits: [randm-0]
@@ -200,15 +200,15 @@ def test_all_mistakes_at_once() -> None:
     assert message(loaded, text=text) == (
         "mine.yaml has 15 mistakes: "
         "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$'; "
-        "splits: split 'randm-0' is not known; write random-<seed> (as random-0), man-made-natural, "
-        "or the path of a .csv file with the header class,half; "
-        "layers: layer 8 cannot be transferred in a network of 8 layers, whose last is always fresh; choose layers within 1-7; "
-        "treatments.1: input should be 'BnB', 'BnB+', 'AnB', 'AnB+' or 'RnB'; "
-        "seeds.0: input should be greater than or equal to 0; "
-        "pictures: crop 40 is larger than size 32; "
-        "network.name: input should be 'caffenet' or 'small'; "
+        "network.name: no network 'alexnet'; choose caffenet, small, torchvision/NAME or timm/NAME; "
         "network.widths: tuple should have at least 7 items after validation, not 2; "
         "network.droput: unknown key (did you mean network.dropout?); "
+        "splits: split 'randm-0' is not known; write random-<seed> (as random-0), man-made-natural, "
+        "or the path of a .csv file with the header class,half; "
+        "layers: the layers '8-1' run backwards; write the lower number first: 1-8; "
+        "treatments.1: input should be 'base+', 'BnB', 'BnB+', 'AnB', 'AnB+' or 'RnB'; "
+        "seeds.0: input should be greater than or equal to 0; "
+        "pictures: crop 40 is larger than size 32; "
         "training.steps: input should be greater than 0; "
         "training.batch: missing; "
         "training.schedule.rate: missing; "
@@ -496,7 +496,7 @@ def variants() -> list[tuple[str, Any]]:
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 1}),
         *(("network.widths", [8, 8, 8, 8, 8, 16, 8]), ("network.outputs", 10), ("network.dropout", 0.1)),
-        *(("network.normalisation", "lrn"), ("network.init", "caffe")),
+        *(("network.normalisation", "lrn"), ("network.init", "caffe"), ("network.skips", True), ("network.width", 2)),
         *(("training.epochs", 3), ("training.batch", 25), ("training.momentum", 0.8), ("training.velocity", "caffe")),
         *(("training.nesterov", True), ("training.weight_decay", 0), ("training.bias_rate", 2), ("training.bias_decay", True)),
         *(("training.precision", "float32"), ("training.channels_last", False)),
@@ -517,9 +517,20 @@ def variants() -> list[tuple[str, Any]]:
     ]
 
 
+LIBRARY = (
+    *({}, {"cut": "finest"}, {"cut": ["layer1.0", "fc"]}, {"random": "preserving"}, {"arguments": {"groups": 2}}),
+    *({"dropout": 0.1}, {"width": 2}, {"outputs": 7}),
+)
+
+
 def with_key(key: str, value: Any) -> Recipe:
     section, name = key.split(".")
     return recipes.validate(yamltext.merge(yaml.safe_load(MINIMAL), {section: {name: value}}), "mine.yaml")
+
+
+def with_network(**keys: Any) -> Recipe:
+    values = yaml.safe_load(MINIMAL)
+    return recipes.validate({**values, "network": {"name": "torchvision/resnet18", **keys}}, "mine.yaml")
 
 
 def test_the_digest_tells_every_key_that_decides_numbers() -> None:
@@ -528,16 +539,18 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
     made.append(loaded("training.optimizer=adamw", "training.betas=[0.9, 0.99]"))
     made.append(loaded("evaluation.every=9", "evaluation.times=null"))
     made.append(loaded("network.name=caffenet", "network.normalisation=lrn", *CROP_67))
+    made += [with_network(**keys) for keys in LIBRARY]
+    assert with_network(layers=10, label="mine").digest() == with_network().digest()
     assert len({recipe.digest() for recipe in made}) == len(made)
     for recipe in made[1:]:
         assert recipes.differences(made[0], recipe)
-    told = {key for key, _ in variants()}
+    told = {key for key, _ in variants()} | {f"network.{key}" for keys in LIBRARY for key in keys}
     keys = {
         f"{section}.{name}"
         for section in ("pictures", "network", "training", "evaluation")
         for name in type(getattr(made[0], section)).model_fields
     }
-    kept = {"training.checkpoint_minutes", "training.checkpoint_steps"}
+    kept = {"training.checkpoint_minutes", "training.checkpoint_steps", "network.label", "network.layers"}
     assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
 
 

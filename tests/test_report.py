@@ -22,7 +22,7 @@ from transfercli.analysis.published import published_table
 from transfercli.plan.networks import Network, bases, columns, transfers
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import TREATMENTS, Phase, Treatment, sweepable
+from transfercli.plan.treatments import TREATMENTS, USUAL, Phase, Treatment
 from transfercli.recipe.reading import dump, find, smoke, validate
 from transfercli.recipe.schema import Recipe
 from transfercli.report.page import as_json, cells, charts, html, published_beside, words
@@ -39,7 +39,7 @@ def written(
     root: Path,
     splits: Iterable[str] = ("random-0",),
     targets: Iterable[str] = ("B",),
-    treatments: Iterable[str] = sweepable(),
+    treatments: Iterable[str] = USUAL,
     seeds: Iterable[int] = (0,),
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     recipe: Recipe | None = None,
@@ -208,7 +208,7 @@ def test_gains_are_drawn_with_the_interval_of_their_mean(several: Study) -> None
     table = several.table()
     chart = next(c for c in charts.charts(table, published_beside(table), differences.bounded(table)) if c["quantity"] == "gain")
     found = differences.differences(table).set_index(["splits", "quantity", "layer"])
-    for treatment in sweepable():
+    for treatment in USUAL:
         line = next(line for line in chart["lines"] if line["treatment"] == treatment)
         for layer, (bar, (x, mean)) in enumerate(zip(chart["bars"][treatment], line["points"], strict=True), 1):
             expected = 100 * found.loc[("random", f"{treatment}-base", str(layer)), ["mean", "low", "high"]]
@@ -221,7 +221,7 @@ def test_two_pairs_have_no_bar_and_the_caption_says_why(several: Study, several_
     table = several.table()
     drawn = charts.charts(table, published_beside(table), differences.bounded(table))
     bars = {chart["title"]: chart["bars"] for chart in drawn if chart["quantity"] == "gain"}
-    assert set(bars["random halves"]) == set(sweepable()) and bars["man-made / natural halves"] == {}
+    assert set(bars["random halves"]) == set(USUAL) and bars["man-made / natural halves"] == {}
     assert "two pairs have none, as it would hide the rest" in Page(several_page).text
 
 
@@ -238,7 +238,7 @@ def test_learning_curves_are_means_by_layer_beside_their_bases(several: Study) -
     table = several.table()
     drawn = charts.learning(table, several.logs())
     assert [(chart["kind"], chart["treatment"]) for chart in drawn] == [
-        (kind, treatment) for kind in ("random", "man-made-natural") for treatment in sweepable()
+        (kind, treatment) for kind in ("random", "man-made-natural") for treatment in USUAL
     ]
     means = table[table["split"].str.startswith("random")].groupby(["treatment", "layer"])["top1"].mean()
     for chart in drawn[:5]:
@@ -358,7 +358,7 @@ def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
     base, made = cells.accuracies(table)["random-0, target B"]
     own = table[(table["target"] == "B") & (table["treatment"] == "base")]
     assert base == f"{100 * own['top1'].mean():.1f} 2 seeds"
-    assert [row.head for row in made.rows] == list(sweepable())
+    assert [row.head for row in made.rows] == list(USUAL)
     assert made.rows[0].cells[0].beneath == "2 seeds"
 
 

@@ -23,7 +23,7 @@ from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
 from transfercli.plan.networks import Network, base, bases, columns, transfers
 from transfercli.plan.splits import Split
-from transfercli.plan.treatments import sweepable
+from transfercli.plan.treatments import USUAL
 from transfercli.recipe import reading as recipes
 from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
@@ -301,7 +301,7 @@ def test_the_table_is_in_order_and_can_be_read_back(tmp_path: Path) -> None:
         for split in ("man-made-natural", SPLIT)
         for seed in (0, 2)
         for target in "AB"
-        for network in [base(split, seed, target), *transfers([split], [seed], [target], [1, 2, 7], sweepable())]
+        for network in [base(split, seed, target), *transfers([split], [seed], [target], [1, 2, 7], USUAL)]
     ]
     for network in reversed(plan):
         write(study, network, top1=0.1 + 0.2, loss=None, note="a, b" if network.name.endswith("+") else "")

@@ -21,19 +21,17 @@ from transfercli.cli.options import (
 from transfercli.cli.progress import reporting
 from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.plan.treatments import sweepable
-from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
+from transfercli.plan.words import ALL, parse_choices, parse_layers, parse_targets
 
 
-def _layers(text: str) -> tuple[int, ...]:
-    from transfercli.recipe.schema import DEEPEST
-
-    layers = parse_layers(text)
-    check_layers(layers, DEEPEST)
-    return layers
+def _layers(text: str) -> str | tuple[int, ...]:
+    return ALL if text == ALL else parse_layers(text)
 
 
 @click.command(short_help="Train the transfer networks for each layer n.")
-@click.option("--layers", metavar="N-N|N,N", callback=parsed(_layers), help="Which n, as 1-7 or 1,3,5; by default the recipe's.")
+@click.option(
+    "--layers", metavar="N-N|N,N", callback=parsed(_layers), help="Which n: 1-7, 1,3,5 or all; by default the recipe's."
+)
 @click.option(
     "--treatments",
     metavar="BnB,AnB,…",
@@ -56,7 +54,7 @@ def _layers(text: str) -> tuple[int, ...]:
 @study_options
 @study_argument
 def sweep(
-    layers: tuple[int, ...] | None,
+    layers: str | tuple[int, ...] | None,
     treatments: tuple[str, ...] | None,
     targets: tuple[str, ...] | None,
     recipe: str | None,

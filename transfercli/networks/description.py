@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transfercli.networks.layers import LRN, Dropout, Skip, layers_of
+from transfercli.networks.layers import layers_of
+from transfercli.networks.modules import LRN, Dropout, Skip
 from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe
 
@@ -17,7 +18,7 @@ TELLING = {"size", "crop", "fit", "orientation", "interpolation", "channels", "d
 
 
 def metadata(
-    recipe: Recipe, network: Network, module: nn.Sequential, classes: tuple[str, ...], mean: Tensor | None
+    recipe: Recipe, network: Network, module: nn.Module, classes: tuple[str, ...], mean: Tensor | None
 ) -> dict[str, str]:
     """One JSON text, `about`: recipe, network, layers, input and classes; and of a mean image its bytes.
 

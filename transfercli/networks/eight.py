@@ -3,12 +3,27 @@
 ReLU and max-pooling commute, so pooling comes first: the same function on a quarter of the elements.
 """
 
-import math
+import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from transfercli.networks.layers import LRN, Dropout, Skip, _output_shapes
+from transfercli.networks.modules import LRN, Dropout, Skip
+
+
+class Eight(nn.Sequential):
+    """Modules one after another; a skip adds what came into its layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        entry = x
+        for module in self:
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                entry = x
+            x = module(x, entry) if isinstance(module, Skip) else module(x)
+        return x
+
 
 CAFFENET_WIDTHS = (96, 256, 384, 384, 256, 4096, 4096)
 
@@ -72,13 +87,12 @@ def small(
 def _with_classifier(
     modules: list, crop: int, f6: int, f7: int, dropout: float, num_classes: int, skips: bool = False
 ) -> nn.Sequential:
-    features = math.prod(_output_shapes(modules, crop)[-1])
+    convolutions = [copy.deepcopy(module).to("meta").eval() for _, module in modules if not isinstance(module, Skip)]
+    with torch.no_grad():
+        features = nn.Sequential(*convolutions)(torch.empty(1, 3, crop, crop, device="meta")).numel()
     modules += [
         *(("flatten", nn.Flatten()), ("fc6", nn.Linear(features, f6)), ("relu6", nn.ReLU(True)), ("drop6", Dropout(dropout, f6))),
         *(("fc7", nn.Linear(f6, f7)), ("relu7", nn.ReLU(True)), *[("skip7", Skip())] * skips, ("drop7", Dropout(dropout, f7))),
         ("fc8", nn.Linear(f7, num_classes)),
     ]
-    network = nn.Sequential()
-    for name, module in modules:
-        network.add_module(name, module)
-    return network
+    return Eight(OrderedDict(modules))

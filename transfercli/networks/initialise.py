@@ -9,7 +9,7 @@ from torch import nn
 from transfercli.networks.layers import layers_of
 
 
-def initialise(network: nn.Sequential, scheme: str, generator: Callable[[str], torch.Generator]) -> None:
+def initialise(network: nn.Module, scheme: str, generator: Callable[[str], torch.Generator]) -> None:
     """Draw all weights anew, each parameter from `generator(name)`, so that a layer's draw does not depend on the others.
 
     `caffe`: the paper's Gaussians and biases. `he`: He et al. (2015), biases 0, for networks without the paper's scale.

@@ -1,155 +1,332 @@
-"""A network as a chain of layers.
+"""A network as a chain of layers, whatever network it is. The rest of the program knows networks by `Layer` alone.
 
-A network is a flat `nn.Sequential` with named modules, so that its parameters are called `conv1.weight` … `fc8.bias`.
-A *layer* is a convolution or a fully connected module with all that follows it up to the next one. Every parameter belongs to
-exactly one layer, and the layers one after another are the network. The rest of the program knows networks by `Layer` alone.
+The network stays the module that its library made, with its own names. A chain (`Chain`) says of a kind of network which nodes of
+its graph are which layer's; it is made once (`tracing.py` has the graph and its cuts) and serves every network of the kind.
+Every parameter is in exactly one layer; the layers one after another are the network, bit for bit, in training and evaluation.
 """
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from transfercli.networks.modules import Dropout
+from transfercli.networks.tracing import Cut, Kind, Piece, Uncuttable, is_dropout, parameters_of, pieces, trace
 
 Modules = tuple[tuple[str, nn.Module], ...]
-Masks = Mapping[str, Tensor]  # for each dropout module, by name: (batch, units), scaled by 1 / (1 - rate)
+Masks = Mapping[str, Tensor]  # for each dropout, by name: a factor for each number or row, scaled by 1 / (1 - rate)
+Activation = Any  # a Tensor; or a tuple of one and of what travels along with it
 
 
-class LRN(nn.Module):
-    """Local response normalisation across channels, as Caffe and `torch.nn.LocalResponseNorm` (k = 1) define it.
+@dataclass(frozen=True)
+class Drop:
+    """Where a network leaves out at random: how often, and the shape of a mask for one picture."""
 
-    The sum over neighbouring channels is a 1×1 convolution with a banded matrix, which every device does fast:
-    `x / (1 + alpha / size * sum(x²)) ** beta`. Takes and returns (batch, channels, height, width).
-    """
-
-    band: Tensor
-
-    def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
-        super().__init__()
-        self.size, self.alpha, self.beta = size, alpha, beta
-        channel = torch.arange(channels)
-        distance = channel[None, :] - channel[:, None]  # from each output channel (row) to each input channel
-        near = (-(size // 2) <= distance) & (distance <= (size - 1) // 2)
-        # Not persistent: a constant, so neither saved nor counted as a weight.
-        self.register_buffer("band", (near * (alpha / size))[:, :, None, None].float(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # In float32 from here on: 1 + something small is 1 in bfloat16.
-        scale = 1 + nn.functional.conv2d(x * x, self.band).float()
-        if self.beta == 0.75:  # the paper's; roots are several times faster than pow
-            root = scale.rsqrt()
-            return x * (root * root.sqrt()).to(x.dtype)
-        return x * scale.pow(-self.beta).to(x.dtype)
+    rate: float
+    shape: tuple[int, ...]
+    scaled: bool = True  # what stays is divided by 1 - rate
+    each: bool = True  # every picture has its own; otherwise one for the batch
 
 
-class Dropout(nn.Module):
-    """Marks where dropout acts, on (batch, units). The mask comes from outside, so that all networks of a bank share it."""
+@dataclass(frozen=True)
+class Link:
+    """What a layer is in every network of a kind: names, and two functions (network, activation, …, masks …) -> activation."""
 
-    def __init__(self, rate: float, units: int):
-        super().__init__()
-        self.rate, self.units = rate, units
+    name: str
+    modules: tuple[str, ...]  # in the order in which they run
+    parameters: Mapping[str, Kind]
+    buffers: tuple[str, ...]
+    drops: Mapping[str, Drop]
+    training: Callable[..., Activation]
+    evaluation: Callable[..., Activation]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x  # evaluation; training multiplies by a mask in `Layer.run`
 
+@dataclass(frozen=True)
+class Chain:
+    """The layers of a kind of network. A network has its own as `network.chain`; copies of it share that."""
 
-class Skip(nn.Module):
-    """Adds a layer's input to what has become of it: no weights; a channel that only one of the two has is the other's zero."""
+    links: tuple[Link, ...]
+    graph: fx.Graph  # of training
+    pieces: tuple[Piece, ...]  # of that graph
 
-    def forward(self, x: Tensor, entry: Tensor) -> Tensor:
-        """(batch, channels, ...) each, alike in all else than the channels; as many channels as `x` has."""
-        missing = x.shape[1] - entry.shape[1]
-        return x + (entry if missing == 0 else nn.functional.pad(entry, (0, 0) * (entry.dim() - 2) + (0, missing)))
+    def __deepcopy__(self, memo: object) -> "Chain":
+        return self
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One link of a network: its learnable module, whose name it has, and what follows that up to the next one."""
+    """One link of one network."""
 
-    name: str
+    network: nn.Module
+    link: Link
     modules: Modules
 
-    def run(self, x: Tensor, masks: Masks | None = None) -> Tensor:
-        """The layer's output. In training, `masks` holds the mask of each dropout module."""
-        entry = x
-        for name, module in self.modules:
-            if isinstance(module, Skip):
-                x = module(x, entry)
-            else:
-                x = x * masks[name] if masks is not None and isinstance(module, Dropout) else module(x)
-        return x
+    @property
+    def name(self) -> str:
+        return self.link.name
+
+    def run(self, x: Activation, masks: Masks | None = None) -> Activation:
+        """The layer's output. In training, `masks` holds the mask of each of its dropouts."""
+        given = x if isinstance(x, tuple) else (x,)
+        if masks is None:
+            return self.link.evaluation(self.network, *given)
+        return self.link.training(self.network, *given, *(masks[name] for name in self.link.drops))
 
     def owns(self, name: str) -> bool:
         """Whether the network's parameter or buffer of that name is this layer's."""
-        return any(name.startswith(f"{own}.") for own, _ in self.modules)
+        return name in self.link.parameters or name in self.link.buffers
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter, Kind]]:
+        """Name, parameter and what it is: a weight, a bias (or normalisation's), a table."""
+        for name, kind in self.link.parameters.items():
+            yield name, self.network.get_parameter(name), kind
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        for _, module in self.modules:
-            yield from module.parameters()
+        for _, parameter, _ in self.named_parameters():
+            yield parameter
 
     def learn(self, learns: bool) -> None:
         """Let it learn, or hold it: without gradients, and in evaluation's mode, so that BatchNorm's statistics stay."""
-        for _, module in self.modules:
-            module.requires_grad_(learns).train(learns)
+        for parameter in self.parameters():
+            parameter.requires_grad_(learns)
+        self.train(learns)
 
     def train(self, mode: bool) -> None:
         """The mode of its modules: training's or evaluation's."""
         for _, module in self.modules:
             module.train(mode)
 
-    @property
-    def dropouts(self) -> list[tuple[str, Dropout]]:
-        return [(name, module) for name, module in self.modules if isinstance(module, Dropout)]
+
+def layers_of(network: nn.Module) -> list[Layer]:
+    """The learnable layers of a network, in order: the first is layer 1. Raises Uncuttable."""
+    if not isinstance(own := getattr(network, "chain", None), Chain):
+        own = network.chain = chain(network)  # type: ignore[assignment]
+    return [Layer(network, link, tuple((name, network.get_submodule(name)) for name in link.modules)) for link in own.links]
 
 
-def layers_of(network: nn.Sequential) -> list[Layer]:
-    """The learnable layers of a network, in order: the first is layer 1."""
-    found: list[list[tuple[str, nn.Module]]] = []
-    for name, module in network.named_children():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            found.append([])
-        found[-1].append((name, module))
-    return [Layer(modules[0][0], tuple(modules)) for modules in found]
-
-
-def run(layers: Iterable[Layer], x: Tensor, masks: Masks | None = None) -> Tensor:
+def run(layers: Iterable[Layer], x: Activation, masks: Masks | None = None) -> Activation:
     """Run layers one after another."""
     for layer in layers:
         x = layer.run(x, masks)
     return x
 
 
-def describe(network: nn.Sequential, crop: int) -> list[dict]:
+# -- from a network to its chain
+
+
+def chain(network: nn.Module, cut: Cut = "blocks", crop: int = 0) -> Chain:
+    """The chain of a network on pictures of crop × crop.
+
+    Without a crop no dropout but our own is known. Raises Uncuttable with the reason.
+    """
+    was = {module: module.training for module in network.modules()}
+    try:
+        graphs = {mode: trace(network.train(mode)) for mode in (False, True)}
+    finally:
+        for module, mode in was.items():
+            module.training = mode
+    parts = {mode: pieces(network, graph, cut) for mode, graph in graphs.items()}
+    names = [piece.name for piece in parts[True]]
+    if names != [piece.name for piece in parts[False]]:
+        raise Uncuttable("its layers in training are others than those in evaluation")
+    shapes = _shapes(network, graphs[True], crop) if crop else {}
+    found: list[Link] = []
+    for place, name in enumerate(names):
+        nodes = {mode: list(graph.nodes)[parts[mode][place].begin : parts[mode][place].end] for mode, graph in graphs.items()}
+        drops = {
+            _drop_name(node, nodes[True]): (node, _drop(network, node, shapes)) for node in nodes[True] if _drops(network, node)
+        }
+        kept = {key: (node, drop) for key, (node, drop) in drops.items() if drop.rate > 0}
+        after = {mode: (parts[mode][place + 1].incoming if place + 1 < len(names) else None) for mode in graphs}
+        functions = {
+            mode: _function(network, graphs[mode], nodes[mode], parts[mode][place].incoming, after[mode], masked)
+            for mode, masked in ((True, {node: key for key, (node, _) in kept.items()}), (False, {}))
+        }
+        called = [str(node.target) for node in nodes[True] if node.op == "call_module"]
+        found.append(
+            Link(
+                name,
+                tuple(dict.fromkeys(called)),
+                {parameter: kind for node in nodes[True] for parameter, _, kind in parameters_of(network, node)},
+                tuple(dict.fromkeys(_buffers(network, nodes[True]))),
+                {key: drop for key, (_, drop) in kept.items()},
+                functions[True],
+                functions[False],
+            )
+        )
+    return Chain(_partitioned(network, found), graphs[True], tuple(parts[True]))
+
+
+def _function(
+    network: nn.Module,
+    graph: fx.Graph,
+    nodes: Sequence[fx.Node],
+    incoming: Sequence[fx.Node],
+    outgoing: Sequence[fx.Node] | None,
+    masked: Mapping[fx.Node, str],
+) -> Callable[..., Activation]:
+    """Nodes of a graph as a function of a network, of what comes in, and of masks. `outgoing`: None for the network's output."""
+    own = fx.Graph()
+    here = {node: own.placeholder(node.name) for node in incoming}
+    masks = {node: own.placeholder(f"mask_{place}") for place, node in enumerate(masked)}
+    for node in nodes:
+        if node.op == "placeholder":
+            continue
+        if node in masks:
+            here[node] = own.call_function(torch.mul, (here[node.all_input_nodes[0]], masks[node]))
+        elif _drops(network, node):
+            here[node] = here[node.all_input_nodes[0]]
+        else:
+            here[node] = own.node_copy(node, lambda given: here[given])
+    last = graph.output_node().args[0] if outgoing is None else (*outgoing,) if len(outgoing) > 1 else outgoing[0]
+    own.output(fx.map_arg(last, lambda node: here[node]))
+    code = own.python_code("self")
+    space: dict[str, Any] = dict(code.globals)
+    exec(compile(code.src, f"<layer {nodes[0].name}>", "exec"), space)
+    return space["forward"]
+
+
+def _partitioned(network: nn.Module, links: Sequence[Link]) -> tuple[Link, ...]:
+    """The links, every parameter and buffer in one. Raises Uncuttable."""
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    if len({id(parameter) for parameter in parameters.values()}) < len(parameters):
+        raise Uncuttable("two of its parameters are one and the same")
+    taken = [name for link in links for name in link.parameters]
+    if missing := [name for name in parameters if name not in taken]:
+        raise Uncuttable(f"its parameter {missing[0]} takes part in nothing")
+    if twice := [name for name in parameters if taken.count(name) > 1]:
+        raise Uncuttable(f"its parameter {twice[0]} is in two layers")
+    owned: dict[str, int] = {}
+    for place, link in enumerate(links):
+        for name in link.buffers:
+            owned.setdefault(name, place)
+    for name, _ in network.named_buffers():  # one that takes no part in the graph goes with what stands beside it
+        above = name.rpartition(".")[0]
+        near = (place for place, link in enumerate(links) for other in link.parameters if other.startswith(f"{above}."))
+        owned.setdefault(name, next(near, 0))
+    kept = [tuple(name for name, at in owned.items() if at == place) for place in range(len(links))]
+    return tuple(Link(**{**vars(link), "buffers": names}) for link, names in zip(links, kept, strict=True))
+
+
+def _buffers(network: nn.Module, nodes: Iterable[fx.Node]) -> Iterator[str]:
+    known = {name for name, _ in network.named_buffers()}
+    for node in nodes:
+        if node.op == "get_attr" and node.target in known:
+            yield str(node.target)
+        elif node.op == "call_module":
+            yield from (f"{node.target}.{name}" for name, _ in network.get_submodule(str(node.target)).named_buffers())
+
+
+# -- what a network leaves out at random
+
+
+def _drops(network: nn.Module, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return is_dropout(network.get_submodule(str(node.target)))
+    return node.target is nn.functional.dropout
+
+
+def _drop_name(node: fx.Node, nodes: Sequence[fx.Node]) -> str:
+    """Its module's name; one that runs again has a number."""
+    if node.op != "call_module":
+        return node.name
+    again = [other for other in nodes if other.op == "call_module" and other.target == node.target].index(node)
+    return f"{node.target}#{again + 1}" if again else str(node.target)
+
+
+def _drop(network: nn.Module, node: fx.Node, shapes: Mapping[fx.Node, tuple[int, ...]]) -> Drop:
+    if node.op != "call_module":
+        rate = float(node.args[1] if len(node.args) > 1 else node.kwargs.get("p", 0.5))  # type: ignore[arg-type]
+        training = node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True)
+        return Drop(rate if training else 0.0, shapes.get(node, ()))
+    module = network.get_submodule(str(node.target))
+    if isinstance(module, Dropout):
+        return Drop(module.rate, (module.units,))
+    shape = shapes.get(node, ())
+    rows = (1,) * len(shape)
+    match type(module).__name__:
+        case "Dropout":
+            return Drop(float(module.p), shape)  # type: ignore[arg-type]
+        case "StochasticDepth":
+            return Drop(float(module.p), rows, each=module.mode == "row")  # type: ignore[arg-type]
+        case "DropPath":
+            return Drop(float(module.drop_prob or 0), rows, bool(module.scale_by_keep))  # type: ignore[arg-type]
+        case _:  # whole channels
+            return Drop(float(module.p), shape[:1] + rows[1:])  # type: ignore[arg-type]
+
+
+# -- what a network costs
+
+
+def describe(network: nn.Module, crop: int) -> list[dict]:
     """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and all its modules' outputs."""
-    shapes = iter(_output_shapes(list(network.named_children()), crop))
+    layers = layers_of(network)
+    own: Chain = network.chain  # type: ignore[assignment]
+    counted = _Counting(network, own.graph)
+    counted.run(_example(crop))
     rows = []
-    for number, layer in enumerate(layers_of(network), start=1):
-        outputs = [next(shapes) for _ in layer.modules]
-        name, module = layer.modules[0]
-        assert isinstance(module, (nn.Conv2d, nn.Linear))
-        positions = math.prod(outputs[0][1:])  # 1 for a fully connected layer
+    nodes = list(own.graph.nodes)
+    for number, (layer, piece) in enumerate(zip(layers, own.pieces, strict=True), start=1):
+        inside = nodes[piece.begin : piece.end]
+        last = own.pieces[number].incoming[0] if number < len(layers) else own.graph.output_node().all_input_nodes[0]
         rows.append(
             {
                 "layer": number,
-                "name": name,
-                "modules": [name for name, _ in layer.modules],
-                "shape": outputs[-1],
+                "name": layer.name,
+                "modules": list(layer.link.modules),
+                "shape": counted.shapes[last],
                 "parameters": sum(parameter.numel() for parameter in layer.parameters()),
-                "multiply_adds": positions * module.weight.numel(),
-                "outputs": sum(math.prod(shape) for shape in outputs),
+                "multiply_adds": sum(counted.work[node] for node in inside),
+                "outputs": sum(math.prod(counted.shapes.get(node, (0,))) for node in inside if node.op != "get_attr"),
             }
         )
     return rows
 
 
-def _output_shapes(modules: Iterable[tuple[str, nn.Module]], crop: int) -> list[tuple[int, ...]]:
-    """The shape after each module for one picture, without computing anything (meta tensors)."""
-    shapes, x = [], torch.empty(1, 3, crop, crop, device="meta")
-    with torch.no_grad():
-        for _, module in modules:
-            if not isinstance(module, Skip):  # which leaves the shape as it is
-                x = copy.deepcopy(module).to("meta").eval()(x)
-            shapes.append(tuple(x.shape[1:]))
-    return shapes
+class _Counting(fx.Interpreter):
+    """Runs a graph without computing anything (meta tensors): shapes without the batch, and multiply-adds of one picture."""
+
+    def __init__(self, network: nn.Module, graph: fx.Graph):
+        held = copy.deepcopy(network).to("meta").train()
+        super().__init__(held, graph=graph)
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.work: dict[fx.Node, int] = {}
+        self.counter = FlopCounterMode(display=False)
+
+    def run_node(self, n: fx.Node) -> Any:
+        bare = n.op == "call_module" and not any(True for _ in self.module.get_submodule(str(n.target)).parameters())
+        if bare:  # as normalisation by a band of constants
+            result = super().run_node(n)
+        else:
+            with self.counter:  # from nothing, at each node
+                result = super().run_node(n)
+        self.work[n] = 0 if bare else self.counter.get_total_flops() // (2 * PICTURES)
+        if isinstance(result, Tensor):
+            self.shapes[n] = tuple(result.shape[1:])
+        return result
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return super().run(*args, **kwargs)
+
+
+PICTURES = 2  # in what is run for its shapes: BatchNorm takes no single one
+
+
+def _example(crop: int) -> Tensor:
+    return torch.empty(PICTURES, 3, crop, crop, device="meta")
+
+
+def _shapes(network: nn.Module, graph: fx.Graph, crop: int) -> dict[fx.Node, tuple[int, ...]]:
+    """The shape of every tensor in the graph, without the batch. Raises Uncuttable where the pictures are no input of it."""
+    counted = _Counting(network, graph)
+    try:
+        counted.run(_example(crop))
+    except Exception as error:  # whatever its modules raise of a shape
+        raise Uncuttable(f"it takes no pictures of {crop}×{crop} ({' '.join(str(error).split())[:160]})") from None
+    return counted.shapes

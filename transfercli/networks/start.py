@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transfercli.networks.eight import caffenet, small
 from transfercli.networks.initialise import initialise
 from transfercli.networks.layers import layers_of
+from transfercli.networks.library import chained, made
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.recipe.schema import Recipe
 from transfercli.system.errors import TransferError
-from transfercli.system.randomness import generator
+from transfercli.system.randomness import drawing, generator
 
 State = Mapping[str, Tensor]
 
@@ -33,7 +34,7 @@ class Source(NamedTuple):
         return cls(state, digest(state, sorted(state)))
 
 
-def build(recipe: Recipe, classes: int) -> nn.Sequential:
+def build(recipe: Recipe, classes: int) -> nn.Module:
     """The recipe's network for a half of so many classes, weights not yet drawn. Raises TransferError for too few outputs."""
     spec = recipe.network
     outputs = spec.outputs or classes
@@ -41,12 +42,17 @@ def build(recipe: Recipe, classes: int) -> nn.Sequential:
         raise TransferError(
             f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
         )
+    crop, dropout = recipe.pictures.crop, spec.dropout or 0.0
+    if spec.library:
+        network, found = made(spec, outputs), chained(spec, outputs, crop)[1]
+        network.chain = found  # type: ignore[assignment]
+        return network
     if spec.name == "caffenet":
-        return caffenet(outputs, spec.widths, recipe.pictures.crop, spec.dropout)
-    return small(outputs, spec.widths, recipe.pictures.crop, spec.dropout, spec.normalisation, spec.skips)
+        return caffenet(outputs, spec.scaled, crop, dropout)
+    return small(outputs, spec.scaled, crop, dropout, spec.normalisation, spec.skips)
 
 
-def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Sequential:
+def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Module:
     """The network as its training begins: each layer from its origin. `sources`: by origin, but for what is drawn.
 
     Raises ValueError where weights do not fit.
@@ -63,14 +69,17 @@ def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str
 
 
 @lru_cache(maxsize=3)  # one draw serves all networks of a target: sixty million Gaussians take a second
-def draw(recipe: Recipe, classes: int, seed: int, split: str, role: str) -> nn.Sequential:
+def draw(recipe: Recipe, classes: int, seed: int, split: str, role: str) -> nn.Module:
     """Fresh weights for a role: `baseA`, `transferB`, `R`. Copy the module before it is changed."""
+    if recipe.network.library:
+        with drawing(*purposes.weights(seed, split, role, "all")):
+            return build(recipe, classes)
     module = build(recipe, classes)
     initialise(module, recipe.network.init, lambda name: generator(*purposes.weights(seed, split, role, name)))
     return module
 
 
-def copy_layers(module: nn.Sequential, source: State, layers: Iterable[int]) -> None:
+def copy_layers(module: nn.Module, source: State, layers: Iterable[int]) -> None:
     """Copy these layers, numbered from 1, from `source` into `module`, strictly.
 
     Raises ValueError that lists every name that is missing from the source, unknown to the module, or of another shape.
@@ -93,7 +102,7 @@ def copy_layers(module: nn.Sequential, source: State, layers: Iterable[int]) -> 
             state[name].copy_(source[name])
 
 
-def names_of(module: nn.Sequential, layers: Iterable[int]) -> list[str]:
+def names_of(module: nn.Module, layers: Iterable[int]) -> list[str]:
     """The parameters and buffers of these layers, numbered from 1, in the network's order."""
     chain = layers_of(module)
     chosen = [chain[layer - 1] for layer in layers]

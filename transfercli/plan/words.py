@@ -7,6 +7,7 @@ from typing import Any
 from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.system.errors import TransferError
 
+ALL = "all"  # layers
 LONGEST_RANGE = 1000  # numbers in a range of seeds or splits
 
 
@@ -24,6 +25,16 @@ def parse_layers(text: str) -> tuple[int, ...]:
             raise TransferError(f"the layers {text!r} run backwards; write the lower number first: {last}-{first}")
         layers.update(range(first, last + 1))
     return tuple(sorted(layers))
+
+
+def evenly(depth: int, count: int | None) -> tuple[int, ...]:
+    """So many of the layers that can be copied of a network of `depth`, evenly: the last of them among these; None: all."""
+    most = depth - 1
+    return (
+        tuple(sorted({-(-most * (place + 1) // count) for place in range(count)}))
+        if count and count < most
+        else tuple(range(1, depth))
+    )
 
 
 def spread(words: Sequence[Any]) -> list[Any]:

@@ -1,14 +1,17 @@
 """What the keys of a recipe may hold: numbers within bounds, lists and ranges, words for splits and targets."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
-from transfercli.plan.words import check_targets, parse_layers, spread
+from transfercli.plan.words import ALL, check_targets, parse_layers, spread
 from transfercli.system.errors import TransferError
+
+OWN = ("caffenet", "small")  # networks of our own
 
 
 def _number(value: Any) -> Any:
@@ -28,6 +31,8 @@ ClassCount = Annotated[int, Number, Field(ge=4)]  # two for each half
 
 def layer_numbers(value: Any) -> Any:
     """`1-7` or a number as a list of layers; a list stays one."""
+    if value == ALL:
+        return value
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return as_value_error(parse_layers, str(value))
     return value
@@ -51,6 +56,18 @@ def _numbered(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return f"random-{value}" if isinstance(value, str) and value.isdecimal() else value
+
+
+def known_network(value: str) -> str:
+    """One of our own, or a name in a library."""
+    if value not in OWN and not re.fullmatch(r"(torchvision|timm|python)/[A-Za-z0-9_.:-]+", value):
+        raise ValueError(f"no network {value!r}; choose {', '.join(OWN)}, torchvision/NAME or timm/NAME")
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    """A mapping as pairs, sorted: what can be told apart from another at once."""
+    return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 
 def one_line(value: str) -> str:
@@ -112,6 +129,13 @@ Mean = Annotated[
     BeforeValidator(_mean),
 ]
 Std = Annotated[Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Three] | None, BeforeValidator(_std)]
+# A mapping of plain values, kept as pairs.
+Arguments = Annotated[
+    tuple[tuple[str, bool | int | float | str], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict, return_type=dict[str, Any]),
+    WithJsonSchema({"type": "object"}),
+]
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
 Ranges = BeforeValidator(_ranges)

@@ -17,7 +17,7 @@ Made from the schema: `transfer recipes keys --markdown > docs/recipe-keys.md`. 
 it, `transfer recipes show NAME` a recipe that uses them, and `--set training.epochs=5` changes one for a command. A key that is
 not here is an error.
 """
-NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+NAMES = {"object": "mapping", "integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 
 
 class Key(NamedTuple):

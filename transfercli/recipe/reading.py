@@ -39,8 +39,17 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
         reason = " ".join(str(error).split())[:200]
         raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
     for override in overrides:
-        values = yamltext.merge(values if isinstance(values, dict) else {}, yamltext.parse_override(override))
+        change = yamltext.parse_override(override)
+        values = yamltext.merge(_without_other_network(values if isinstance(values, dict) else {}, change), change)
     return validate(values, where)
+
+
+def _without_other_network(values: dict, change: dict) -> dict:
+    """The values without the network's, where the change names one of a library instead: of another, its keys mean nothing."""
+    old, new = (one.get("network") for one in (values, change))
+    names = [one.get("name") for one in (old, new) if isinstance(one, dict)]
+    another = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1] and any("/" in str(name) for name in names)
+    return {key: value for key, value in values.items() if key != "network"} if another else values
 
 
 def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -115,7 +124,7 @@ def smoke(recipe: Recipe) -> Recipe:
         "training": {"steps": 4, "epochs": None, "batch": 16},
         "evaluation": {"every": 2, "times": None, "batch": 16},
     }
-    if recipe.network.name == "caffenet":
+    if recipe.network.name == "caffenet" and recipe.network.widths:
         changes["network"] = {"widths": [2 * max(2, width // 32) for width in recipe.network.widths]}
     if recipe.pictures.builtin:
         changes["pictures"]["builtin"] = {**recipe.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}

@@ -7,17 +7,32 @@ import hashlib
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from transfercli.plan.networks import Network, needed_bases, transfers
 from transfercli.plan.treatments import USUAL, sweepable
-from transfercli.plan.words import check_layers
+from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
+    Arguments,
     ClassCount,
     Distinct,
     Fraction,
@@ -33,6 +48,7 @@ from transfercli.recipe.fields import (
     Std,
     alone,
     as_value_error,
+    known_network,
     known_splits,
     layer_numbers,
     one_line,
@@ -40,7 +56,6 @@ from transfercli.recipe.fields import (
 from transfercli.system.errors import TransferError
 
 DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has
-DEEPEST = max(DEPTH.values())
 LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
 
 
@@ -119,38 +134,109 @@ class Pictures(Section):
 
 
 class NetworkRecipe(Section):
-    """Which network, how wide (conv1 … conv5, fc6, fc7), and how its weights are drawn."""
+    """Which network, how it is cut into layers, and how its weights are drawn."""
 
-    name: Literal["caffenet", "small"]
-    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures."""
-    widths: Annotated[tuple[Positive, ...], Field(min_length=7, max_length=7)]
-    """Channels of conv1 to conv5, units of fc6 and fc7."""
+    name: Annotated[str, AfterValidator(known_network)]
+    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures; `torchvision/NAME` or `timm/NAME`: of
+    these libraries, as `torchvision/resnet18`.
+    """
+    label: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"), NOT_DECISIVE] = None
+    """What it is called beside other networks of a study; not set: after its name and width."""
+    widths: Annotated[tuple[Positive, ...] | None, Field(min_length=7, max_length=7), Since(None)] = None
+    """Of `caffenet` and `small`, which must have them: channels of conv1 to conv5, units of fc6 and fc7."""
+    width: Annotated[PositiveFloat, Since(1.0)] = 1.0
+    """How wide, in multiples of its usual width; not every library's network can be made wider."""
+    arguments: Annotated[Arguments, Since({})] = ()
+    """Of a library's network: what else its builder takes, as `{width_mult: 0.5}`."""
     outputs: Positive | None = None
     """Outputs of the last layer; not set: as many as the half has classes. The authors' nets had 1000 for 500 classes."""
-    dropout: Fraction = 0.5
-    """The share of units that dropout after fc6 and fc7 leaves out in training."""
+    dropout: Annotated[Fraction | None, Since(None)] = None
+    """The share of units that dropout leaves out in training; not set: as the library has it, else 0.5 (after fc6 and fc7)."""
     normalisation: Literal["none", "lrn", "batch"] = "none"
     """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
     skips: Annotated[bool, Since(False)] = False
     """Of `small`: whether conv2 to conv5 and fc7 add their input to what they put out; that takes no weights."""
-    init: Literal["caffe", "he"] = "he"
-    """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015)."""
+    init: Literal["caffe", "he", "own"] = "he"
+    """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015); `own`, as the network's
+    library draws them, which is what its networks have where nothing is said.
+    """
+    random: Annotated[Literal["own", "preserving"], Since("own")] = "own"
+    """How RnB's random layers are drawn: as other fresh weights, or `preserving`: by He et al. with all branches at full scale,
+    where an initialiser would make blocks that do next to nothing.
+    """
+    cut: Annotated[Literal["blocks", "finest"] | tuple[str, ...], Since("blocks")] = "blocks"
+    """Of a library's network, where layers begin: at its repeated `blocks`, at every weight where one can (`finest`), or at the
+    modules that are listed.
+    """
+    layers: Annotated[Positive | None, NOT_DECISIVE] = None
+    """How many layers that makes; found out when a study is begun, and no choice."""
+
+    @property
+    def library(self) -> str:
+        """Where its code is from: `torchvision`, `timm`, `python`; empty: from here."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def known_depth(self) -> int | None:
+        """How many learnable layers it has; None where that has not been found out."""
+        return DEPTH.get(self.name, self.layers)
 
     @property
     def depth(self) -> int:
         """How many learnable layers it has."""
-        return DEPTH[self.name]
+        assert self.known_depth is not None, "the network has not been cut yet: see networks.library.settled"
+        return self.known_depth
+
+    @property
+    def called(self) -> str:
+        """What it is called beside other networks of a study: fit for a folder."""
+        return self.label or re.sub(r"[^A-Za-z0-9._-]", "-", self.name.rpartition("/")[2]) + f"-x{self.width:g}" * (
+            self.width != 1
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_usual(cls, values: Any) -> Any:
+        values = {"name": values} if isinstance(values, str) else values
+        if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
+            return values
+        if "/" in name:
+            return {"init": "own", **values}
+        return values if values.get("dropout") is not None else {**values, "dropout": 0.5}
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "NetworkRecipe":
+        if self.library:
+            for key in ("widths", "skips"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} are of small and caffenet; {self.name} has none")
+            if self.normalisation != "none":
+                raise ValueError(f"{self.name} has the normalisation that it has; leave normalisation out")
+            if self.init != "own":
+                raise ValueError(f"{self.name} is drawn as its library draws it: leave init out")
+            return self
+        for key, reason in (("arguments", "are for networks of libraries"), ("random", "is for networks of libraries")):
+            if getattr(self, key) not in ((), "own"):
+                raise ValueError(f"{key} {reason}, not for {self.name}")
+        if self.cut != "blocks":
+            raise ValueError(f"cut is for networks of libraries; {self.name} has its {DEPTH[self.name]} layers")
+        if self.init == "own":
+            raise ValueError(f"init: own is for networks of libraries; {self.name} has caffe and he")
+        if self.widths is None:
+            raise ValueError(f"{self.name} needs widths")
         if self.name == "caffenet":
             if self.normalisation != "lrn":
                 raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
             if self.skips:
                 raise ValueError("caffenet has no skips; those are of small")
-            if odd := [width for width in self.widths[:5] if width % 2]:
+            if odd := [width for width in self.scaled[:5] if width % 2]:
                 raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
         return self
+
+    @property
+    def scaled(self) -> tuple[int, ...]:
+        """Its widths, times `width`."""
+        return tuple(max(1, round(self.width * width)) for width in self.widths or ())
 
 
 class Schedule(Section):
@@ -305,11 +391,6 @@ class Evaluation(Section):
         return {round(i * steps / self.times) for i in range(self.times + 1)}
 
 
-def _transferable(value: tuple[int, ...]) -> tuple[int, ...]:
-    as_value_error(check_layers, value, DEEPEST)
-    return value
-
-
 def _swept(value: str) -> str:
     if value not in sweepable():
         known = [repr(name) for name in sweepable()]
@@ -318,7 +399,38 @@ def _swept(value: str) -> str:
 
 
 SweptTreatment = Annotated[str, AfterValidator(_swept), WithJsonSchema({"enum": sweepable()})]
-Layers = Annotated[tuple[Positive, ...], BeforeValidator(layer_numbers), Distinct, AfterValidator(_transferable)]
+
+
+class Spread(Section):
+    """So many layers, evenly spread over a network of any depth."""
+
+    spread: Positive
+
+
+def _layer_words(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if value == ALL:
+        return value
+    if isinstance(value, Spread):
+        return value
+    if isinstance(value, dict):
+        count = value.get("spread")
+        if set(value) != {"spread"} or isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError("so many layers, evenly spread, are written {spread: 8}")
+        return Spread(spread=count)
+    return handler(value)
+
+
+def _as_written(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, Spread) else list(value) if isinstance(value, tuple) else value
+
+
+Layers = Annotated[
+    tuple[Positive, ...],
+    BeforeValidator(layer_numbers),
+    Distinct,
+    WrapValidator(_layer_words),
+    PlainSerializer(_as_written, return_type=Any),
+]
 
 
 class Recipe(Section):
@@ -326,14 +438,15 @@ class Recipe(Section):
     """What the recipe is called: letters, digits, '.', '_' and '-'."""
     about: Annotated[str, AfterValidator(one_line)] = ""
     """What it is, in a line."""
+    network: NetworkRecipe
     splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
     class,half.
     """
     targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(alone)] = ("B",)
     """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
-    layers: Layers = tuple(range(1, DEEPEST))
-    """For which n the first n layers are copied: `1-7`, or a list."""
+    layers: Layers = ALL  # type: ignore[assignment]
+    """For which n the first n layers are copied: `1-7`, a list, `all`, or so many of them, evenly spread: `{spread: 8}`."""
     treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = USUAL
     """What is done with the copied layers (README, The treatments)."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
@@ -341,19 +454,33 @@ class Recipe(Section):
     judged: bool = True
     """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
     pictures: Pictures
-    network: NetworkRecipe
     training: Training
     evaluation: Evaluation
 
     @model_validator(mode="after")
     def _network_fits_the_pictures(self) -> "Recipe":
-        if self.pictures.crop < (least := LEAST_CROP[self.network.name]):
+        if self.pictures.crop < (least := LEAST_CROP.get(self.network.name, 1)):
             raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {self.network.name}, which needs {least}")
         return self
 
+    @field_validator("layers", mode="after")
+    @classmethod
+    def _transferable(cls, value: Any, info: ValidationInfo) -> Any:
+        network = info.data.get("network")
+        if isinstance(value, tuple) and network is not None and network.known_depth:
+            as_value_error(check_layers, value, network.known_depth)
+        return value
+
+    @property
+    def swept(self) -> tuple[int, ...]:
+        """For which n the first n layers are copied, as numbers."""
+        if isinstance(self.layers, tuple):
+            return self.layers
+        return evenly(self.network.depth, self.layers.spread if isinstance(self.layers, Spread) else None)
+
     def networks(self, splits: Sequence[str] = ()) -> list[Network]:
         """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
-        planned = transfers(splits or self.splits, self.seeds, self.targets, self.layers, self.treatments)
+        planned = transfers(splits or self.splits, self.seeds, self.targets, self.swept, self.treatments)
         return needed_bases(planned) + planned
 
     def decisive(self) -> dict[str, Any]:

@@ -14,9 +14,18 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
     Nothing is written. Raises TransferError where the study has no recipe and none was named, and where the study was made
     by a recipe that would give other numbers.
     """
-    recipe = wanted_recipe(study, name, overrides, smoke)
+    recipe = cut(wanted_recipe(study, name, overrides, smoke))
     refuse_changes(study, recipe)
     return recipe
+
+
+def cut(recipe: Recipe) -> Recipe:
+    """The recipe with the number of its network's layers, where only a library tells that."""
+    if not recipe.network.library or recipe.network.layers:
+        return recipe
+    from transfercli.networks.library import settled  # which takes torch
+
+    return settled(recipe)
 
 
 def wanted_recipe(study: Study, name: str | None, overrides: Sequence[str], smoke: bool) -> Recipe:

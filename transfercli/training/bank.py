@@ -35,7 +35,7 @@ class Bank:
     def __init__(
         self,
         recipe: Recipe,
-        started: Mapping[Network, nn.Sequential],
+        started: Mapping[Network, nn.Module],
         train: Mapping[str, Pixels],
         val: Mapping[str, Pixels],
         means: Mapping[str, Tensor | None],
@@ -57,9 +57,9 @@ class Bank:
         self.purposes = {member.feed: member.feed.purpose(first) for member in self.members}
         batch = recipe.training.batch
         self.streams = {feed: Stream(train[feed.target], batch, purpose) for feed, purpose in self.purposes.items()}
-        self.dropouts = {m.feed: {name: one for layer in m.layers for name, one in layer.dropouts} for m in self.members}
+        self.drops = {m.feed: {key: drop for layer in m.layers for key, drop in layer.link.drops.items()} for m in self.members}
 
-    def _member(self, network: Network, module: nn.Sequential, copied: Mapping[str, str]) -> Member:
+    def _member(self, network: Network, module: nn.Module, copied: Mapping[str, str]) -> Member:
         resolved = resolve(network, self.recipe.network.depth)
         frozen_before = digest(module.state_dict(), names_of(module, resolved.frozen))
         device, training = self.setting.device, self.recipe.training
@@ -95,7 +95,7 @@ class Bank:
         rate, previous = self.rate(t), self.rate(max(0, t - 1))
         batches = {feed: stream.batch(t) for feed, stream in self.streams.items()}
         masks = {
-            feed: draw_masks(self.dropouts[feed].items(), purpose, t, training.batch, device, self.setting.precision)
+            feed: draw_masks(self.drops[feed].items(), purpose, t, training.batch, device, self.setting.precision)
             for feed, purpose in self.purposes.items()
         }
         for member in self.members:

@@ -84,7 +84,7 @@ class Bench:
             raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
         return source
 
-    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Sequential:
+    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
         """The network as its training begins."""
         network = resolved.network
         try:

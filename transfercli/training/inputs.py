@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfercli.networks.layers import Dropout, Masks
+from transfercli.networks.layers import Activation, Drop, Masks
 from transfercli.pictures.stream import Batch, normalise
 from transfercli.plan.purposes import Purpose, dropout
 from transfercli.recipe.schema import Pictures
@@ -37,18 +37,18 @@ class Inputs:
     def __init__(self, setting: Setting, members: Iterable[Member], batches: Mapping[Feed, Batch], masks: Mapping[Feed, Masks]):
         """Begins to compute: a frozen prefix is shared by all whose lineages have it in common, as far as they do."""
         self.setting, self.batches, self.masks = setting, batches, masks
-        self.chains: dict[Lineage, Future[list[Tensor]]] = {}
+        self.chains: dict[Lineage, Future[list[Activation]]] = {}
         for member in sorted(members, key=lambda member: -member.shared):
             if self._chain(member.lineage) is None:
                 self._begin(member)
 
-    def of(self, member: Member) -> tuple[Tensor, Tensor]:
+    def of(self, member: Member) -> tuple[Activation, Tensor]:
         """The output of the member's first `shared` layers, and the labels (batch,)."""
         chain = self._chain(member.lineage)
         assert chain is not None
         return chain.result()[member.shared], self.batches[member.feed].labels
 
-    def _chain(self, lineage: Lineage) -> Future[list[Tensor]] | None:
+    def _chain(self, lineage: Lineage) -> Future[list[Activation]] | None:
         """What computes this lineage or a longer one that begins so."""
         return next((chain for other, chain in self.chains.items() if other[: len(lineage)] == lineage), None)
 
@@ -59,7 +59,7 @@ class Inputs:
         done = _in_common(own, nearest) - INPUT  # layers; the input alone is sooner made than waited for
         before = self.chains[nearest] if done > 0 else None
 
-        def compute() -> list[Tensor]:
+        def compute() -> list[Activation]:
             outputs = before.result()[: done + 1] if before else []
             feed, mean = member.feed, self.setting.means[member.resolved.input]
             with torch.no_grad(), self.setting.autocast():
@@ -73,15 +73,15 @@ class Inputs:
 
 
 def draw_masks(
-    dropouts: Iterable[tuple[str, Dropout]], stream: Purpose, step: int, batch: int, device: torch.device, precision: torch.dtype
+    drops: Iterable[tuple[str, Drop]], stream: Purpose, step: int, batch: int, device: torch.device, precision: torch.dtype
 ) -> dict[str, Tensor]:
-    """One mask (batch, units) per dropout module and step for all networks of a feed, scaled by 1 / (1 - rate)."""
+    """One mask (batch, *shape) per dropout and step for all networks of a feed, scaled by 1 / (1 - rate)."""
     masks = {}
-    for name, module in dropouts:
+    for name, drop in drops:
         random = generator(*dropout(stream, name, step), device=device)
-        keep = 1 - module.rate
-        mask = torch.empty(batch, module.units, device=device)
-        masks[name] = mask.bernoulli_(keep, generator=random).div_(keep).to(precision)
+        keep = 1 - drop.rate
+        mask = torch.empty(batch if drop.each else 1, *drop.shape, device=device).bernoulli_(keep, generator=random)
+        masks[name] = (mask.div_(keep) if drop.scaled and keep > 0 else mask).to(precision)
     return masks
 
 
@@ -90,9 +90,9 @@ def _in_common(one: Lineage, other: Lineage) -> int:
     return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _submitted(pool: ThreadPoolExecutor | None, work: Callable[[], list[Tensor]]) -> Future[list[Tensor]]:
+def _submitted(pool: ThreadPoolExecutor | None, work: Callable[[], list[Activation]]) -> Future[list[Activation]]:
     if pool is not None:
         return pool.submit(work)
-    future: Future[list[Tensor]] = Future()
+    future: Future[list[Activation]] = Future()
     future.set_result(work())
     return future

@@ -26,7 +26,7 @@ class Member:
     resolved: Resolved
     feed: Feed
     copied: str  # the digest of the weights that its layers were copied from; "" where they are no network's of the study
-    module: nn.Sequential  # the whole network
+    module: nn.Module  # the whole network
     layers: list[Layer]
     optimizer: torch.optim.Optimizer
     frozen_before: str  # the digest, as training began, of what never learns

@@ -1,21 +1,13 @@
 """The optimiser: what is trained, and how fast."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import nn
 
 from transfercli.networks.layers import Layer
+from transfercli.networks.tracing import Kind
 from transfercli.recipe.schema import Training
-
-# Of convolutions and fully connected modules; biases and normalisation's parameters; class tokens, position tables, layer scale.
-Kind = Literal["weight", "bias", "table"]
-
-
-def kind(layer: Layer, parameter: nn.Parameter) -> Kind:
-    """What a parameter of a layer is: its learning rate and its decay go by that."""
-    return "bias" if parameter.dim() <= 1 else "weight"
 
 
 def make_optimizer(
@@ -32,8 +24,8 @@ def make_optimizer(
     treated = {"weight": (1, 1), "bias": (training.bias_rate, training.bias_decay), "table": (1, 0)}
     groups: dict[tuple[int, float, int], list[nn.Parameter]] = {}
     for number, rate in sorted(rates.items()):
-        for parameter in layers[number - 1].parameters():
-            place = list(treated).index(kind(layers[number - 1], parameter))
+        for _, parameter, kind in layers[number - 1].named_parameters():
+            place = list(treated).index(kind)
             groups.setdefault((place, rate, number * apart), []).append(parameter)
     made = []
     for (place, rate, _), parameters in sorted(groups.items(), key=lambda group: group[0]):

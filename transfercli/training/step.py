@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transfercli.networks.layers import Masks, run
+from transfercli.networks.layers import Activation, Masks, run
 from transfercli.recipe.schema import Training
 from transfercli.training.member import Member
 from transfercli.training.optimiser import clip, set_rate, weights_of
@@ -15,7 +15,7 @@ from transfercli.training.optimiser import clip, set_rate, weights_of
 class Given(NamedTuple):
     """What a step takes: the output of the layers that others share, its labels and masks, the learning rate now and before."""
 
-    x: Tensor  # (batch, ...)
+    x: Activation  # (batch, ...)
     labels: Tensor  # (batch,)
     masks: Masks
     rate: float

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from transfercli.plan.networks import bases, transfers
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import failed, sweepable
-from transfercli.plan.words import check_layers, parse_choices, parse_layers, parse_targets
-from transfercli.recipe.schema import DEEPEST, Recipe
+from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, parse_layers, parse_targets
+from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.settling import settle_recipe
 from transfercli.system.devices import pick_device
@@ -85,14 +85,13 @@ def sweep(
     The rest as `train_base`. Raises TransferError, also where a base is missing or has learned nothing.
     """
     study.check_plain()
-    chosen = None if layers is None else parse_layers(_listed(layers))
-    check_layers(chosen or (), DEEPEST)
+    chosen = None if layers is None or layers == ALL else parse_layers(_listed(layers))
     kinds = None if treatments is None else parse_choices(_listed(treatments), sweepable(), "treatment")
     onto = None if targets is None else parse_targets(_listed(targets))
     settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
-    networks = transfers(
-        study.need_splits(), settled.seeds, onto or settled.targets, chosen or settled.layers, kinds or settled.treatments
-    )
+    check_layers(chosen or (), settled.network.depth)
+    numbers = chosen or (evenly(settled.network.depth, None) if layers else settled.swept)
+    networks = transfers(study.need_splits(), settled.seeds, onto or settled.targets, numbers, kinds or settled.treatments)
     training.check_bases(study, networks, settled)
     _write(study, settled)
     return Trained(training.train(study, networks, where, bank_size, reporter, accept_change))

@@ -68,7 +68,7 @@ class Again(Bench):
         bank.begin_at(bank.steps)  # what has learned is shared with nobody
         return bank
 
-    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Sequential:
+    def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
         module = build(self.recipe, len(self.halves.split.classes(resolved.network.target)))
         module.load_state_dict(load_weights(self.study, resolved.network))
         return module

@@ -1,0 +1,155 @@
+"""Networks of libraries, and one's own: found by name, built without their heads for training alone, and cut into layers."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+from torch import nn
+
+from transfercli.networks.layers import Chain, chain
+from transfercli.networks.tracing import Uncuttable
+from transfercli.recipe.schema import NetworkRecipe, Recipe
+from transfercli.system.errors import TransferError
+
+Builder = Callable[..., nn.Module]
+INSTALL_TIMM = "pip install 'transfer-study[timm]'"
+
+
+def builder(name: str) -> Builder:
+    """What makes the network of that name: takes `num_classes`. Raises TransferError with the near names."""
+    library, _, own = name.rpartition("/")
+    return {"torchvision": _torchvision, "timm": _timm, "python": _python}[library](own)
+
+
+def _torchvision(name: str) -> Builder:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise TransferError(f"torchvision has no classifier {name!r}{_near(name, known)}; see them: transfer layers --names")
+    heads = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    return lambda **arguments: models.get_model(name, weights=None, **{**heads, **arguments})
+
+
+def _timm(name: str) -> Builder:
+    try:
+        import timm
+    except ImportError:
+        raise TransferError(f"timm/{name} needs timm, which is not installed: {INSTALL_TIMM}") from None
+    known = timm.list_models()
+    if name not in known:
+        raise TransferError(f"timm has no network {name!r}{_near(name, known)}; see them: timm.list_models()")
+    return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
+
+
+def _python(name: str) -> Builder:
+    """One's own function. Code is imported only of a name that the command line gave: see `allow`."""
+    if name not in ALLOWED:
+        raise TransferError(f"the study's network is your own code, {name}; say that it may run: --network {name}")
+    return ALLOWED[name]
+
+
+ALLOWED: dict[str, Builder] = {}  # functions that the command line of this process named
+
+
+def allow(name: str) -> None:
+    """Import `package.module:function`, which takes num_classes and returns a module. Raises TransferError."""
+    where, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(where), function)
+    except Exception as error:  # whatever a stranger's module raises as it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise TransferError(
+            f"cannot import {name} ({reason}); give it as package.module:function, from where Python finds it"
+        ) from None
+    if not callable(found):
+        raise TransferError(f"{name} is no function; it takes num_classes and returns a torch.nn.Module")
+    ALLOWED[name] = found
+
+
+def source_of(name: str) -> str:
+    """The text of the module that one's own network is in, by which a study knows it again."""
+    return inspect.getsource(inspect.getmodule(ALLOWED[name.partition("/")[2]]))  # type: ignore[arg-type]
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+# -- a recipe's network
+
+
+WIDER: dict[str, Callable[[float], dict[str, Any]]] = {
+    "torchvision/mobilenet_v2": lambda width: {"width_mult": width},
+    **{
+        f"torchvision/{name}": lambda width: {"width_per_group": round(64 * width)}
+        for name in ("resnet50", "resnet101", "resnet152")
+    },
+}  # how a library's builder is told to make a network wider
+
+
+def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
+    """The network with so many outputs, as its library draws it, from torch's own generator. Raises TransferError."""
+    arguments: dict[str, Any] = dict(spec.arguments)
+    if spec.dropout is not None:
+        arguments["drop_rate" if spec.library == "timm" else "dropout"] = spec.dropout
+    if spec.width != 1:
+        if spec.name not in WIDER:
+            raise TransferError(f"{spec.name} has no width to choose; it can be given to {', '.join(WIDER)}, caffenet and small")
+        arguments |= WIDER[spec.name](spec.width)
+    build = builder(spec.name)
+    try:
+        network = build(num_classes=outputs, **arguments)
+    except Exception as error:  # whatever a builder raises of arguments that it does not know
+        reason = " ".join(f"{error}".split())[:200]
+        raise TransferError(f"{spec.name} cannot be built: {reason}; see network.arguments and network.dropout") from None
+    if not isinstance(network, nn.Module):
+        raise TransferError(f"{spec.name} returned a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Within, modules get parameters without memory (meta tensors); whatever else they compute as they are made is real."""
+    own = nn.Module.register_parameter
+
+    def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        plain = type(parameter) is nn.Parameter
+        own(module, name, nn.Parameter(parameter.to("meta"), parameter.requires_grad) if plain else parameter)  # type: ignore
+
+    nn.Module.register_parameter = register  # type: ignore
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = own  # type: ignore[method-assign]
+
+
+@lru_cache(maxsize=32)
+def chained(spec: NetworkRecipe, outputs: int, crop: int) -> tuple[nn.Module, Chain]:
+    """The network without weights, and its chain. Raises TransferError where it cannot be cut."""
+    with weightless():
+        network = made(spec, outputs).to("meta")
+    cut = spec.cut if isinstance(spec.cut, str) else list(spec.cut)
+    try:
+        found = chain(network, cut, crop)
+        if len(found.links) < 2:
+            raise Uncuttable("it has a single layer: there is nothing to copy but all of it")
+    except Uncuttable as error:
+        raise TransferError(f"{spec.name} cannot be cut into layers: {error}") from None
+    network.chain = found  # type: ignore[assignment]
+    return network, found
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with the number of its network's layers, which of a library's network only the network itself tells."""
+    spec = recipe.network
+    if not spec.library or spec.layers is not None:
+        return recipe
+    _, found = chained(spec, spec.outputs or 2, recipe.pictures.crop)
+    own = spec.model_copy(update={"layers": len(found.links)})
+    return Recipe.model_validate({**recipe.model_dump(), "network": own.model_dump()})
