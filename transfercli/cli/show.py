@@ -336,13 +336,17 @@ def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
         sys.exit(FAILED)
 
 
+MODULES = 40  # characters of a layer's modules that a table has room for
+
+
 def layers(rows: list[dict[str, Any]]) -> None:
     """A table of the learnable layers of a network."""
+    short = max(len(" ".join(row["modules"])) for row in rows) <= MODULES  # of a library's network there may be dozens in a layer
     body = [
         (
             str(row["layer"]),
             row["name"],
-            " ".join(row["modules"]),
+            *[" ".join(row["modules"])] * short,
             "×".join(map(str, row["shape"])),
             f"{row['parameters']:,}",
             f"{row['multiply_adds']:,}",
@@ -350,7 +354,8 @@ def layers(rows: list[dict[str, Any]]) -> None:
         for row in rows
     ]
     total = [f"{sum(row[key] for row in rows):,}" for key in ("parameters", "multiply_adds")]
-    table(("n", "layer", "modules", "output", "parameters", "multiply-adds"), [*body, ("", "all", "", "", *total)], "rlllrr")
+    head = ("n", "layer", *["modules"] * short, "output", "parameters", "multiply-adds")
+    table(head, [*body, ("", "all", *[""] * short, "", *total)], "rl" + "l" * short + "lrr")
 
 
 def facts(*pairs: tuple[str, str]) -> None:

@@ -26,13 +26,13 @@ def metadata(
 
     `mean`: what was subtracted, as `normalise` takes it. The image is float32, little-endian, in base64.
     """
-    pictures = recipe.pictures
+    pictures, library = recipe.pictures, recipe.network.library  # which builds its networks itself
     image = mean is not None and mean.dim() == 3
     told: dict[str, Any] = {
         "recipe": {"name": recipe.name, **recipe.decisive()},
         "network": columns(network),
         "layers": [
-            {"layer": number, "modules": [described(name, part) for name, part in layer.modules]}
+            {"layer": number, "modules": [{"name": name} if library else described(name, part) for name, part in layer.modules]}
             for number, layer in enumerate(layers_of(module), start=1)
         ],
         "input": {

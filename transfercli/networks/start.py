@@ -35,13 +35,11 @@ class Source(NamedTuple):
 
 
 def build(recipe: Recipe, classes: int) -> nn.Module:
-    """The recipe's network for a half of so many classes, weights not yet drawn. Raises TransferError for too few outputs."""
-    spec = recipe.network
-    outputs = spec.outputs or classes
-    if outputs < classes:
-        raise TransferError(
-            f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
-        )
+    """The recipe's network for a half of so many classes; one of ours has no weights yet, that of a library its own draw.
+
+    Raises TransferError for too few outputs, and for what is no network.
+    """
+    spec, outputs = recipe.network, outputs_of(recipe, classes)
     crop, dropout = recipe.pictures.crop, spec.dropout or 0.0
     if spec.library:
         network, found = made(spec, outputs), chained(spec, outputs, crop)[1]
@@ -50,6 +48,24 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
     if spec.name == "caffenet":
         return caffenet(outputs, spec.scaled, crop, dropout)
     return small(outputs, spec.scaled, crop, dropout, spec.normalisation, spec.skips)
+
+
+def blueprint(recipe: Recipe, classes: int) -> nn.Module:
+    """The recipe's network without memory for weights (meta tensors). Raises TransferError as `build`."""
+    if recipe.network.library:
+        return chained(recipe.network, outputs_of(recipe, classes), recipe.pictures.crop)[0]
+    with torch.device("meta"):
+        return build(recipe, classes)
+
+
+def outputs_of(recipe: Recipe, classes: int) -> int:
+    """How many outputs its network has. Raises TransferError for too few."""
+    outputs = recipe.network.outputs or classes
+    if outputs < classes:
+        raise TransferError(
+            f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
+        )
+    return outputs
 
 
 def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Module:

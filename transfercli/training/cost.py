@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from transfercli.networks.layers import describe
-from transfercli.networks.start import build
+from transfercli.networks.start import blueprint
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve
 from transfercli.plan.tasks import HALVES
@@ -30,8 +30,7 @@ class Layers:
 
     @classmethod
     def of(cls, recipe: Recipe, classes: int) -> "Layers":
-        with torch.device("meta"):
-            rows = describe(build(recipe, classes), recipe.pictures.crop)
+        rows = describe(blueprint(recipe, classes), recipe.pictures.crop)
         return cls(
             tuple(row["multiply_adds"] for row in rows),
             tuple(row["parameters"] for row in rows),

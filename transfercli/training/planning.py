@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from transfercli.networks.layers import describe
-from transfercli.networks.start import build
+from transfercli.networks.library import settled as cut
+from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network
@@ -78,7 +79,7 @@ def estimate(
     Without a folder, what the recipe leaves open of classes and pictures is as ImageNet has it. measured: train on noise for
     some seconds to tell the time. Raises TransferError.
     """
-    settled, where = recipes.find(recipe, overrides), pick_device(device)
+    settled, where = cut(recipes.find(recipe, overrides)), pick_device(device)
     count, pictures, assumed = _pictures(settled, folder)
     classes = -(-count // 2)
     steps = settled.training.length(-(-pictures * classes // count))
@@ -158,7 +159,6 @@ def layers(recipe: str, classes: int | None = None, *, overrides: Sequence[str] 
     found = recipes.find(recipe, overrides)
     taken = found.pictures.builtin.classes if found.pictures.builtin else found.pictures.classes
     half = classes or (taken // 2 if taken else IMAGENETS_HALF)
-    with torch.device("meta"):
-        network = build(found, half)
+    network = blueprint(found, half)
     keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
     return Described(found, half, [{key: row[key] for key in keys} for row in describe(network, found.pictures.crop)])
