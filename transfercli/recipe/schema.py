@@ -7,16 +7,13 @@ import hashlib
 import inspect
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationInfo,
@@ -32,7 +29,6 @@ from transfercli.plan.treatments import USUAL, sweepable
 from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
-    Arguments,
     ClassCount,
     Distinct,
     Fraction,
@@ -48,28 +44,16 @@ from transfercli.recipe.fields import (
     Std,
     alone,
     as_value_error,
-    known_network,
     known_splits,
     layer_numbers,
     one_line,
 )
+from transfercli.recipe.network import DEPTH as DEPTH
+from transfercli.recipe.network import LEAST_CROP as LEAST_CROP
+from transfercli.recipe.network import NetworkRecipe as NetworkRecipe
+from transfercli.recipe.section import NOT_DECISIVE, Since
+from transfercli.recipe.section import Section as Section
 from transfercli.system.errors import TransferError
-
-DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has
-LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Since(NamedTuple):
-    """Marks a key that recipes did not always have: where it says what was done before, it changes no recipe's digest."""
-
-    before: Any
-
-
-NOT_DECISIVE = object()  # marks a key that decides no network's numbers
 
 
 class BuiltIn(Section):
@@ -131,112 +115,6 @@ class Pictures(Section):
         if self.std is not None and self.divide != 1:
             raise ValueError("give either std or divide")
         return self
-
-
-class NetworkRecipe(Section):
-    """Which network, how it is cut into layers, and how its weights are drawn."""
-
-    name: Annotated[str, AfterValidator(known_network)]
-    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures; `torchvision/NAME` or `timm/NAME`: of
-    these libraries, as `torchvision/resnet18`.
-    """
-    label: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"), NOT_DECISIVE] = None
-    """What it is called beside other networks of a study; not set: after its name and width."""
-    widths: Annotated[tuple[Positive, ...] | None, Field(min_length=7, max_length=7), Since(None)] = None
-    """Of `caffenet` and `small`, which must have them: channels of conv1 to conv5, units of fc6 and fc7."""
-    width: Annotated[PositiveFloat, Since(1.0)] = 1.0
-    """How wide, in multiples of its usual width; not every library's network can be made wider."""
-    arguments: Annotated[Arguments, Since({})] = ()
-    """Of a library's network: what else its builder takes, as `{width_mult: 0.5}`."""
-    outputs: Positive | None = None
-    """Outputs of the last layer; not set: as many as the half has classes. The authors' nets had 1000 for 500 classes."""
-    dropout: Annotated[Fraction | None, Since(None)] = None
-    """The share of units that dropout leaves out in training; not set: as the library has it, else 0.5 (after fc6 and fc7)."""
-    normalisation: Literal["none", "lrn", "batch"] = "none"
-    """Of `small`: none, `lrn` after the first two layers (what caffenet has), or `batch` after each convolution."""
-    skips: Annotated[bool, Since(False)] = False
-    """Of `small`: whether conv2 to conv5 and fc7 add their input to what they put out; that takes no weights."""
-    init: Literal["caffe", "he", "own"] = "he"
-    """How fresh weights are drawn: `caffe`, the paper's Gaussians and biases; `he`, He et al. (2015); `own`, as the network's
-    library draws them, which is what its networks have where nothing is said.
-    """
-    random: Annotated[Literal["own", "preserving"], Since("own")] = "own"
-    """How RnB's random layers are drawn: as other fresh weights, or `preserving`: by He et al. with all branches at full scale,
-    where an initialiser would make blocks that do next to nothing.
-    """
-    cut: Annotated[Literal["blocks", "finest"] | tuple[str, ...], Since("blocks")] = "blocks"
-    """Of a library's network, where layers begin: at its repeated `blocks`, at every weight where one can (`finest`), or at the
-    modules that are listed.
-    """
-    layers: Annotated[Positive | None, NOT_DECISIVE] = None
-    """How many layers that makes; found out when a study is begun, and no choice."""
-
-    @property
-    def library(self) -> str:
-        """Where its code is from: `torchvision`, `timm`, `python`; empty: from here."""
-        return self.name.rpartition("/")[0]
-
-    @property
-    def known_depth(self) -> int | None:
-        """How many learnable layers it has; None where that has not been found out."""
-        return DEPTH.get(self.name, self.layers)
-
-    @property
-    def depth(self) -> int:
-        """How many learnable layers it has."""
-        assert self.known_depth is not None, "the network has not been cut yet: see networks.library.settled"
-        return self.known_depth
-
-    @property
-    def called(self) -> str:
-        """What it is called beside other networks of a study: fit for a folder."""
-        return self.label or re.sub(r"[^A-Za-z0-9._-]", "-", self.name.rpartition("/")[2]) + f"-x{self.width:g}" * (
-            self.width != 1
-        )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_usual(cls, values: Any) -> Any:
-        values = {"name": values} if isinstance(values, str) else values
-        if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
-            return values
-        if "/" in name:
-            return {"init": "own", **values}
-        return values if values.get("dropout") is not None else {**values, "dropout": 0.5}
-
-    @model_validator(mode="after")
-    def _fits_the_network(self) -> "NetworkRecipe":
-        if self.library:
-            for key in ("widths", "skips"):
-                if getattr(self, key):
-                    raise ValueError(f"{key} are of small and caffenet; {self.name} has none")
-            if self.normalisation != "none":
-                raise ValueError(f"{self.name} has the normalisation that it has; leave normalisation out")
-            if self.init != "own":
-                raise ValueError(f"{self.name} is drawn as its library draws it: leave init out")
-            return self
-        for key, reason in (("arguments", "are for networks of libraries"), ("random", "is for networks of libraries")):
-            if getattr(self, key) not in ((), "own"):
-                raise ValueError(f"{key} {reason}, not for {self.name}")
-        if self.cut != "blocks":
-            raise ValueError(f"cut is for networks of libraries; {self.name} has its {DEPTH[self.name]} layers")
-        if self.init == "own":
-            raise ValueError(f"init: own is for networks of libraries; {self.name} has caffe and he")
-        if self.widths is None:
-            raise ValueError(f"{self.name} needs widths")
-        if self.name == "caffenet":
-            if self.normalisation != "lrn":
-                raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
-            if self.skips:
-                raise ValueError("caffenet has no skips; those are of small")
-            if odd := [width for width in self.scaled[:5] if width % 2]:
-                raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
-        return self
-
-    @property
-    def scaled(self) -> tuple[int, ...]:
-        """Its widths, times `width`."""
-        return tuple(max(1, round(self.width * width)) for width in self.widths or ())
 
 
 class Schedule(Section):
