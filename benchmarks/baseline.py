@@ -39,11 +39,13 @@ class Folder(Dataset[Any]):
     def __init__(self, part: Part, pictures: Pictures):
         self.samples = [(str(Path(part.root) / path), label) for path, label in zip(part.paths, part.labels, strict=True)]
         size = pictures.size
-        warp, crop = [transforms.Resize((size, size))], [transforms.Resize(size), transforms.CenterCrop(size)]
+        how = transforms.InterpolationMode(pictures.interpolation)
+        warp, crop = [transforms.Resize((size, size), how)], [transforms.Resize(size, how), transforms.CenterCrop(size)]
+        resized = transforms.RandomResizedCrop(pictures.crop, pictures.scale, pictures.ratio, how)
         self.transform = transforms.Compose(
             [
                 *(warp if pictures.fit == "warp" else crop),
-                transforms.RandomCrop(pictures.crop),
+                transforms.RandomCrop(pictures.crop) if pictures.augment == "crop" else resized,
                 transforms.RandomHorizontalFlip(),
                 transforms.PILToTensor(),
                 transforms.ConvertImageDtype(torch.float),

@@ -251,6 +251,19 @@ def test_all_mistakes_at_once() -> None:
         (["training.batch=true"], "training.batch: a number is wanted, not true or false"),
         (["pictures.divide=true"], "pictures.divide: a number is wanted, not true or false"),
         (["pictures.std=[0.2, 0.2, 0.2]", "pictures.divide=2"], "pictures: give either std or divide"),
+        (["pictures.interpolation=lanczos"], "pictures.interpolation: input should be 'bilinear' or 'bicubic'"),
+        (["pictures.scale=[0.25, 1]"], "pictures: scale goes with augment: random-resized-crop"),
+        (["pictures.ratio=[1, 1]"], "pictures: ratio goes with augment: random-resized-crop"),
+        (
+            ["pictures.augment=random-resized-crop", "pictures.mean=image"],
+            "pictures: a mean image fits no resized crop: set mean: channel, or augment: crop",
+        ),
+        (["pictures.scale=[1, 0.08]"], "pictures.scale: the least stands first: [0.08, 1.0]"),
+        (["pictures.ratio=[2, 0.5]"], "pictures.ratio: the least stands first: [0.5, 2.0]"),
+        (["pictures.scale=[0.08, 1.5]"], "pictures.scale.1: input should be less than or equal to 1"),
+        (["pictures.scale=[true, 1]"], "pictures.scale.0: a number is wanted, not true or false"),
+        (["pictures.ratio=[1, .inf]"], "pictures.ratio.1: input should be a finite number"),
+        (["pictures.ratio=1"], "pictures.ratio: input should be a valid tuple"),
         *(
             (
                 [f"pictures.mean={wrong}"],
@@ -490,7 +503,8 @@ def variants() -> list[tuple[str, Any]]:
         *(("pictures.size", 64), ("pictures.crop", 24), ("pictures.fit", "crop"), ("pictures.mirror", False)),
         *(("pictures.channels", "bgr"), ("pictures.mean", "none"), ("pictures.divide", 2), ("pictures.classes", 4)),
         *(("pictures.train_per_class", 5), ("pictures.val_per_class", 5), ("pictures.orientation", "exif")),
-        ("pictures.interpolation", "bicubic"),
+        *(("pictures.interpolation", "bicubic"), ("pictures.augment", "random-resized-crop")),
+        *(("pictures.scale", [0.25, 1]), ("pictures.ratio", [0.5, 2])),
         *(("pictures.mean", [0.5, 0.5, 0.5]), ("pictures.std", [0.2, 0.2, 0.2])),
         *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1)),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
@@ -525,7 +539,8 @@ LIBRARY = (
 
 def with_key(key: str, value: Any) -> Recipe:
     section, name = key.split(".")
-    return recipes.validate(yamltext.merge(yaml.safe_load(MINIMAL), {section: {name: value}}), "mine.yaml")
+    needs = {"augment": "random-resized-crop"} if name in ("scale", "ratio") else {}
+    return recipes.validate(yamltext.merge(yaml.safe_load(MINIMAL), {section: {**needs, name: value}}), "mine.yaml")
 
 
 def with_network(**keys: Any) -> Recipe:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from transfercli.pictures.decode import decode, decode_many
 from transfercli.pictures.packing import read_rows
+from transfercli.pictures.resized import boxes, resized_crops
 from transfercli.pictures.store import Store
 from transfercli.plan import purposes
 from transfercli.recipe.schema import Pictures
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
 
     pixels: Tensor
     labels: Tensor
-    rows: Tensor  # int64 (batch, crop): row of the picture behind each row of the crop
+    rows: Tensor  # int64 (batch, crop): row of the picture behind each row of the crop; (batch, 0) where that was resized
     columns: Tensor  # int64 (batch, crop); descending where mirrored
 
 
@@ -84,11 +85,11 @@ class Pixels:
         return len(self.part.paths)
 
     def fetch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """A store of pictures (n, size, size, 3) and where in it the wanted ones are."""
+        """A store of pictures (n, size, size, 3) on the device, and (on the CPU) where in it the wanted ones are."""
         if self.kept is not None and self.kept.device.type == self.device.type:  # not the device: cuda is not equal to cuda:0
-            return self.kept, moved(index, self.device)
+            return self.kept, index
         rows = self.kept[index] if self.kept is not None else self._decode(index)
-        return moved(rows, self.device), torch.arange(len(index), device=self.device)
+        return moved(rows, self.device), torch.arange(len(index))
 
     def _decode(self, index: Tensor) -> Tensor:
         if self.part.store is not None:
@@ -147,13 +148,18 @@ class Stream:
         self._maker.shutdown(cancel_futures=True)
 
     def make(self, t: int) -> Batch:
-        """The batch of step t: the next pictures of the epoch's order, each cropped at random and perhaps mirrored."""
+        """The batch of step t: the next pictures of the epoch's order, of each a random part, perhaps mirrored."""
         index = torch.tensor([self._picture(position) for position in range(t * self.size, (t + 1) * self.size)])
         pictures, n = self.images.pictures, self.size
         random = generator(*purposes.crops(self.purpose, t))
+        if pictures.augment == "random-resized-crop":
+            places = boxes(n, pictures.size, pictures.scale, pictures.ratio, random)
+            return resized_crop(self.images, index, places, self._mirrored(random))
         top, left = torch.randint(pictures.size - pictures.crop + 1, (2, n), generator=random)
-        mirrored = torch.rand(n, generator=random) < 0.5
-        return crop(self.images, index, top, left, mirrored if pictures.mirror else torch.zeros(n, dtype=torch.bool))
+        return crop(self.images, index, top, left, self._mirrored(random))
+
+    def _mirrored(self, random: torch.Generator) -> Tensor:
+        return (torch.rand(self.size, generator=random) < 0.5) & self.images.pictures.mirror
 
     def _picture(self, position: int) -> int:
         epoch, place = divmod(position, len(self.images))
@@ -184,8 +190,17 @@ def crop(images: Pixels, index: Tensor, top: Tensor, left: Tensor, mirrored: Ten
     if images.device.type == "cpu":
         pixels = _windows(store, where, top, left, mirrored, len(across))
     else:
+        where = moved(where, images.device)
         pixels = store[where[:, None, None], rows[:, :, None], columns[:, None, :]]
     return Batch(pixels.permute(0, 3, 1, 2), moved(images.labels[index], images.device), rows, columns)
+
+
+def resized_crop(images: Pixels, index: Tensor, places: Tensor, mirrored: Tensor) -> Batch:
+    """Cut a part from each picture, bring it to the crop's size and mirror it, on the device. `places`: as of `boxes`."""
+    store, where = images.fetch(index)
+    pixels = resized_crops(store, where, places, mirrored, images.pictures.crop, images.pictures.interpolation, images.pool)
+    none = torch.empty(len(index), 0, dtype=torch.int64, device=images.device)
+    return Batch(pixels.permute(0, 3, 1, 2), moved(images.labels[index], images.device), none, none)
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:

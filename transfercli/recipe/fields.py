@@ -102,6 +102,12 @@ def _std(value: Any) -> Any:
     return value if value is None else _three(value, "three numbers above 0, such as [0.229, 0.224, 0.225]", math.ulp(0))
 
 
+def _rising(value: tuple[float, ...]) -> tuple[float, ...]:
+    if value[0] > value[1]:
+        raise ValueError(f"the least stands first: {list(reversed(value))}")
+    return value
+
+
 def alone(value: tuple[str, ...]) -> tuple[str, ...]:
     as_value_error(check_targets, value)
     return value
@@ -123,12 +129,12 @@ def as_value_error(call: Callable[..., Any], *values: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-Three = Field(min_length=3, max_length=3)
-Mean = Annotated[
-    Literal["image", "channel", "none"] | Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Three],
-    BeforeValidator(_mean),
-]
-Std = Annotated[Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Three] | None, BeforeValidator(_std)]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Number, Field(gt=0, le=1)]
+Mean = Annotated[Literal["image", "channel", "none"] | tuple[Unit, Unit, Unit], BeforeValidator(_mean)]
+Std = Annotated[tuple[Share, Share, Share] | None, BeforeValidator(_std)]
+Scale = Annotated[tuple[Share, Share], AfterValidator(_rising)]
+Ratio = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)]
 # A mapping of plain values, kept as pairs.
 Arguments = Annotated[
     tuple[tuple[str, bool | int | float | str], ...],

@@ -39,6 +39,8 @@ from transfercli.recipe.fields import (
     Positive,
     PositiveFloat,
     Ranges,
+    Ratio,
+    Scale,
     Seed,
     SplitWord,
     Std,
@@ -76,6 +78,14 @@ class Pictures(Section):
     """Pixels a side to which every picture is brought."""
     crop: Positive
     """Pixels a side of the network's input: cut out at random in training, from the centre in evaluation."""
+    augment: Annotated[Literal["crop", "random-resized-crop"], Since("crop")] = "crop"
+    """What is cut out in training: a window of `crop` pixels, or, as torchvision does it, a part of random area and shape that is
+    brought to `crop` pixels.
+    """
+    scale: Annotated[Scale, Since([0.08, 1.0])] = (0.08, 1.0)
+    """Of random-resized-crop: the least and the largest share of the picture's area."""
+    ratio: Annotated[Ratio, Since([3 / 4, 4 / 3])] = (3 / 4, 4 / 3)
+    """Of random-resized-crop: the least and the largest width, in multiples of the height."""
     fit: Literal["warp", "crop"] = "warp"
     """How a picture becomes square: `warp` makes both sides `size`, as the paper; `crop` the shorter, and takes the centre."""
     orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
@@ -114,6 +124,12 @@ class Pictures(Section):
             raise ValueError(f"crop {self.crop} is larger than size {self.size}")
         if self.std is not None and self.divide != 1:
             raise ValueError("give either std or divide")
+        if self.augment == "crop":
+            for key in ("scale", "ratio"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} goes with augment: random-resized-crop")
+        elif self.mean == "image":
+            raise ValueError("a mean image fits no resized crop: set mean: channel, or augment: crop")
         return self
 
 
