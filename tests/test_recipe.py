@@ -124,6 +124,23 @@ def test_the_papers_recipe() -> None:
     assert recipe.layers == (1, 2, 3, 4, 5, 6, 7)
 
 
+def test_torchvisions_recipe_of_resnet50() -> None:
+    """Everything that references/classification fixes for the V1 weights; an epoch of half of the classes has half the steps."""
+    recipe = recipes.find("imagenet-resnet50")
+    pictures, training = recipe.pictures, recipe.training
+    assert (pictures.size, pictures.crop, pictures.fit, pictures.augment) == (256, 224, "crop", "random-resized-crop")
+    assert (pictures.scale, pictures.ratio, pictures.mirror) == ((0.08, 1), (3 / 4, 4 / 3), True)
+    assert (pictures.interpolation, pictures.orientation) == ("bilinear", "ignore")
+    assert (pictures.channels, pictures.mean, pictures.std) == ("rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (training.optimizer, training.momentum, training.velocity, training.nesterov) == ("sgd", 0.9, "pytorch", False)
+    assert (training.batch, training.weight_decay, training.bias_rate, training.bias_decay) == (256, 1e-4, 1, True)
+    for pictures_of_training in (1_281_167, 640_584):
+        steps = training.length(pictures_of_training)
+        rate, epoch = training.schedule.bind(steps), steps / 90
+        found = [rate(round(epoch * at) + more) for at in (30, 60) for more in (-1, 1)]
+        assert [rate(0), *found, rate(steps - 1)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
 # values
 
 
