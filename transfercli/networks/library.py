@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from transfercli.networks.checking import check
 from transfercli.networks.layers import Chain, chain
 from transfercli.networks.tracing import Uncuttable
 from transfercli.recipe.schema import NetworkRecipe, Recipe
@@ -143,6 +144,20 @@ def chained(spec: NetworkRecipe, outputs: int, crop: int) -> tuple[nn.Module, Ch
         raise TransferError(f"{spec.name} cannot be cut into layers: {error}") from None
     network.chain = found  # type: ignore[assignment]
     return network, found
+
+
+CHECKED: set[tuple[NetworkRecipe, int, int]] = set()  # once a run
+
+
+def checked(spec: NetworkRecipe, outputs: int, crop: int, network: nn.Module) -> None:
+    """Compare the network with its layers, once in this process. Raises TransferError where they are not the same."""
+    if (spec, outputs, crop) in CHECKED:
+        return
+    try:
+        check(network, crop)
+    except Uncuttable as error:
+        raise TransferError(f"{spec.name} cannot be cut into layers: {error}") from None
+    CHECKED.add((spec, outputs, crop))
 
 
 def settled(recipe: Recipe) -> Recipe:

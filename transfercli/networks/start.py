@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from transfercli.networks.eight import caffenet, small
-from transfercli.networks.initialise import initialise
+from transfercli.networks.initialise import BatchNorm, initialise, measure_statistics, preserve
 from transfercli.networks.layers import layers_of
-from transfercli.networks.library import chained, made
+from transfercli.networks.library import chained, checked, made
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.recipe.schema import Recipe
 from transfercli.system.errors import TransferError
 from transfercli.system.randomness import drawing, generator
+from transfercli.system.threads import pool
 
 State = Mapping[str, Tensor]
 
@@ -69,7 +70,7 @@ def outputs_of(recipe: Recipe, classes: int) -> int:
 
 
 def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Module:
-    """The network as its training begins: each layer from its origin. `sources`: by origin, but for what is drawn.
+    """The network as its training begins: each layer from its origin. `sources`: by origin, but for what is drawn fresh.
 
     Raises ValueError where weights do not fit.
     """
@@ -78,8 +79,8 @@ def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str
     for origin in dict.fromkeys(resolved.origins):
         if origin == FRESH:
             continue
-        drawn = origin == RANDOM  # random features have a draw of their own
-        state = draw(recipe, classes, network.seed, network.split, RANDOM).state_dict() if drawn else sources[origin].state
+        plain = origin == RANDOM and origin not in sources  # to be looked at alone: without BatchNorm's statistics
+        state = random_weights(recipe, classes, network.seed, network.split).state_dict() if plain else sources[origin].state
         copy_layers(module, state, [layer for layer, of in enumerate(resolved.origins, start=1) if of == origin])
     return module
 
@@ -89,10 +90,34 @@ def draw(recipe: Recipe, classes: int, seed: int, split: str, role: str) -> nn.M
     """Fresh weights for a role: `baseA`, `transferB`, `R`. Copy the module before it is changed."""
     if recipe.network.library:
         with drawing(*purposes.weights(seed, split, role, "all")):
-            return build(recipe, classes)
+            module = build(recipe, classes)
+        checked(recipe.network, outputs_of(recipe, classes), recipe.pictures.crop, module)
+        return module
     module = build(recipe, classes)
     initialise(module, recipe.network.init, lambda name: generator(*purposes.weights(seed, split, role, name)))
     return module
+
+
+def random_weights(recipe: Recipe, classes: int, seed: int, split: str) -> nn.Module:
+    """The network whose layers are random features: a draw of its own, as `network.random` says. Copy it before it is changed."""
+    network = draw(recipe, classes, seed, split, RANDOM)
+    if recipe.network.random == "preserving":
+        network = copy.deepcopy(network)
+        preserve(network, lambda name: generator(*purposes.weights(seed, split, RANDOM, name)))
+    return network
+
+
+def random_features(recipe: Recipe, classes: int, seed: int, split: str, pictures: Callable[[], Tensor]) -> State:
+    """The weights of random features. BatchNorm has its statistics of `pictures`, normalised (n, 3, crop, crop).
+
+    Frozen as it begins it would have none, and leave the scale of what comes in as it is.
+    """
+    network = random_weights(recipe, classes, seed, split)
+    if any(isinstance(module, BatchNorm) for module in network.modules()):
+        network = copy.deepcopy(network)
+        with pool(1) as one:  # thread, as the numbers must not depend on how many there are
+            one.submit(measure_statistics, network, pictures()).result()
+    return network.state_dict()
 
 
 def copy_layers(module: nn.Module, source: State, layers: Iterable[int]) -> None:

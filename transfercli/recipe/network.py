@@ -67,6 +67,11 @@ class NetworkRecipe(Section):
         return self.known_depth
 
     @property
+    def measures(self) -> bool:
+        """Whether random layers of it have BatchNorm's statistics of pictures, as one of ours has not had from the beginning."""
+        return self.normalisation == "batch"
+
+    @property
     def called(self) -> str:
         """What it is called beside other networks of a study: fit for a folder."""
         return self.label or re.sub(r"[^A-Za-z0-9._-]", "-", self.name.rpartition("/")[2]) + f"-x{self.width:g}" * (

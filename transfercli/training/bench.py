@@ -8,10 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from transfercli.networks.start import Source, start
-from transfercli.pictures.stream import Part, Pixels
-from transfercli.plan.networks import Network
-from transfercli.plan.resolve import Resolved, resolve
+from transfercli.networks.start import Source, random_features, start
+from transfercli.pictures.stream import Part, Pixels, centre_crop, normalise
+from transfercli.plan.networks import RANDOM, Network
+from transfercli.plan.resolve import FRESH, Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import pictures_of
 from transfercli.study.folder import Study
@@ -22,6 +22,8 @@ from transfercli.system.files import replacing
 from transfercli.system.threads import processors
 from transfercli.training.bank import Bank
 from transfercli.training.cost import bank_size
+
+MEASURED_ON = 256  # training pictures from which frozen random BatchNorm takes its statistics
 
 
 class Bench:
@@ -57,7 +59,7 @@ class Bench:
         resolved = [resolve(network, self.recipe.network.depth) for network in networks]
         targets = sorted({network.target for network in networks})
         means = sorted({one.input for one in resolved})
-        needed = {source: one for one in resolved for source in one.sources}
+        needed = {source: one for one in resolved for source in one.origins if source != FRESH}
         sources = {origin: self.source(origin, one) for origin, one in needed.items()}
         return Bank(
             self.recipe,
@@ -69,11 +71,13 @@ class Bench:
             self.device,
             self.precision,
             processors(),
-            {origin: source.digest for origin, source in sources.items()},
+            {origin: source.digest for origin, source in sources.items() if source.digest},
         )
 
     def source(self, origin: str, of: Resolved) -> Source:
-        """The weights of that origin of a network: its donor's. Raises TransferError where they are not those of its row."""
+        """The weights of that origin of a network: a draw, or its donor's. Raises TransferError where they are not its row's."""
+        if origin == RANDOM:
+            return self.random(of.network)
         donor = of.network.donor
         if donor is None or origin != donor.name:
             raise TransferError(f"{of.network.name} copies layers from {origin}, which this study does not have")
@@ -83,6 +87,19 @@ class Bench:
             again = how_to_train(self.study, donor, self.study.recipe())
             raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
         return source
+
+    def random(self, network: Network) -> Source:
+        """Random features for the network's target: with BatchNorm's statistics, where there is BatchNorm, of its pictures."""
+        classes = len(self.halves.split.classes(network.target))
+
+        def pictures() -> Tensor:
+            parts = self.pixels(network.target, "train")
+            index = torch.arange(n := min(MEASURED_ON, len(parts))) * len(parts) // n
+            mean = self.mean(network.target)
+            batch = centre_crop(parts, index)
+            return normalise(batch, mean if mean is None else mean.to(self.device), self.recipe.pictures).cpu()
+
+        return Source(random_features(self.recipe, classes, network.seed, network.split, pictures), "")
 
     def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
         """The network as its training begins."""

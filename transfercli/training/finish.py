@@ -49,7 +49,7 @@ def write_member(
         "frozen_digest_after": digest(state, names_of(member.module, member.resolved.frozen)),
         "source_digest": member.copied,
         "layers": len(member.layers),
-        "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
+        "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest, bank.recipe.network.measures),
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }

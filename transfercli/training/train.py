@@ -98,7 +98,9 @@ def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network,
     for network, row in rows.items():
         if row is None or "network_digest" not in row or row["recipe_digest"] != own:  # rows of old do not say
             continue
-        if row["network_digest"] != resolve(network, recipe.network.depth).digest(own, row["split_digest"]):
+        if row["network_digest"] != resolve(network, recipe.network.depth).digest(
+            own, row["split_digest"], recipe.network.measures
+        ):
             raise TransferError(
                 f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
                 f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"

@@ -189,8 +189,10 @@ def _network(
         check("digests", digest(weights, sorted(weights)) == row["weights_digest"], "its weights are not those of its row")
     resolved = resolve(network, recipe.network.depth)
     if "network_digest" in row:  # rows of old have none
-        now = resolved.digest(recipe.digest(), halves.digest)
-        check("digests", row["network_digest"] == now, f"it was trained by another treatment {network.treatment}")
+        now = [
+            resolved.digest(recipe.digest(), halves.digest, measured) for measured in (True, False)
+        ]  # rows of old: not measured
+        check("digests", row["network_digest"] in now, f"it was trained by another treatment {network.treatment}")
     _frozen(study, recipe, classes, resolved, row, weights, names_of(module, resolved.frozen), check, report)
     return True
 
@@ -215,7 +217,9 @@ def _frozen(
         donor = resolved.network.donor
         sources = {donor.name: Source.of(load_weights(study, donor))} if donor else {}
         began = start(recipe, resolved, classes, sources).state_dict()
-        if other := [name for name in names if not torch.equal(weights[name], began[name])]:
+        buffers = {name for name, _ in build(recipe, classes).named_buffers()}  # random layers have their statistics of pictures
+        known = [name for name in names if donor or name not in buffers]
+        if other := [name for name in known if not torch.equal(weights[name], began[name])]:
             what = f"{donor.name}'s" if donor else "the random draw's"
             check("frozen layers", False, f"its frozen layers are not {what}: {', '.join(other)}")
 
