@@ -8,7 +8,7 @@ from transfercli.cli.options import complete_recipe, json_option, set_option
 
 
 @click.command(short_help="The layers of a recipe's network.")
-@click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
+@click.argument("name", metavar="RECIPE|NETWORK", shell_complete=complete_recipe)
 @click.option(
     "--classes",
     metavar="K",

@@ -89,10 +89,31 @@ def recipe_option(command: F) -> F:
     )
 
 
+def network_option(command: F) -> F:
+    """`--network`: a name for the recipe; or one's own function, whose code may run because the command line names it."""
+
+    @wraps(command)
+    def called(*words: Any, network: str | None = None, **how: Any) -> Any:
+        if network and ":" in network:
+            from transfercli.networks.library import allow
+
+            allow(network)
+            network = f"python/{network}"
+        if network and "overrides" in how:
+            how["overrides"] = (f"network.name={network}", *how["overrides"])
+        return command(*words, **how)
+
+    return click.option(
+        "--network",
+        metavar="NAME",
+        help="Another network: torchvision/NAME, timm/NAME, or package.module:function, your own code, which then runs.",
+    )(called)  # type: ignore[return-value]
+
+
 def set_option(command: F) -> F:
-    """`--set`."""
+    """`--set`, and `--network`."""
     return _all(
-        command,
+        network_option(command),
         click.option(
             "--set",
             "overrides",

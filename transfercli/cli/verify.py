@@ -6,13 +6,14 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import device_options, study_argument, study_at, study_options
+from transfercli.cli.options import device_options, network_option, study_argument, study_at, study_options
 from transfercli.cli.progress import say
 from transfercli.system.errors import TransferError
 
 
 @click.command(short_help="Check everything of a study that can be checked.")
 @device_options
+@network_option
 @study_options
 @study_argument
 def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> None:

@@ -328,5 +328,6 @@ def _shapes(network: nn.Module, graph: fx.Graph, crop: int) -> dict[fx.Node, tup
     try:
         counted.run(_example(crop))
     except Exception as error:  # whatever its modules raise of a shape
-        raise Uncuttable(f"it takes no pictures of {crop}×{crop} ({' '.join(str(error).split())[:160]})") from None
+        said = " ".join(str(error).partition("While executing")[0].split())
+        raise Uncuttable(f"it takes no pictures of {crop}×{crop} ({said[:160]})") from None
     return counted.shapes

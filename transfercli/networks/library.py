@@ -1,7 +1,9 @@
 """Networks of libraries, and one's own: found by name, built without their heads for training alone, and cut into layers."""
 
+import hashlib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,10 +15,12 @@ from torch import nn
 from transfercli.networks.checking import check
 from transfercli.networks.layers import Chain, chain
 from transfercli.networks.tracing import Uncuttable
+from transfercli.plan.words import check_layers
 from transfercli.recipe.schema import NetworkRecipe, Recipe
 from transfercli.system.errors import TransferError
 
 Builder = Callable[..., nn.Module]
+IMAGENETS_CROP = 224
 INSTALL_TIMM = "pip install 'transfer-study[timm]'"
 
 
@@ -31,7 +35,9 @@ def _torchvision(name: str) -> Builder:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise TransferError(f"torchvision has no classifier {name!r}{_near(name, known)}; see them: transfer layers --names")
+        raise TransferError(
+            f"torchvision has no classifier {name!r}{_near(name, known)}; see them: torchvision.models.list_models()"
+        )
     heads = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return lambda **arguments: models.get_model(name, weights=None, **{**heads, **arguments})
 
@@ -43,7 +49,7 @@ def _timm(name: str) -> Builder:
         raise TransferError(f"timm/{name} needs timm, which is not installed: {INSTALL_TIMM}") from None
     known = timm.list_models()
     if name not in known:
-        raise TransferError(f"timm has no network {name!r}{_near(name, known)}; see them: timm.list_models()")
+        raise TransferError(f"timm has no network {name!r}{_near(name, known)}; see timm.list_models()")
     return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
 
 
@@ -60,6 +66,8 @@ ALLOWED: dict[str, Builder] = {}  # functions that the command line of this proc
 def allow(name: str) -> None:
     """Import `package.module:function`, which takes num_classes and returns a module. Raises TransferError."""
     where, _, function = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` has it: one's own file beside the study
     try:
         found = getattr(importlib.import_module(where), function)
     except Exception as error:  # whatever a stranger's module raises as it is imported
@@ -73,13 +81,33 @@ def allow(name: str) -> None:
 
 
 def source_of(name: str) -> str:
-    """The text of the module that one's own network is in, by which a study knows it again."""
-    return inspect.getsource(inspect.getmodule(ALLOWED[name.partition("/")[2]]))  # type: ignore[arg-type]
+    """sha256 of the text of the module that one's own network is in, by which a study knows it again."""
+    try:
+        text = inspect.getsource(sys.modules[ALLOWED[name].__module__])
+    except (OSError, TypeError, KeyError):
+        raise TransferError(f"{name} has no source that Python can read; define it in a file") from None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _near(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=3)
     return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def usual_crop(name: str) -> int:
+    """Pixels a side of the pictures that a library's network was made for. Raises TransferError for none."""
+    library, _, own = name.rpartition("/")
+    builder(name)
+    if library == "torchvision":
+        from torchvision import models
+
+        return int(models.get_model_weights(own).DEFAULT.transforms().crop_size[0])
+    if library == "timm":
+        import timm
+
+        known = timm.get_pretrained_cfg(own)
+        return int(known.input_size[-1]) if known else IMAGENETS_CROP
+    return IMAGENETS_CROP
 
 
 # -- a recipe's network
@@ -163,8 +191,20 @@ def checked(spec: NetworkRecipe, outputs: int, crop: int, network: nn.Module) ->
 def settled(recipe: Recipe) -> Recipe:
     """The recipe with the number of its network's layers, which of a library's network only the network itself tells."""
     spec = recipe.network
-    if not spec.library or spec.layers is not None:
+    if not spec.library or (spec.layers and spec.library != "python"):
         return recipe
     _, found = chained(spec, spec.outputs or 2, recipe.pictures.crop)
-    own = spec.model_copy(update={"layers": len(found.links)})
-    return Recipe.model_validate({**recipe.model_dump(), "network": own.model_dump()})
+    known: dict[str, Any] = {"layers": len(found.links)}
+    if spec.library == "python":
+        known["source"] = source_of(spec.name.partition("/")[2])
+        if spec.source not in (None, known["source"]):
+            raise TransferError(
+                f"the code of {spec.name} is not what it was when the study was begun; start a new study: --study DIR"
+            )
+    if spec.layers not in (None, known["layers"]):
+        raise TransferError(
+            f"{spec.name} has {known['layers']} layers, not network.layers {spec.layers}; leave network.layers out"
+        )
+    if isinstance(recipe.layers, tuple):
+        check_layers(recipe.layers, known["layers"])
+    return recipe.model_copy(update={"network": spec.model_copy(update=known)})

@@ -60,9 +60,14 @@ def _numbered(value: Any) -> Any:
 
 def known_network(value: str) -> str:
     """One of our own, or a name in a library."""
-    if value not in OWN and not re.fullmatch(r"(torchvision|timm|python)/[A-Za-z0-9_.:-]+", value):
+    if not is_network(value):
         raise ValueError(f"no network {value!r}; choose {', '.join(OWN)}, torchvision/NAME or timm/NAME")
     return value
+
+
+def is_network(value: str) -> bool:
+    """Whether a network may be called so."""
+    return value in OWN or re.fullmatch(r"(torchvision|timm|python)/[A-Za-z0-9_.:-]+", value) is not None
 
 
 def _pairs(value: Any) -> Any:

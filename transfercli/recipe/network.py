@@ -50,6 +50,9 @@ class NetworkRecipe(Section):
     layers: Annotated[Positive | None, NOT_DECISIVE] = None
     """How many layers that makes; found out when a study is begun, and no choice."""
 
+    source: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$"), Since(None)] = None
+    """Of one's own code (`--network package.module:function`): the sha256 of its source; found out, and no choice."""
+
     @property
     def library(self) -> str:
         """Where its code is from: `torchvision`, `timm`, `python`; empty: from here."""

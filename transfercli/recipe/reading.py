@@ -45,11 +45,11 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _without_other_network(values: dict, change: dict) -> dict:
-    """The values without the network's, where the change names one of a library instead: of another, its keys mean nothing."""
+    """The values without those of the network and its layers, where the change names a library's: they are not that one's."""
     old, new = (one.get("network") for one in (values, change))
     names = [one.get("name") for one in (old, new) if isinstance(one, dict)]
     another = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1] and any("/" in str(name) for name in names)
-    return {key: value for key, value in values.items() if key != "network"} if another else values
+    return {key: value for key, value in values.items() if key not in ("network", "layers")} if another else values
 
 
 def find(name: str, overrides: Sequence[str] = ()) -> Recipe:

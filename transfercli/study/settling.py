@@ -21,7 +21,7 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
 
 def cut(recipe: Recipe) -> Recipe:
     """The recipe with the number of its network's layers, where only a library tells that."""
-    if not recipe.network.library or recipe.network.layers:
+    if not recipe.network.library or (recipe.network.layers and recipe.network.library != "python"):
         return recipe
     from transfercli.networks.library import settled  # which takes torch
 

@@ -9,11 +9,13 @@ import torch
 
 from transfercli.networks.layers import describe
 from transfercli.networks.library import settled as cut
+from transfercli.networks.library import usual_crop
 from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network
 from transfercli.recipe import reading as recipes
+from transfercli.recipe.fields import is_network
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, take
 from transfercli.system.devices import free_memory, pick_device, pick_precision, reproducible
@@ -155,10 +157,19 @@ class Described:
 
 
 def layers(recipe: str, classes: int | None = None, *, overrides: Sequence[str] = ()) -> Described:
-    """The layers of a recipe's network, for so many classes in a half; by default as the recipe says, else half of ImageNet's."""
-    found = recipes.find(recipe, overrides)
+    """The layers of a recipe's network, or of a network of that name, as torchvision/resnet18, on pictures as it usually takes.
+
+    For so many classes in a half; by default as the recipe says, else half of ImageNet's. Raises TransferError.
+    """
+    found = cut(_of_network(recipe, overrides) if "/" in recipe and is_network(recipe) else recipes.find(recipe, overrides))
     taken = found.pictures.builtin.classes if found.pictures.builtin else found.pictures.classes
     half = classes or (taken // 2 if taken else IMAGENETS_HALF)
     network = blueprint(found, half)
     keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
     return Described(found, half, [{key: row[key] for key in keys} for row in describe(network, found.pictures.crop)])
+
+
+def _of_network(name: str, overrides: Sequence[str]) -> Recipe:
+    """A recipe of ImageNet's pictures with the network of that name, which is of a library."""
+    crop = usual_crop(name)
+    return recipes.find("imagenet-fast", [f"network.name={name}", f"pictures.crop={crop}", f"pictures.size={crop}", *overrides])
