@@ -582,7 +582,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         for section in ("pictures", "network", "training", "evaluation")
         for name in type(getattr(made[0], section)).model_fields
     }
-    kept = {"training.checkpoint_minutes", "training.checkpoint_steps", "network.label", "network.layers"}
+    kept = {"training.checkpoint_minutes", "training.checkpoint_steps", "network.label", "network.layers", "network.source"}
     assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
 
 
