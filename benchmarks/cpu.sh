@@ -20,6 +20,8 @@ part() { # name, words of python -m
 
 part "Start-up and memory" benchmarks.startup --demo
 part "The step alone" benchmarks.step --recipe tiny-imagenet-cpu --classes 20 --steps 10
+part "Random resized crops, 256 to 227" benchmarks.crops --recipe imagenet-fast
+part "Random resized crops, 64 to 56" benchmarks.crops --recipe tiny-imagenet
 if [ -d "$jpegs" ]; then
     part "The stream alone" benchmarks.stream --samples "$jpegs" --recipe imagenet-fast --batches 12 --target 0.9
     part "Sweep, full-size JPEGs, small net at 28" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \
