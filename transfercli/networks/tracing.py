@@ -6,7 +6,7 @@ tables belong to the layer that they follow, or stand in.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +44,10 @@ class _Tracer(fx.Tracer):
             return False
         own = type(module).__module__.startswith(LEAVES)
         return own or isinstance(module, NORMS) or is_dropout(module)
+
+    def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: object = None) -> tuple[Callable, list]:
+        """Pictures alone come in: what else `forward` takes, such as a mask for attention, is as it is when nobody gives it."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "pictures", (), {})]
 
 
 def is_dropout(module: nn.Module) -> bool:
@@ -83,7 +87,7 @@ def pieces(network: nn.Module, graph: fx.Graph, cut: Cut) -> list[Piece]:
         where = next((p for p in range(unit, (first if begun is None else begun), -1) if alive[p] is not None), None)
         if begun is None:
             starts[0] = (first, names)
-        elif where is None:
+        elif where is None or any(where <= place < unit for place in weights):
             if not isinstance(cut, str):
                 raise Uncuttable(f"there is no place to cut before {names}, as more than one activation is alive there")
             continue
