@@ -288,6 +288,25 @@ def describe(network: nn.Module, crop: int) -> list[dict]:
     return rows
 
 
+def saved_for_backward(network: nn.Module, crop: int) -> int:
+    """How many bytes a training step keeps for its backward pass of one picture, in float32: each tensor once, without weights.
+
+    Found by a forward pass that computes nothing (meta tensors).
+    """
+    held = copy.deepcopy(network).to("meta").train()
+    own = {tensor.untyped_storage()._cdata for tensor in held.state_dict(keep_vars=True).values()}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)  # and so alive: no other takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = held(_example(crop))
+        nn.functional.cross_entropy(logits, logits.argmax(1))
+    return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own) // PICTURES
+
+
 class _Counting(fx.Interpreter):
     """Runs a graph without computing anything (meta tensors): shapes without the batch, and multiply-adds of one picture."""
 

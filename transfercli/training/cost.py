@@ -1,12 +1,13 @@
 """What a study costs before anything runs: multiply-adds and bytes. Arithmetic alone; `measuring.py` takes the time."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from transfercli.networks.layers import describe
+from transfercli.networks.layers import describe, saved_for_backward
 from transfercli.networks.start import blueprint
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve
@@ -22,19 +23,22 @@ SHARE = 0.7  # of the free memory, for a bank
 
 @dataclass(frozen=True)
 class Layers:
-    """Of one network and one picture: per layer, multiply-adds of a forward pass, parameters, and numbers put out."""
+    """Of one network and one picture: per layer, multiply-adds of a forward pass, parameters, numbers put out; bytes kept."""
 
     work: tuple[int, ...]
     parameters: tuple[int, ...]
-    outputs: int  # of all modules together: what backward keeps
+    outputs: tuple[int, ...]  # of each layer
+    kept: int  # bytes for the backward pass
 
     @classmethod
     def of(cls, recipe: Recipe, classes: int) -> "Layers":
-        rows = describe(blueprint(recipe, classes), recipe.pictures.crop)
+        network, crop = blueprint(recipe, classes), recipe.pictures.crop
+        rows = describe(network, crop)
         return cls(
             tuple(row["multiply_adds"] for row in rows),
             tuple(row["parameters"] for row in rows),
-            sum(row["outputs"] for row in rows),
+            tuple(math.prod(row["shape"]) for row in rows),
+            saved_for_backward(network, crop),
         )
 
 
@@ -63,9 +67,17 @@ def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = Tr
 
 
 def bank_bytes(networks: int, recipe: Recipe, layers: Layers, at_work: int) -> int:
-    """Memory for a bank: what `held_bytes` says of all; gradients, and what backward keeps, of those at work; shared prefixes."""
-    weights, kept = 4 * sum(layers.parameters), 4 * recipe.training.batch * layers.outputs
-    return networks * held_bytes(recipe, layers) + at_work * (weights + 2 * kept) + PREFIXES * kept
+    """Memory for a bank: what `held_bytes` says of all; of those at work gradients, and what backward keeps; shared prefixes.
+
+    Of activations in float32; with bfloat16 it is less.
+    """
+    weights, batch = 4 * sum(layers.parameters), recipe.training.batch
+    at_once = 2 * 4 * batch * max(layers.outputs)  # gradients of activations, as backward passes through
+    return (
+        networks * held_bytes(recipe, layers)
+        + at_work * (weights + batch * layers.kept + at_once)
+        + PREFIXES * 4 * batch * sum(layers.outputs)
+    )
 
 
 def bank_size(recipe: Recipe, classes: int, device: torch.device) -> int:

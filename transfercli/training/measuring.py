@@ -59,6 +59,21 @@ def seconds_per_step(
 ) -> float:
     """The time of one step of a bank of these networks on this device, from `seconds` on random pictures; at least a step."""
     least = MEASURE_SECONDS if seconds is None else seconds
+    bank = bank_of_noise(networks, recipe, classes, device, precision)
+    bank.step()  # the first makes kernels and buffers
+    taken, began = 0, _now(device)
+    while not taken or _now(device) - began < least:
+        bank.step()
+        taken += 1
+    per_step = (_now(device) - began) / taken
+    bank.close()
+    return per_step
+
+
+def bank_of_noise(
+    networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype
+) -> Bank:
+    """A bank of these networks at its first step, on random pictures, with random weights for what would be copied."""
     schedule = Schedule(name="constant", rate=recipe.training.schedule.rate)  # others may have no rate at a step so late
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"schedule": schedule})})
     halves = sorted({network.target for network in networks})
@@ -72,15 +87,7 @@ def seconds_per_step(
     mean = None if pictures.mean == "none" else torch.zeros(shape)
     both = {half: pixels for half in halves}
     means = {one.input: mean for one in resolved}
-    bank = Bank(recipe, started, both, both, means, 10**6, device, precision, processors())
-    bank.step()  # the first makes kernels and buffers
-    taken, began = 0, _now(device)
-    while not taken or _now(device) - began < least:
-        bank.step()
-        taken += 1
-    per_step = (_now(device) - began) / taken
-    bank.close()
-    return per_step
+    return Bank(recipe, started, both, both, means, 10**6, device, precision, processors())
 
 
 def _now(device: torch.device) -> float:
