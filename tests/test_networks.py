@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.eight import CAFFENET_WIDTHS, Eight, caffenet, small
+from transfercli.networks.eight import CAFFENET_WIDTHS, Eight, caffenet, chatfield, small
 from transfercli.networks.initialise import initialise
 from transfercli.networks.layers import Masks, describe, layers_of, run
 from transfercli.networks.modules import LRN, Dropout
+from transfercli.recipe.network import CHATFIELD_WIDTHS
 from transfercli.system.randomness import generator
 
 SLIM = (4, 8, 8, 8, 8, 16, 16)
@@ -336,3 +337,36 @@ def test_describe_changes_nothing() -> None:
 
 def test_widths_are_the_papers() -> None:
     assert tuple(shape[0] for shape in SHAPES.values()) == (*CAFFENET_WIDTHS, 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "parameters"),
+    [
+        ("cnn-f", [(64, 27, 27), (256, 13, 13), (256, 13, 13), (256, 13, 13), (9216,)], 60_834_536),
+        ("cnn-m", [(96, 54, 54), (256, 13, 13), (512, 13, 13), (512, 13, 13), (18432,)], 102_908_520),
+        ("cnn-s", [(96, 37, 37), (256, 18, 18), (512, 18, 18), (512, 18, 18), (18432,)], 102_908_520),
+    ],
+)
+def test_chatfields_networks_are_those_of_their_table(name: str, shapes: list[tuple[int, ...]], parameters: int) -> None:
+    """Each feeds 6×6 maps to fc6; the numbers of weights are those of the authors' released models."""
+    rows = describe(meta(chatfield, name, 1000, CHATFIELD_WIDTHS[name]), 224)
+    assert [row["shape"] for row in rows] == [*shapes, (4096,), (4096,), (1000,)]
+    assert sum(row["parameters"] for row in rows) == parameters
+    norms = [module for module in meta(chatfield, name, 10, CHATFIELD_WIDTHS[name]).modules() if isinstance(module, LRN)]
+    assert [(norm.size, norm.alpha, norm.beta, norm.k) for norm in norms] == [(5, 5e-4, 0.75, 2.0)] * (
+        1 if name == "cnn-s" else 2
+    )
+
+
+def test_skips_take_no_weights_and_add_what_came_in() -> None:
+    plain, skipping = (small(10, SLIM, 28, normalisation="batch", skips=skips) for skips in (False, True))
+    assert {n: p.shape for n, p in plain.named_parameters()} == {n: p.shape for n, p in skipping.named_parameters()}
+    network = drawn(small(10, (4, 6, 6, 3, 6, 8, 8), 28, skips=True))
+    x = torch.randn(2, 4, 14, 14, generator=generator(7))
+    inner = nn.functional.relu(network.get_submodule("conv2")(x))
+    wider = nn.functional.pad(x, (0, 0, 0, 0, 0, 2))
+    second, third, fourth = layers_of(network)[1:4]
+    assert torch.equal(second.run(x), nn.functional.max_pool2d(inner + wider, 2))
+    x = torch.randn(2, 6, 7, 7, generator=generator(8))
+    assert torch.equal(third.run(x), nn.functional.relu(network.get_submodule("conv3")(x)) + x)
+    assert torch.equal(fourth.run(x), nn.functional.relu(network.get_submodule("conv4")(x)) + x[:, :3])

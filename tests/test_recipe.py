@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.networks.eight import caffenet, small
+from transfercli.networks import caffenet, chatfield, small
 from transfercli.recipe import reading as recipes
 from transfercli.recipe import schedules, yamltext
 from transfercli.recipe.schema import LEAST_CROP, Evaluation, Recipe, Training
@@ -217,7 +217,7 @@ def test_all_mistakes_at_once() -> None:
     assert message(loaded, text=text) == (
         "mine.yaml has 15 mistakes: "
         "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$'; "
-        "network.name: no network 'alexnet'; choose caffenet, small, torchvision/NAME or timm/NAME; "
+        "network.name: no network 'alexnet'; choose caffenet, cnn-f, cnn-m, cnn-s, small, torchvision/NAME or timm/NAME; "
         "network.widths: tuple should have at least 7 items after validation, not 2; "
         "network.droput: unknown key (did you mean network.dropout?); "
         "splits: split 'randm-0' is not known; write random-<seed> (as random-0), man-made-natural, "
@@ -396,10 +396,12 @@ def test_a_rate_of_0_is_refused_before_training(steps: int, override: str) -> No
     )
 
 
-@pytest.mark.parametrize("name", ["caffenet", "small"])
+@pytest.mark.parametrize("name", LEAST_CROP)
 def test_the_least_crop_is_what_the_network_can_take(name: str) -> None:
     def build(crop: int) -> torch.nn.Module:
         with torch.device("meta"):
+            if name.startswith("cnn-"):
+                return chatfield(name, 2, [2] * 7, crop)
             return caffenet(2, [2] * 7, crop) if name == "caffenet" else small(2, [2] * 7, crop)
 
     build(LEAST_CROP[name])

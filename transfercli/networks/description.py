@@ -65,7 +65,7 @@ def _in_torch(module: nn.Module) -> dict[str, Any]:
         case nn.ReLU() | nn.Flatten() | Skip():
             keys = ()
         case LRN():
-            size = {"size": module.size, "alpha": module.alpha, "beta": module.beta, "k": 1.0}
+            size = {"size": module.size, "alpha": module.alpha, "beta": module.beta, "k": module.k}
             return {"kind": "LocalResponseNorm", "arguments": size}
         case Dropout():
             return {"kind": "Dropout", "arguments": {"p": module.rate}}

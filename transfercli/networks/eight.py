@@ -1,4 +1,4 @@
-"""The study's two networks, both of eight layers: the paper's CaffeNet, and a small one.
+"""Networks of our own, all of eight layers: the paper's CaffeNet, its contemporaries CNN-F, CNN-M and CNN-S, and a small one.
 
 ReLU and max-pooling commute, so pooling comes first: the same function on a quarter of the elements.
 """
@@ -6,6 +6,7 @@ ReLU and max-pooling commute, so pooling comes first: the same function on a qua
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,53 @@ def caffenet(
         *(("conv5", conv(c4, c5, 3, padding=1, groups=2)), ("pool5", pool()), ("relu5", nn.ReLU(True))),
     ]
     return _with_classifier(modules, crop, f6, f7, dropout, num_classes)
+
+
+class Convolution(NamedTuple):
+    kernel: int
+    stride: int
+    padding: int
+    normalised: bool  # by local response normalisation
+    pool: tuple[int, int] | None = None  # kernel and stride
+
+
+# Chatfield, Simonyan, Vedaldi and Zisserman, "Return of the Devil in the Details" (BMVC 2014), table 1.
+PLAIN = Convolution(3, 1, 1, False)
+CHATFIELD = {
+    "cnn-f": (
+        *(Convolution(11, 4, 0, True, (3, 2)), Convolution(5, 1, 2, True, (3, 2))),
+        *(PLAIN, PLAIN, Convolution(3, 1, 1, False, (3, 2))),
+    ),
+    "cnn-m": (
+        *(Convolution(7, 2, 0, True, (3, 2)), Convolution(5, 2, 1, True, (3, 2))),
+        *(PLAIN, PLAIN, Convolution(3, 1, 1, False, (3, 2))),
+    ),
+    "cnn-s": (
+        *(Convolution(7, 2, 0, True, (3, 3)), Convolution(5, 1, 1, False, (2, 2))),
+        *(PLAIN, PLAIN, Convolution(3, 1, 1, False, (3, 3))),
+    ),
+}
+
+
+def chatfield(name: str, num_classes: int, widths: Sequence[int], crop: int = 224, dropout: float = 0.5) -> nn.Sequential:
+    """CNN-F, CNN-M or CNN-S: fast, medium and slow, as their authors' table has them; 8 learnable layers.
+
+    Takes (batch, 3, crop, crop) and returns logits (batch, num_classes). Pooling rounds up, as Caffe's does, and follows
+    normalisation.
+    """
+    modules: list[tuple[str, nn.Module]] = []
+    channels = 3
+    for i, (width, of) in enumerate(zip(widths[:5], CHATFIELD[name], strict=True), start=1):
+        modules.append((f"conv{i}", nn.Conv2d(channels, width, of.kernel, of.stride, of.padding)))
+        modules.append((f"relu{i}", nn.ReLU(True)))
+        if of.normalised:
+            modules.append(
+                (f"norm{i}", LRN(width, alpha=5e-4, k=2.0))
+            )  # as Krizhevsky et al. (2012), whose alpha is of one channel
+        if of.pool:
+            modules.append((f"pool{i}", nn.MaxPool2d(*of.pool, ceil_mode=True)))
+        channels = width
+    return _with_classifier(modules, crop, widths[5], widths[6], dropout, num_classes)
 
 
 def small(

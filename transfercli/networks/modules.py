@@ -5,17 +5,17 @@ from torch import Tensor, nn
 
 
 class LRN(nn.Module):
-    """Local response normalisation across channels, as Caffe and `torch.nn.LocalResponseNorm` (k = 1) define it.
+    """Local response normalisation across channels, as Caffe and `torch.nn.LocalResponseNorm` define it.
 
     The sum over neighbouring channels is a 1×1 convolution with a banded matrix, which every device does fast:
-    `x / (1 + alpha / size * sum(x²)) ** beta`. Takes and returns (batch, channels, height, width).
+    `x / (k + alpha / size * sum(x²)) ** beta`. Takes and returns (batch, channels, height, width).
     """
 
     band: Tensor
 
-    def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
+    def __init__(self, channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         super().__init__()
-        self.size, self.alpha, self.beta = size, alpha, beta
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         channel = torch.arange(channels)
         distance = channel[None, :] - channel[:, None]  # from each output channel (row) to each input channel
         near = (-(size // 2) <= distance) & (distance <= (size - 1) // 2)
@@ -24,7 +24,7 @@ class LRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # In float32 from here on: 1 + something small is 1 in bfloat16.
-        scale = 1 + nn.functional.conv2d(x * x, self.band).float()
+        scale = self.k + nn.functional.conv2d(x * x, self.band).float()
         if self.beta == 0.75:  # the paper's; roots are several times faster than pow
             root = scale.rsqrt()
             return x * (root * root.sqrt()).to(x.dtype)

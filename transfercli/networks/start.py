@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from transfercli.networks.eight import caffenet, small
+from transfercli.networks.eight import CHATFIELD, caffenet, chatfield, small
 from transfercli.networks.initialise import BatchNorm, initialise, measure_statistics, preserve
 from transfercli.networks.layers import layers_of
 from transfercli.networks.library import chained, checked, made
@@ -48,6 +48,8 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
         return network
     if spec.name == "caffenet":
         return caffenet(outputs, spec.scaled, crop, dropout)
+    if spec.name in CHATFIELD:
+        return chatfield(spec.name, outputs, spec.scaled, crop, dropout)
     return small(outputs, spec.scaled, crop, dropout, spec.normalisation, spec.skips)
 
 

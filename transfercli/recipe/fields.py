@@ -11,7 +11,7 @@ from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
 from transfercli.plan.words import ALL, check_targets, parse_layers, spread
 from transfercli.system.errors import TransferError
 
-OWN = ("caffenet", "small")  # networks of our own
+OWN = ("caffenet", "cnn-f", "cnn-m", "cnn-s", "small")  # networks of our own
 
 
 def _number(value: Any) -> Any:

@@ -5,24 +5,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from transfercli.recipe.fields import Arguments, Fraction, Positive, PositiveFloat, known_network
+from transfercli.recipe.fields import OWN, Arguments, Fraction, Positive, PositiveFloat, known_network
 from transfercli.recipe.section import NOT_DECISIVE, Section, Since
 
-DEPTH = {"caffenet": 8, "small": 8}  # how many learnable layers each network has
-LEAST_CROP = {"caffenet": 39, "small": 8}  # with fewer pixels a side, nothing is left after the last pooling
+DEPTH = dict.fromkeys(OWN, 8)  # how many learnable layers each network of our own has
+# With fewer pixels a side, nothing is left after the last pooling.
+LEAST_CROP = {"caffenet": 39, "small": 8, "cnn-f": 39, "cnn-m": 41, "cnn-s": 19}
+CHATFIELD_WIDTHS = {
+    "cnn-f": (64, 256, 256, 256, 256, 4096, 4096),
+    **dict.fromkeys(("cnn-m", "cnn-s"), (96, 256, 512, 512, 512, 4096, 4096)),
+}
 
 
 class NetworkRecipe(Section):
     """Which network, how it is cut into layers, and how its weights are drawn."""
 
     name: Annotated[str, AfterValidator(known_network)]
-    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures; `torchvision/NAME` or `timm/NAME`: of
-    these libraries, as `torchvision/resnet18`.
+    """`caffenet`: the paper's network; `small`: the same eight layers for small pictures; `cnn-f`, `cnn-m`, `cnn-s`: those of
+    Chatfield et al. (2014); `torchvision/NAME` or `timm/NAME`: of these libraries, as `torchvision/resnet18`.
     """
     label: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"), NOT_DECISIVE] = None
     """What it is called beside other networks of a study; not set: after its name and width."""
     widths: Annotated[tuple[Positive, ...] | None, Field(min_length=7, max_length=7), Since(None)] = None
-    """Of `caffenet` and `small`, which must have them: channels of conv1 to conv5, units of fc6 and fc7."""
+    """Of our own networks: channels of conv1 to conv5, units of fc6 and fc7; `caffenet` and `small` must have them."""
     width: Annotated[PositiveFloat, Since(1.0)] = 1.0
     """How wide, in multiples of its usual width; not every library's network can be made wider."""
     arguments: Annotated[Arguments, Since({})] = ()
@@ -89,7 +94,10 @@ class NetworkRecipe(Section):
             return values
         if "/" in name:
             return {"init": "own", **values}
-        return values if values.get("dropout") is not None else {**values, "dropout": 0.5}
+        usual: dict[str, Any] = {"dropout": 0.5}
+        if name in CHATFIELD_WIDTHS:
+            usual |= {"widths": CHATFIELD_WIDTHS[name], "normalisation": "lrn"}
+        return {**usual, **{key: value for key, value in values.items() if key not in usual or value is not None}}
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "NetworkRecipe":
@@ -111,13 +119,13 @@ class NetworkRecipe(Section):
             raise ValueError(f"init: own is for networks of libraries; {self.name} has caffe and he")
         if self.widths is None:
             raise ValueError(f"{self.name} needs widths")
-        if self.name == "caffenet":
+        if self.name != "small":
             if self.normalisation != "lrn":
-                raise ValueError("caffenet has local response normalisation: set normalisation: lrn")
+                raise ValueError(f"{self.name} has local response normalisation: set normalisation: lrn")
             if self.skips:
-                raise ValueError("caffenet has no skips; those are of small")
-            if odd := [width for width in self.scaled[:5] if width % 2]:
-                raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
+                raise ValueError(f"{self.name} has no skips; those are of small")
+        if self.name == "caffenet" and (odd := [width for width in self.scaled[:5] if width % 2]):
+            raise ValueError(f"caffenet's convolutions have two groups: width {odd[0]} must be even")
         return self
 
     @property

@@ -45,10 +45,11 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _without_other_network(values: dict, change: dict) -> dict:
-    """The values without those of the network and its layers, where the change names a library's: they are not that one's."""
+    """The values without those of the network and its layers, where the change names one of another kind."""
     old, new = (one.get("network") for one in (values, change))
     names = [one.get("name") for one in (old, new) if isinstance(one, dict)]
-    another = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1] and any("/" in str(name) for name in names)
+    named = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1]
+    another = named and not {*map(str, names)} <= {"caffenet", "small"}
     return {key: value for key, value in values.items() if key not in ("network", "layers")} if another else values
 
 

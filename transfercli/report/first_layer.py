@@ -1,5 +1,6 @@
 """The first layer's kernels as pictures: what each base looks for in its pixels. No torch."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -72,15 +73,23 @@ def _read(study: Study, name: str) -> np.ndarray | None:
         return None
     try:
         with safe_open(path, "np") as file:
-            if WEIGHT not in set(file.keys()):
+            first = next((name for name in _in_order(file) if _is_first_layer(file.get_slice(name).get_shape())), None)
+            if first is None or file.get_slice(first).get_dtype() not in ("F16", "F32", "F64"):
                 return None
-            kept = file.get_slice(WEIGHT)
-            if not _is_first_layer(kept.get_shape()) or kept.get_dtype() not in ("F16", "F32", "F64"):
-                return None
-            kernels = file.get_tensor(WEIGHT).astype(np.float64)
+            kernels = file.get_tensor(first).astype(np.float64)
     except (SafetensorError, OSError, ValueError):
         return None
     return kernels if np.isfinite(kernels).all() else None
+
+
+def _in_order(file: Any) -> list[str]:
+    """The weights of the file's first layer; of one that does not say what its layers are, of a name that comes first."""
+    names = set(file.keys())
+    try:
+        first = [module["name"] for module in json.loads(file.metadata()["about"])["layers"][0]["modules"]]
+    except (KeyError, TypeError, ValueError, IndexError):
+        first = [WEIGHT.removesuffix(".weight")]
+    return [f"{module}.weight" for module in first if f"{module}.weight" in names]
 
 
 def _is_first_layer(shape: list[int]) -> bool:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import digest, names_of
-from transfercli.plan.networks import columns
+from transfercli.plan.networks import RANDOM, columns
 from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -48,6 +48,7 @@ def write_member(
         "frozen_digest_before": member.frozen_before,
         "frozen_digest_after": digest(state, names_of(member.module, member.resolved.frozen)),
         "source_digest": member.copied,
+        **({"initialiser": bank.recipe.network.random} if network.source == RANDOM and bank.recipe.network.library else {}),
         "layers": len(member.layers),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest, bank.recipe.network.measures),
         "weights_digest": digest(state, sorted(state)),

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from transfercli.networks.initialise import near_identities
+from transfercli.networks.start import random_weights
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import Network, needed_bases
+from transfercli.plan.networks import RANDOM, Network, needed_bases
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -60,10 +62,24 @@ def train(
 
 def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
     """Train networks of one split and seed, in as many banks as needed, each from its checkpoint where there is one."""
+    _tell_of_near_identities(networks, bench, reporter)
     fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
     kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
     for found, saved in checkpoints.latest(kept, names, bench.same, reporter.say):
         carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
+
+
+def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter: Reporter) -> None:
+    """Say so where random layers, as their library draws them, are blocks that do next to nothing."""
+    spec, one = bench.recipe.network, next((network for network in networks if network.source == RANDOM), None)
+    if one is None or not spec.library or spec.random != "own":
+        return
+    classes = len(bench.halves.split.classes(one.target))
+    if near := near_identities(random_weights(bench.recipe, classes, one.seed, one.split)):
+        reporter.say(
+            f"{one.treatment}: {spec.name}, as its library draws it, has {len(near)} scales near zero ({near[0]}), so that "
+            "random blocks do next to nothing; in a new study --set network.random=preserving draws them at full scale"
+        )
 
 
 def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> None:
