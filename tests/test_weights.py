@@ -1,5 +1,6 @@
 """Weights that describe themselves: docs/weights.md's code is run as it stands, and has the row's accuracy."""
 
+import copy
 import json
 import re
 import shutil
@@ -14,9 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from transfercli.networks.description import metadata
-from transfercli.networks.start import build, digest
+from transfercli.networks.start import build, digest, draw
 from transfercli.pictures.stream import Part, Pixels, centre_crop, normalise
 from transfercli.plan.networks import base, transfers
+from transfercli.recipe.reading import find
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.training.bench import Bench
@@ -25,9 +27,10 @@ from transfercli.training.train import train
 PAGE = Path(__file__).parents[1] / "docs/weights.md"
 
 
-def code() -> str:
-    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return block
+def code(place: int = 0) -> str:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    return str(blocks[place])
 
 
 def definitions() -> dict[str, Any]:
@@ -137,3 +140,19 @@ def test_weights_without_metadata_serve_as_before(study: Study) -> None:
     (network,) = transfers([SPLIT], [0], ["B"], [3], ["AnB"])
     (row,) = train(study, [network], CPU, None, silent())
     assert row["network"] == "A3B" and row["step"] == 5
+
+
+@pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/googlenet"])
+def test_a_network_of_torchvision_is_torchvisions(name: str) -> None:
+    """Its weights load strictly into what torchvision makes, by the page's second piece of code."""
+    recipe = find("demo", [f"network.name={name}", "pictures.crop=32"])
+    network = draw(recipe, 10, 0, SPLIT, "baseA")
+    classes = tuple(f"c{i}" for i in range(10))
+    about = json.loads(metadata(recipe, base(SPLIT, 0, "A"), network, classes, None)["about"])
+    assert about["layers"][0]["modules"][0].keys() == {"name"}
+    space: dict[str, Any] = {}
+    exec(code(1), space)
+    again = space["of_torchvision"](about, network.state_dict())
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(again(x), copy.deepcopy(network).eval()(x))
