@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from transfercli.networks.checking import check
 from transfercli.networks.layers import Chain, chain
@@ -132,6 +133,10 @@ def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
             raise TransferError(f"{spec.name} has no width to choose; it can be given to {', '.join(WIDER)}, caffenet and small")
         arguments |= WIDER[spec.name](spec.width)
     build = builder(spec.name)
+    if spec.source and spec.source != source_of(spec.name.partition("/")[2]):
+        raise TransferError(
+            f"the code of {spec.name} is not what it was when the study was begun; start a new study: --study DIR"
+        )
     try:
         network = build(num_classes=outputs, **arguments)
     except Exception as error:  # whatever a builder raises of arguments that it does not know
@@ -145,11 +150,14 @@ def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
 @contextmanager
 def weightless() -> Iterator[None]:
     """Within, modules get parameters without memory (meta tensors); whatever else they compute as they are made is real."""
-    own = nn.Module.register_parameter
+    own, seen = nn.Module.register_parameter, WeakTensorKeyDictionary()
 
     def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        plain = type(parameter) is nn.Parameter
-        own(module, name, nn.Parameter(parameter.to("meta"), parameter.requires_grad) if plain else parameter)  # type: ignore
+        if type(parameter) is nn.Parameter and not parameter.is_meta:
+            if parameter not in seen:  # one that is in two places stays one
+                seen[parameter] = nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+            parameter = seen[parameter]
+        own(module, name, parameter)
 
     nn.Module.register_parameter = register  # type: ignore
     try:
@@ -170,6 +178,8 @@ def chained(spec: NetworkRecipe, outputs: int, crop: int) -> tuple[nn.Module, Ch
             raise Uncuttable("it has a single layer: there is nothing to copy but all of it")
     except Uncuttable as error:
         raise TransferError(f"{spec.name} cannot be cut into layers: {error}") from None
+    if spec.layers not in (None, count := len(found.links)):
+        raise TransferError(f"{spec.name} has {count} layers, not network.layers {spec.layers}; leave network.layers out")
     network.chain = found  # type: ignore[assignment]
     return network, found
 
@@ -197,14 +207,6 @@ def settled(recipe: Recipe) -> Recipe:
     known: dict[str, Any] = {"layers": len(found.links)}
     if spec.library == "python":
         known["source"] = source_of(spec.name.partition("/")[2])
-        if spec.source not in (None, known["source"]):
-            raise TransferError(
-                f"the code of {spec.name} is not what it was when the study was begun; start a new study: --study DIR"
-            )
-    if spec.layers not in (None, known["layers"]):
-        raise TransferError(
-            f"{spec.name} has {known['layers']} layers, not network.layers {spec.layers}; leave network.layers out"
-        )
     if isinstance(recipe.layers, tuple):
         check_layers(recipe.layers, known["layers"])
     return recipe.model_copy(update={"network": spec.model_copy(update=known)})

@@ -38,8 +38,17 @@ class Source(NamedTuple):
 def build(recipe: Recipe, classes: int) -> nn.Module:
     """The recipe's network for a half of so many classes; one of ours has no weights yet, that of a library its own draw.
 
-    Raises TransferError for too few outputs, and for what is no network.
+    Raises TransferError for too few outputs, for what is no network, and for BatchNorm in steps of a single picture.
     """
+    network = _built(recipe, classes)
+    if recipe.training.batch == 1 and any(isinstance(module, BatchNorm) for module in network.modules()):
+        raise TransferError(
+            f"{recipe.network.name} has BatchNorm, which no single picture trains; set training.batch to 2 or more"
+        )
+    return network
+
+
+def _built(recipe: Recipe, classes: int) -> nn.Module:
     spec, outputs = recipe.network, outputs_of(recipe, classes)
     crop, dropout = recipe.pictures.crop, spec.dropout or 0.0
     if spec.library:

@@ -57,10 +57,14 @@ def is_dropout(module: nn.Module) -> bool:
 
 def trace(network: nn.Module) -> fx.Graph:
     """What it computes in the mode that it is in. Raises Uncuttable where that depends on the pictures."""
+    before = dict(network.named_buffers())
     try:
-        return _Tracer().trace(network)
+        graph = _Tracer().trace(network)
     except Exception as error:  # whatever its own code raises of a value that is not there yet
         raise Uncuttable(f"it cannot be followed ({' '.join(str(error).split())[:160]})") from None
+    if written := [name for name, now in network.named_buffers() if now is not before.get(name)]:
+        raise Uncuttable(f"it writes its {written[0]} anew as it runs")
+    return graph
 
 
 @dataclass(frozen=True)
