@@ -39,6 +39,19 @@ def check(network: nn.Module, crop: int) -> None:
             kept = parts.state_dict()
             if wrong := [name for name, value in whole.state_dict().items() if not torch.equal(value, kept[name])]:
                 raise Uncuttable(f"in {when} its layers leave {wrong[0]} otherwise than the network does")
+        _check_rest(network, noise)
+
+
+def _check_rest(network: nn.Module, noise: Tensor) -> None:
+    """Layers that do not learn must stay as they are, whatever runs in training."""
+    held = copy.deepcopy(network)
+    x: Activation = noise
+    for layer in layers_of(held):
+        layer.learn(False)
+        x = _run(layer, x, training=True)
+    kept = held.state_dict()
+    if changed := [name for name, value in network.state_dict().items() if not torch.equal(value, kept[name])]:
+        raise Uncuttable(f"its {changed[0]} changes also where its layer is frozen")
 
 
 def _run(layer: Layer, given: Activation, training: bool) -> Activation:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfercli.networks.layers import layers_of
+from transfercli.networks.library import arguments_of, outputs_of
 from transfercli.networks.modules import LRN, Dropout, Skip
 from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe
@@ -43,6 +44,11 @@ def metadata(
     }
     if mean is not None and image:
         told["mean_image"] = base64.b64encode(mean.cpu().numpy().astype("<f4").tobytes()).decode("ascii")
+    if library:
+        told["builder"] = {
+            "name": recipe.network.name,
+            "arguments": arguments_of(recipe.network, outputs_of(recipe, len(classes))),
+        }
     return {"about": json.dumps(told, ensure_ascii=True)}
 
 

@@ -1,6 +1,7 @@
 """Fresh weights, drawn as the paper or as He et al. (2015) draw them; and random layers that let something through."""
 
 import math
+import re
 from collections.abc import Callable
 
 import torch
@@ -42,7 +43,7 @@ def preserve(network: nn.Module, generator: Callable[[str], torch.Generator]) ->
                     parameter.copy_(torch.empty(parameter.shape).normal_(0, std, generator=generator(name)))
                 elif kind == "bias":
                     parameter.fill_(float(name.endswith("weight")))  # normalisation's
-                elif name.rpartition(".")[2] in SCALES:
+                elif SCALE.search(name):
                     parameter.fill_(1)
 
 
@@ -52,7 +53,7 @@ def near_identities(network: nn.Module) -> list[str]:
         name
         for layer in layers_of(network)
         for name, parameter, kind in layer.named_parameters()
-        if ((kind == "bias" and name.endswith("weight")) or name.rpartition(".")[2] in SCALES)
+        if ((kind == "bias" and name.endswith("weight")) or (kind == "table" and SCALE.search(name)))
         and float(parameter.detach().abs().max()) < NEARLY
     ]
 
@@ -77,7 +78,7 @@ def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
 
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-SCALES = ("gamma", "gamma_1", "gamma_2", "layer_scale", "ls1", "ls2")  # what libraries call layer scale
+SCALE = re.compile(r"(?<!logit_)(gamma|scale|ls|gain)[_0-9]*(xca)?(\.scale)?$")  # what libraries call layer scale
 NEARLY = 0.01
 
 # (standard deviation of the weights, value of the biases) where they are not (0.01, 0): train_val.prototxt of the study

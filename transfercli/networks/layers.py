@@ -48,7 +48,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """The layers of a kind of network. A network has its own as `network.chain`; copies of it share that."""
+    """The layers of a kind of network. A network has its own as `network.transfer_chain`; copies of it share that."""
 
     links: tuple[Link, ...]
     graph: fx.Graph  # of training
@@ -104,8 +104,8 @@ class Layer:
 
 def layers_of(network: nn.Module) -> list[Layer]:
     """The learnable layers of a network, in order: the first is layer 1. Raises Uncuttable."""
-    if not isinstance(own := getattr(network, "chain", None), Chain):
-        own = network.chain = chain(network)  # type: ignore[assignment]
+    if not isinstance(own := getattr(network, "transfer_chain", None), Chain):
+        own = network.transfer_chain = chain(network)  # type: ignore[assignment]
     return [Layer(network, link, tuple((name, network.get_submodule(name)) for name in link.modules)) for link in own.links]
 
 
@@ -119,8 +119,8 @@ def run(layers: Iterable[Layer], x: Activation, masks: Masks | None = None) -> A
 # -- from a network to its chain
 
 
-def chain(network: nn.Module, cut: Cut = "blocks", crop: int = 0) -> Chain:
-    """The chain of a network on pictures of crop × crop.
+def chain(network: nn.Module, cut: Cut = "blocks", crop: int = 0, outputs: int = 0) -> Chain:
+    """The chain of a network on pictures of crop × crop, which has so many outputs.
 
     Without a crop no dropout but our own is known. Raises Uncuttable with the reason.
     """
@@ -135,11 +135,15 @@ def chain(network: nn.Module, cut: Cut = "blocks", crop: int = 0) -> Chain:
     if names != [piece.name for piece in parts[False]]:
         raise Uncuttable("its layers in training are others than those in evaluation")
     shapes = _shapes(network, graphs[True], crop) if crop else {}
+    last = graphs[True].output_node().args[0]
+    shape = shapes.get(last, ()) if isinstance(last, fx.Node) else ()
+    if crop and shape != (outputs,):
+        raise Uncuttable(f"for {outputs} classes it must return (pictures, {outputs})")
     found: list[Link] = []
     for place, name in enumerate(names):
         nodes = {mode: list(graph.nodes)[parts[mode][place].begin : parts[mode][place].end] for mode, graph in graphs.items()}
         drops = {
-            _drop_name(node, nodes[True]): (node, _drop(network, node, shapes)) for node in nodes[True] if _drops(network, node)
+            _drop_name(node, graphs[True]): (node, _drop(network, node, shapes)) for node in nodes[True] if _drops(network, node)
         }
         kept = {key: (node, drop) for key, (node, drop) in drops.items() if drop.rate > 0}
         after = {mode: (parts[mode][place + 1].incoming if place + 1 < len(names) else None) for mode in graphs}
@@ -231,11 +235,11 @@ def _drops(network: nn.Module, node: fx.Node) -> bool:
     return node.target is nn.functional.dropout
 
 
-def _drop_name(node: fx.Node, nodes: Sequence[fx.Node]) -> str:
-    """Its module's name; one that runs again has a number."""
+def _drop_name(node: fx.Node, graph: fx.Graph) -> str:
+    """Its module's name; one that runs again, perhaps in another layer, has a number, and so a mask of its own."""
     if node.op != "call_module":
         return node.name
-    again = [other for other in nodes if other.op == "call_module" and other.target == node.target].index(node)
+    again = [other for other in graph.nodes if other.op == "call_module" and other.target == node.target].index(node)
     return f"{node.target}#{again + 1}" if again else str(node.target)
 
 
@@ -266,7 +270,7 @@ def _drop(network: nn.Module, node: fx.Node, shapes: Mapping[fx.Node, tuple[int,
 def describe(network: nn.Module, crop: int) -> list[dict]:
     """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and all its modules' outputs."""
     layers = layers_of(network)
-    own: Chain = network.chain  # type: ignore[assignment]
+    own: Chain = network.transfer_chain  # type: ignore[assignment]
     counted = _Counting(network, own.graph)
     counted.run(_example(crop))
     rows = []

@@ -82,9 +82,15 @@ def allow(name: str) -> None:
 
 
 def source_of(name: str) -> str:
-    """sha256 of the text of the module that one's own network is in, by which a study knows it again."""
+    """sha256 of the module that was named, and of the one that defines its function: by this a study knows it again.
+
+    What these import in turn is not in it.
+    """
+    where = name.partition(":")[0]
     try:
-        text = inspect.getsource(sys.modules[ALLOWED[name].__module__])
+        text = inspect.getsource(sys.modules[where])
+        if (defined := getattr(ALLOWED[name], "__module__", where)) not in (where, "functools"):
+            text += inspect.getsource(sys.modules[defined])
     except (OSError, TypeError, KeyError):
         raise TransferError(f"{name} has no source that Python can read; define it in a file") from None
     return hashlib.sha256(text.encode()).hexdigest()
@@ -123,22 +129,37 @@ WIDER: dict[str, Callable[[float], dict[str, Any]]] = {
 }  # how a library's builder is told to make a network wider
 
 
-def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
-    """The network with so many outputs, as its library draws it, from torch's own generator. Raises TransferError."""
-    arguments: dict[str, Any] = dict(spec.arguments)
+def outputs_of(recipe: Recipe, classes: int) -> int:
+    """How many outputs its network has. Raises TransferError for too few."""
+    outputs = recipe.network.outputs or classes
+    if outputs < classes:
+        raise TransferError(
+            f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
+        )
+    return outputs
+
+
+def arguments_of(spec: NetworkRecipe, outputs: int) -> dict[str, Any]:
+    """What its library's builder is called with. Raises TransferError for a width that it does not take."""
+    arguments: dict[str, Any] = {"num_classes": outputs, **dict(spec.arguments)}
     if spec.dropout is not None:
         arguments["drop_rate" if spec.library == "timm" else "dropout"] = spec.dropout
     if spec.width != 1:
         if spec.name not in WIDER:
-            raise TransferError(f"{spec.name} has no width to choose; it can be given to {', '.join(WIDER)}, caffenet and small")
+            raise TransferError(f"{spec.name} has no width to choose; it can be given to {', '.join(WIDER)} and our own networks")
         arguments |= WIDER[spec.name](spec.width)
-    build = builder(spec.name)
+    return arguments
+
+
+def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
+    """The network with so many outputs, as its library draws it, from torch's own generator. Raises TransferError."""
+    arguments, build = arguments_of(spec, outputs), builder(spec.name)
     if spec.source and spec.source != source_of(spec.name.partition("/")[2]):
         raise TransferError(
             f"the code of {spec.name} is not what it was when the study was begun; start a new study: --study DIR"
         )
     try:
-        network = build(num_classes=outputs, **arguments)
+        network = build(**arguments)
     except Exception as error:  # whatever a builder raises of arguments that it does not know
         reason = " ".join(f"{error}".split())[:200]
         raise TransferError(f"{spec.name} cannot be built: {reason}; see network.arguments and network.dropout") from None
@@ -149,7 +170,10 @@ def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
 
 @contextmanager
 def weightless() -> Iterator[None]:
-    """Within, modules get parameters without memory (meta tensors); whatever else they compute as they are made is real."""
+    """Within, modules get parameters without memory (meta tensors); whatever else they compute as they are made is real.
+
+    For the main thread: nobody else may make modules meanwhile.
+    """
     own, seen = nn.Module.register_parameter, WeakTensorKeyDictionary()
 
     def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -166,21 +190,26 @@ def weightless() -> Iterator[None]:
         nn.Module.register_parameter = own  # type: ignore[method-assign]
 
 
-@lru_cache(maxsize=32)
 def chained(spec: NetworkRecipe, outputs: int, crop: int) -> tuple[nn.Module, Chain]:
     """The network without weights, and its chain. Raises TransferError where it cannot be cut."""
+    network, found = _chained(spec.model_copy(update={"layers": None, "label": None}), outputs, crop)
+    if spec.layers not in (None, count := len(found.links)):
+        raise TransferError(f"{spec.name} has {count} layers, not network.layers {spec.layers}; leave network.layers out")
+    return network, found
+
+
+@lru_cache(maxsize=32)
+def _chained(spec: NetworkRecipe, outputs: int, crop: int) -> tuple[nn.Module, Chain]:
     with weightless():
         network = made(spec, outputs).to("meta")
     cut = spec.cut if isinstance(spec.cut, str) else list(spec.cut)
     try:
-        found = chain(network, cut, crop)
+        found = chain(network, cut, crop, outputs)
         if len(found.links) < 2:
             raise Uncuttable("it has a single layer: there is nothing to copy but all of it")
     except Uncuttable as error:
         raise TransferError(f"{spec.name} cannot be cut into layers: {error}") from None
-    if spec.layers not in (None, count := len(found.links)):
-        raise TransferError(f"{spec.name} has {count} layers, not network.layers {spec.layers}; leave network.layers out")
-    network.chain = found  # type: ignore[assignment]
+    network.transfer_chain = found  # type: ignore[assignment]
     return network, found
 
 

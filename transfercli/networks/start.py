@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transfercli.networks.eight import CHATFIELD, caffenet, chatfield, small
 from transfercli.networks.initialise import BatchNorm, initialise, measure_statistics, preserve
 from transfercli.networks.layers import layers_of
-from transfercli.networks.library import chained, checked, made
+from transfercli.networks.library import chained, checked, made, outputs_of
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved
@@ -53,7 +53,7 @@ def _built(recipe: Recipe, classes: int) -> nn.Module:
     crop, dropout = recipe.pictures.crop, spec.dropout or 0.0
     if spec.library:
         network, found = made(spec, outputs), chained(spec, outputs, crop)[1]
-        network.chain = found  # type: ignore[assignment]
+        network.transfer_chain = found  # type: ignore[assignment]
         return network
     if spec.name == "caffenet":
         return caffenet(outputs, spec.scaled, crop, dropout)
@@ -68,16 +68,6 @@ def blueprint(recipe: Recipe, classes: int) -> nn.Module:
         return chained(recipe.network, outputs_of(recipe, classes), recipe.pictures.crop)[0]
     with torch.device("meta"):
         return build(recipe, classes)
-
-
-def outputs_of(recipe: Recipe, classes: int) -> int:
-    """How many outputs its network has. Raises TransferError for too few."""
-    outputs = recipe.network.outputs or classes
-    if outputs < classes:
-        raise TransferError(
-            f"the recipe {recipe.name} has {outputs} network.outputs for {classes} classes; leave network.outputs out or raise it"
-        )
-    return outputs
 
 
 def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Module:

@@ -62,6 +62,8 @@ def trace(network: nn.Module) -> fx.Graph:
         graph = _Tracer().trace(network)
     except Exception as error:  # whatever its own code raises of a value that is not there yet
         raise Uncuttable(f"it cannot be followed ({' '.join(str(error).split())[:160]})") from None
+    if any(node.op == "get_attr" and str(node.target).startswith("_tensor_constant") for node in graph.nodes):
+        raise Uncuttable("it makes a constant tensor as it runs, which would stay on one device; register it as a buffer")
     if written := [name for name, now in network.named_buffers() if now is not before.get(name)]:
         raise Uncuttable(f"it writes its {written[0]} anew as it runs")
     return graph
@@ -159,12 +161,24 @@ def parameters_of(network: nn.Module, node: fx.Node) -> Iterator[tuple[str, nn.P
         if isinstance(parameter, nn.Parameter):
             last = str(node.target).rpartition(".")[2]
             named = last.endswith("weight") or last.endswith("bias")
-            yield str(node.target), parameter, ("weight" if parameter.dim() > 1 else "bias") if named else "table"
+            kept = named and str(node.target) not in _without_decay(network)
+            yield str(node.target), parameter, _kind(last, parameter) if kept else "table"
     elif node.op == "call_module":
         module = network.get_submodule(str(node.target))
         plain = isinstance(module, NORMS)
         for name, parameter in module.named_parameters():
-            yield f"{node.target}.{name}", parameter, "bias" if plain or parameter.dim() < 2 else "weight"
+            table = isinstance(module, nn.Embedding) or f"{node.target}.{name}" in _without_decay(network)
+            yield f"{node.target}.{name}", parameter, "table" if table else "bias" if plain else _kind(name, parameter)
+
+
+def _kind(name: str, parameter: nn.Parameter) -> Kind:
+    return "bias" if parameter.dim() < 2 or name.endswith("bias") else "weight"
+
+
+def _without_decay(network: nn.Module) -> set[str]:
+    """The parameters that timm's networks themselves say have no weight decay."""
+    named = getattr(network, "no_weight_decay", None)
+    return set(named()) if callable(named) else set()
 
 
 def attribute(network: nn.Module, path: str) -> object:
@@ -205,6 +219,8 @@ def _named(network: nn.Module, nodes: Sequence[fx.Node], weights: Sequence[int],
         places = [place for place, node in enumerate(nodes) if name in _paths(node)]
         if name not in called or not places:
             raise Uncuttable(f"it has no module {name!r}")
+        if places[0] in found:
+            raise Uncuttable(f"{name} begins where {found[places[0]]} does; name one of them")
         if not any(places[0] <= place for place in weights):
             raise Uncuttable(f"no weight comes from {name} on")
         found[places[0]] = name

@@ -72,7 +72,11 @@ def is_network(value: str) -> bool:
 
 def _pairs(value: Any) -> Any:
     """A mapping as pairs, sorted: what can be told apart from another at once."""
-    return tuple(sorted(value.items())) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    if not all(isinstance(key, str) and isinstance(one, (bool, int, float, str)) for key, one in value.items()):
+        raise ValueError("arguments are names with plain values: numbers, words, true or false")
+    return tuple(sorted(value.items()))
 
 
 def one_line(value: str) -> str:

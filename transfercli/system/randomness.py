@@ -5,9 +5,11 @@ and resumed, or that trains other networks beside, draws the same numbers.
 """
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -18,13 +20,20 @@ def generator(*purpose: str | int, device: torch.device | str = "cpu") -> torch.
 
 @contextmanager
 def drawing(*purpose: str | int) -> Iterator[None]:
-    """Within, what draws from torch's own generator on the CPU, as libraries' initialisers do, depends on `purpose` alone.
+    """Within, what the generators of torch (on the CPU), NumPy and Python draw, as initialisers do, depends on `purpose` alone.
 
-    Outside, that generator goes on as if nothing had been drawn.
+    Outside, these generators go on as if nothing had been drawn. For the main thread: they are everybody's.
     """
+    kept, seed = (random.getstate(), np.random.get_state()), _seed(*purpose)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(_seed(*purpose))
-        yield
+        torch.random.default_generator.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])
 
 
 def _seed(*purpose: str | int) -> int:

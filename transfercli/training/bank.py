@@ -81,6 +81,9 @@ class Bank:
         member.enter(0, self.steps)
         return member
 
+    def _digest(self, member: Member) -> str:
+        return member.resolved.digest("", "", self.recipe.network.measures)
+
     def begin_at(self, step: int) -> None:
         """As if so many steps were taken: the layers that learned at the last of them are those that learn."""
         self.step_number = step
@@ -204,7 +207,7 @@ class Bank:
         about = {
             m.network.name: {
                 **{"log": m.log, "loss_count": m.loss_count, "diverged": m.diverged},
-                **{"frozen": m.frozen_before, "copied": m.copied, "treatment": m.resolved.digest("", "")},
+                **{"frozen": m.frozen_before, "copied": m.copied, "treatment": self._digest(m)},
             }
             for m in self.members
         }
@@ -219,7 +222,7 @@ class Bank:
             network, begun = member.network, about["networks"][member.network.name]
             if begun.get("copied", member.copied) != member.copied:
                 raise ValueError(f"{network.name} was begun with layers of another {' and '.join(member.resolved.sources)}")
-            if begun.get("treatment", now := member.resolved.digest("", "")) != now:
+            if begun.get("treatment", now := self._digest(member)) != now:
                 raise ValueError(f"{network.name} was begun by another treatment {network.treatment}")
         self.begin_at(about["step"])
         for member in self.members:

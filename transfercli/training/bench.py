@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transfercli.networks.start import Source, random_features, start
 from transfercli.pictures.stream import Part, Pixels, centre_crop, normalise
 from transfercli.plan.networks import RANDOM, Network
-from transfercli.plan.resolve import FRESH, Resolved, resolve
+from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import pictures_of
 from transfercli.study.folder import Study
@@ -37,6 +37,7 @@ class Bench:
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.steps = halves.steps(recipe)
         self.loaded: dict[tuple[str, str], Pixels] = {}
+        self.randoms: dict[tuple[str, int], Source] = {}
 
     @property
     def same(self) -> dict[str, str]:
@@ -59,7 +60,7 @@ class Bench:
         resolved = [resolve(network, self.recipe.network.depth) for network in networks]
         targets = sorted({network.target for network in networks})
         means = sorted({one.input for one in resolved})
-        needed = {source: one for one in resolved for source in one.origins if source != FRESH}
+        needed = {source: one for one in resolved for source in one.sources}
         sources = {origin: self.source(origin, one) for origin, one in needed.items()}
         return Bank(
             self.recipe,
@@ -71,13 +72,11 @@ class Bench:
             self.device,
             self.precision,
             processors(),
-            {origin: source.digest for origin, source in sources.items() if source.digest},
+            {origin: source.digest for origin, source in sources.items()},
         )
 
     def source(self, origin: str, of: Resolved) -> Source:
-        """The weights of that origin of a network: a draw, or its donor's. Raises TransferError where they are not its row's."""
-        if origin == RANDOM:
-            return self.random(of.network)
+        """The weights of that origin of a network: its donor's. Raises TransferError where they are not those of its row."""
         donor = of.network.donor
         if donor is None or origin != donor.name:
             raise TransferError(f"{of.network.name} copies layers from {origin}, which this study does not have")
@@ -90,6 +89,12 @@ class Bench:
 
     def random(self, network: Network) -> Source:
         """Random features for the network's target: with BatchNorm's statistics, where there is BatchNorm, of its pictures."""
+        key = (network.target, network.seed)
+        if key not in self.randoms:
+            self.randoms = {key: self._random(network)}  # of the others no more is needed soon
+        return self.randoms[key]
+
+    def _random(self, network: Network) -> Source:
         classes = len(self.halves.split.classes(network.target))
 
         def pictures() -> Tensor:
@@ -104,6 +109,8 @@ class Bench:
     def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
         """The network as its training begins."""
         network = resolved.network
+        if RANDOM in resolved.origins:
+            sources = {**sources, RANDOM: self.random(network)}
         try:
             return start(self.recipe, resolved, len(self.halves.split.classes(network.target)), sources)
         except ValueError as error:  # weights that load but are of another network
@@ -176,6 +183,8 @@ def how_to_train(study: Study, network: Network, recipe: Recipe) -> str:
     words = ["sweep", *layers, "--treatments", network.treatment, "--targets", network.target]
     if network.is_base:
         words = ["train-base"] if network in recipe.networks([network.split]) else ["train-base", "--halves", network.target]
+    if recipe.network and recipe.network.library == "python":
+        words += ["--network", recipe.network.name.partition("/")[2]]
     if recipe.seeds != study.recipe().seeds:
         words += ["--set", f"seeds={','.join(map(str, recipe.seeds))}"]
     return command(*words, study=study.root)
