@@ -14,7 +14,7 @@ from torchvision.models.resnet import BasicBlock
 from transfercli.networks.initialise import near_identities
 from transfercli.networks.layers import layers_of
 from transfercli.networks.library import ALLOWED, settled
-from transfercli.networks.start import digest, draw, names_of, random_weights
+from transfercli.networks.start import digest, names_of, random_weights
 from transfercli.pictures.stream import centre_crop, normalise
 from transfercli.plan.networks import Network, base, transfers
 from transfercli.plan.treatments import USUAL
@@ -160,7 +160,7 @@ def test_all_networks_have_the_same_masks_where_they_leave_out(tiny: Tiny, monke
     alone, later, beside, _ = drawn
     assert alone.keys() == beside.keys() and all(torch.equal(alone[key], beside[key]) for key in alone)
     assert any(not torch.equal(alone[key], later[key]) for key in alone)
-    assert any(not torch.equal(a, b) for a in alone.values() for b in alone.values() if a.shape == b.shape)
+    assert len(alone) == 1 or any(not torch.equal(a, b) for a in alone.values() for b in alone.values() if a.shape == b.shape)
 
 
 def watched(link: Any, seen: dict[str, Tensor]) -> Callable[..., Any]:
@@ -200,13 +200,21 @@ def test_random_layers_have_the_statistics_of_the_fixed_pictures(split_study: St
             part.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args[0].detach()}))
     pixels = bench.pixels("B", "train")
     assert len(pixels) == 32
-    with torch.no_grad():
-        module(normalise(centre_crop(pixels, torch.arange(32)), bench.mean("B"), recipe.pictures))
-    assert len(seen) > 10
-    for name, x in seen.items():
-        torch.testing.assert_close(source.state[f"{name}.running_mean"], x.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(source.state[f"{name}.running_var"], x.var((0, 2, 3)), rtol=1e-3, atol=1e-6)
-        assert not torch.equal(source.state[f"{name}.running_var"], plain[f"{name}.running_var"])
+    x = normalise(centre_crop(pixels, torch.arange(32)), bench.mean("B"), recipe.pictures)
+    for layer in layers_of(module):  # those before have their statistics; within a layer all are measured at once
+        norms = {name: part for name, part in layer.modules if isinstance(part, nn.BatchNorm2d)}
+        for norm in norms.values():
+            norm.train()
+            norm.momentum = 0.0
+        with torch.no_grad():
+            module(x)
+        for name, norm in norms.items():
+            norm.eval()
+            mean, variance = source.state[f"{name}.running_mean"], source.state[f"{name}.running_var"]
+            torch.testing.assert_close(mean, seen[name].mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(variance, seen[name].var((0, 2, 3)), rtol=1e-4, atol=1e-6)
+            assert not torch.equal(variance, plain[f"{name}.running_var"])
+    assert len(seen) >= 10
 
 
 def test_these_statistics_depend_on_nothing_else_in_the_bank(split_study: Study) -> None:
@@ -219,7 +227,7 @@ def test_these_statistics_depend_on_nothing_else_in_the_bank(split_study: Study)
         found = {}
         for m in bank.members:
             kept = names_of(m.module, m.resolved.frozen)
-            assert any(key.endswith("running_var") for key in kept)
+            assert any(key.endswith("running_var") for key in kept) == (m.network.layer > 0)
             assert m.frozen_before == digest(m.module.state_dict(), kept)
             found[m.network] = digest(m.module.state_dict(), names_of(m.module, [1, 2]))
         bank.close()
@@ -233,34 +241,30 @@ def test_these_statistics_depend_on_nothing_else_in_the_bank(split_study: Study)
 @pytest.mark.parametrize(
     ("network", "least"),
     [
-        ({"name": "torchvision/convnext_tiny"}, 18),  # the layer scales of its eighteen blocks begin at 1e-6
+        ({"name": "timm/convnext_atto"}, 12),  # the layer scales of its twelve blocks begin at 1e-6
+        pytest.param({"name": "torchvision/convnext_tiny"}, 18, marks=pytest.mark.slow),
         ({"name": "torchvision/resnet18", "arguments": {"zero_init_residual": True}}, 8),
-        ({"name": "timm/resnet10t"}, 4),
     ],
-    ids=["layer scale", "last BatchNorm", "timm"],
+    ids=["layer scale", "torchvision's", "last BatchNorm"],
 )
 def test_a_preserving_draw_has_no_block_that_does_nothing(network: dict[str, Any], least: int) -> None:
-    def recipe(how: str) -> Recipe:
-        values = {**TINY, "pictures": {**TINY["pictures"], "size": 32, "crop": 32}}
-        return settled(recipes.validate({**values, "network": {**network, "random": how}}, "tiny"))
+    def drawn(how: str) -> nn.Module:
+        values = {**TINY, "pictures": {**TINY["pictures"], "size": 32, "crop": 32}, "network": {**network, "random": how}}
+        return random_weights(settled(recipes.validate(values, "tiny")), 4, 0, SPLIT).eval()
 
-    own, preserving = (random_weights(recipe(how), 4, 0, SPLIT) for how in ("own", "preserving"))
+    own, preserving = drawn("own"), drawn("preserving")
     assert len(near_identities(own)) == least
     assert near_identities(preserving) == []
-    # A random block changes what comes to it by as much as there is, rather than by next to nothing.
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert change(own, x) < 0.01 < 0.1 < change(preserving, x)
+
+
+def change(network: nn.Module, x: Tensor) -> float:
+    """By how much the first block that keeps the shape changes what comes to it, in parts of that; a last ReLU aside."""
     with torch.no_grad():
-        assert share_of_blocks(own.eval(), x) < 0.01 < 0.3 < share_of_blocks(preserving.eval(), x)
-    assert not torch.equal(
-        draw(recipe("preserving"), 4, 0, SPLIT, "baseB").state_dict()[near_identities(own)[0]].max(), torch.ones(())
-    )
-
-
-def share_of_blocks(network: nn.Module, x: Tensor) -> float:
-    """By how much the second block of a stage, which keeps the shape, changes its input, in parts of that."""
-    for layer in layers_of(network):
-        found = layer.run(x)
-        if layer.name.endswith((".1.1", "layer1.1", "layer1.0")) and found.shape == x.shape:
-            return float((found - x).norm() / x.norm())
-        x = found
+        for layer in layers_of(network):
+            found = layer.run(x)
+            if found.shape == x.shape:
+                return float((found - x).norm() / x.norm())
+            x = found
     raise AssertionError("no such block")

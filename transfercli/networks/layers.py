@@ -314,15 +314,16 @@ def saved_for_backward(network: nn.Module, crop: int) -> int:
 class _Counting(fx.Interpreter):
     """Runs a graph without computing anything (meta tensors): shapes without the batch, and multiply-adds of one picture."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph):
+    def __init__(self, network: nn.Module, graph: fx.Graph, counting: bool = True):
         held = copy.deepcopy(network).to("meta").train()
         super().__init__(held, graph=graph)
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.work: dict[fx.Node, int] = {}
-        self.counter = FlopCounterMode(display=False)
+        self.counter, self.counting = FlopCounterMode(display=False), counting
 
     def run_node(self, n: fx.Node) -> Any:
-        bare = n.op == "call_module" and not any(True for _ in self.module.get_submodule(str(n.target)).parameters())
+        plain = n.op == "call_module" and not any(True for _ in self.module.get_submodule(str(n.target)).parameters())
+        bare = plain or not self.counting
         if bare:  # as normalisation by a band of constants
             result = super().run_node(n)
         else:
@@ -347,7 +348,7 @@ def _example(crop: int) -> Tensor:
 
 def _shapes(network: nn.Module, graph: fx.Graph, crop: int) -> dict[fx.Node, tuple[int, ...]]:
     """The shape of every tensor in the graph, without the batch. Raises Uncuttable where the pictures are no input of it."""
-    counted = _Counting(network, graph)
+    counted = _Counting(network, graph, counting=False)
     try:
         counted.run(_example(crop))
     except Exception as error:  # whatever its modules raise of a shape
