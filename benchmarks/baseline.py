@@ -1,7 +1,8 @@
 """What a person would otherwise run: the networks of a sweep one after another.
 
 The plain loop is that of torchvision's references/classification/train.py, with transforms as in its presets.py: PIL, float32,
-whole network forward and backward, frozen layers by requires_grad=False. With tricks, it has what is usually done for speed.
+the library's own network forward and backward, frozen layers by requires_grad=False. With tricks, it has what is usually done for
+speed.
 """
 
 import copy
@@ -20,13 +21,15 @@ from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
 from benchmarks.measure import clock
+from transfercli.networks.eight import Eight
+from transfercli.networks.initialise import BatchNorm
 from transfercli.networks.layers import layers_of
 from transfercli.networks.modules import LRN, Dropout
 from transfercli.networks.start import build
 from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve
-from transfercli.recipe.schema import Pictures, Recipe
+from transfercli.recipe.schema import Pictures, Recipe, Training
 from transfercli.system.devices import pick_precision
 from transfercli.system.threads import processors
 
@@ -82,8 +85,12 @@ def loader(part: Part, recipe: Recipe, device: torch.device, batches: int, trick
     )
 
 
-def ordinary(network: nn.Sequential) -> nn.Sequential:
-    """The same function in everyday modules: pooling after ReLU, torch's own local response normalisation and dropout."""
+def ordinary(network: nn.Module) -> nn.Module:
+    """The same function in everyday modules: a library's network is made of them. Of ours, pooling comes after ReLU, and local
+    response normalisation and dropout are torch's own.
+    """
+    if not isinstance(network, Eight):
+        return network
     modules: list[tuple[str, nn.Module]] = []
     for name, module in network.named_children():
         if isinstance(module, LRN):
@@ -94,34 +101,38 @@ def ordinary(network: nn.Sequential) -> nn.Sequential:
             modules.insert(-1, (name, module))
         else:
             modules.append((name, module))
-    return nn.Sequential(OrderedDict(modules))
+    return Eight(OrderedDict(modules))
 
 
-class NoGradientBelow(nn.Module):
-    """A network whose frozen layers run without autograd."""
+def freeze(model: nn.Module, layers: int) -> None:
+    """As one does by hand: no gradients, and frozen BatchNorm in evaluation's mode.
 
-    def __init__(self, network: nn.Sequential, frozen: int):
-        super().__init__()
-        modules = sum(len(layer.modules) for layer in layers_of(network)[:frozen])
-        self.prefix, self.rest = network[:modules], network[modules:]
+    Below the first layer that learns nothing needs a gradient, so autograd keeps nothing there and never goes back so far: what
+    no_grad would spare is spared, and the network stays whole.
+    """
+    for layer in layers_of(model)[:layers]:
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
+        for _, module in layer.modules:
+            if isinstance(module, BatchNorm):
+                module.eval()
 
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            x = self.prefix(x)
-        return self.rest(x)
+
+def optimizer_of(model: nn.Module, training: Training, **how: bool) -> torch.optim.Optimizer:
+    """The recipe's, over what learns: all at one rate, as the script has it."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    usual = {"lr": training.schedule.rate, "weight_decay": training.weight_decay, **how}
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, betas=training.betas, **usual)
+    return torch.optim.SGD(parameters, momentum=training.momentum, nesterov=training.nesterov, **usual)
 
 
-def plain_step(network: nn.Sequential, recipe: Recipe, device: torch.device, frozen: int) -> Step:
+def plain_step(network: nn.Module, recipe: Recipe, device: torch.device, frozen: int) -> Step:
     """One step as the reference script takes it."""
     model = copy.deepcopy(network).to(device).train()
     freeze(model, frozen)
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=recipe.training.schedule.rate,
-        momentum=recipe.training.momentum,
-        weight_decay=recipe.training.weight_decay,
-    )
+    optimizer = optimizer_of(model, recipe.training)
 
     def step(image: Tensor, target: Tensor) -> None:
         image, target = image.to(device), target.to(device)
@@ -137,22 +148,14 @@ def plain_step(network: nn.Sequential, recipe: Recipe, device: torch.device, fro
     return step
 
 
-def tricks_step(network: nn.Sequential, recipe: Recipe, device: torch.device, frozen: int, compiled: bool) -> Step:
-    """One step with bfloat16 (where the device has it), channels last, no autograd below, fused SGD, nothing read back."""
+def tricks_step(network: nn.Module, recipe: Recipe, device: torch.device, frozen: int, compiled: bool) -> Step:
+    """One step with bfloat16 (where the device has it), channels last, a fused optimiser, nothing read back."""
     model = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).train()
     freeze(model, frozen)
-    run: Callable[[Tensor], Tensor] = NoGradientBelow(model, frozen)
-    if compiled:
-        run = torch.compile(run)
+    run: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
     precision = pick_precision("auto", device)
     reduced = precision != torch.float32
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=recipe.training.schedule.rate,
-        momentum=recipe.training.momentum,
-        weight_decay=recipe.training.weight_decay,
-        fused=True,
-    )
+    optimizer = optimizer_of(model, recipe.training, fused=True)
 
     def step(image: Tensor, target: Tensor) -> None:
         image = image.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
@@ -164,12 +167,6 @@ def tricks_step(network: nn.Sequential, recipe: Recipe, device: torch.device, fr
         optimizer.step()
 
     return step
-
-
-def freeze(model: nn.Sequential, layers: int) -> None:
-    for layer in layers_of(model)[:layers]:
-        for parameter in layer.parameters():
-            parameter.requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -219,7 +216,7 @@ def measure(
     return Measured(seconds / steps, f"{steps} steps of each network, DataLoader warm, nothing evaluated or saved{said}")
 
 
-def compiling(network: nn.Sequential, recipe: Recipe, device: torch.device) -> tuple[bool, str]:
+def compiling(network: nn.Module, recipe: Recipe, device: torch.device) -> tuple[bool, str]:
     """Whether torch.compile makes a step of one network (three layers frozen) shorter, and what to say of it."""
     image, target = fixed(recipe)
     torch._dynamo.config.recompile_limit = 64

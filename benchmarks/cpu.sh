@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fills all CPU rows, in about 20 minutes on two quiet cores. `make bench` runs it.
+# Fills all CPU rows, in about half an hour on two quiet cores. `make bench` runs it.
 #
 #   TRANSFER_BENCH_TINY    Tiny-ImageNet-200 as it is distributed
 #   TRANSFER_BENCH_JPEGS   full-size JPEGs, a folder per class, a few are enough
@@ -20,6 +20,8 @@ part() { # name, words of python -m
 
 part "Start-up and memory" benchmarks.startup --demo
 part "The step alone" benchmarks.step --recipe tiny-imagenet-cpu --classes 20 --steps 10
+part "Networks of a library into layers" benchmarks.tracing
+part "The step layer by layer" benchmarks.traced_step
 part "Random resized crops, 256 to 227" benchmarks.crops --recipe imagenet-fast
 part "Random resized crops, 64 to 56" benchmarks.crops --recipe tiny-imagenet
 if [ -d "$jpegs" ]; then
@@ -35,8 +37,12 @@ fi
 if [ -d "$tiny" ]; then
     part "Sweep, Tiny-ImageNet" benchmarks.sweep --pictures "$tiny" --recipe tiny-imagenet-cpu --steps 300 \
         --plain-steps 5 --tricks-steps 5 --compile --targets 8 2
+    part "Sweep, Tiny-ImageNet, resnet18 at 64" benchmarks.sweep --pictures "$tiny" --recipe tiny-imagenet-cpu \
+        --set network=torchvision/resnet18 --set "layers={spread: 4}" --set pictures.size=72 --set pictures.crop=64 \
+        --set pictures.classes=10 --steps 20 --plain-steps 2 --tricks-steps 2 --targets 3 "" \
+        --name "cpu, Tiny-ImageNet, resnet18 at 64"
 else
-    echo "TRANSFER_BENCH_TINY names no folder of Tiny-ImageNet: the sweep on it is left out"
+    echo "TRANSFER_BENCH_TINY names no folder of Tiny-ImageNet: the sweeps on it are left out"
 fi
 echo "== done after $SECONDS s"
 exit "$failed"

@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ SPLIT, SEED, TARGET = "random-0", 0, "B"
 TREATMENTS = ("BnB", "BnB+", "AnB", "AnB+")
 
 
-def sweep_networks() -> list[Network]:
-    """The 28 networks: n = 1..7 × four treatments, target B."""
-    return transfers([SPLIT], [SEED], [TARGET], range(1, DEPTH["caffenet"]), TREATMENTS)
+def sweep_networks(layers: Iterable[int] = range(1, DEPTH["caffenet"])) -> list[Network]:
+    """The 28 networks: n = 1..7 × four treatments, target B; or with other n."""
+    return transfers([SPLIT], [SEED], [TARGET], layers, TREATMENTS)
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -1,6 +1,7 @@
-"""The 28 networks of a sweep, trained by `transfer` and one after another.
+"""The networks of a sweep (n × BnB, BnB+, AnB, AnB+), trained by `transfer` and one after another.
 
 python -m benchmarks.sweep --pictures /data/tiny-imagenet-200 --recipe tiny-imagenet-cpu --steps 150
+python -m benchmarks.sweep --pictures /data/tiny-imagenet-200 --set network=torchvision/resnet18 --set layers={spread: 4}
 """
 
 import gc
@@ -14,6 +15,7 @@ import torch
 
 from benchmarks import baseline, samples
 from benchmarks.measure import Row, options, record, show
+from transfercli.networks.library import settled
 from transfercli.pictures import stream
 from transfercli.plan.networks import Network, bases
 from transfercli.recipe import reading as recipes
@@ -107,10 +109,11 @@ def main(
     if (pictures is None) == (repeat_samples is None):
         raise click.UsageError("give either --pictures or --repeat-samples")
     device = pick_device(device_word)
-    recipe = samples.with_steps(recipes.find(recipe_name, overrides), steps)
+    recipe = samples.with_steps(settled(recipes.find(recipe_name, overrides)), steps)
     if from_files:
         stream.MEMORY_SHARE = 0.0
-    networks, label, unit = samples.sweep_networks(), label or f"{device.type}, {recipe_name}", "s/step of 28"
+    networks, label = samples.sweep_networks(recipe.swept), label or f"{device.type}, {recipe_name}"
+    unit = f"s/step of {len(networks)}"
     lines: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as temporary:
         root, folder = Path(temporary), pictures
@@ -145,7 +148,7 @@ def main(
                 rows.append(Row(f"{label}: {what} / {name}", other.seconds / ours.whole, "×", target, WHOLE))
                 rows.append(Row(f"{label}: {what} / {name}, steps alone", other.seconds / ours.alone, "×", target, ALONE))
             record(rows, device, dry)
-    show(f"{label}: one step of 28 networks", ("", "seconds", "× sweep", "target", "measured"), lines)
+    show(f"{label}: one step of {len(networks)} networks", ("", "seconds", "× sweep", "target", "measured"), lines)
 
 
 if __name__ == "__main__":
