@@ -32,6 +32,8 @@ def layers(name: str, classes: int | None, overrides: tuple[str, ...], as_json: 
         show.document(found.rows)
         return
     recipe, crop = found.recipe, found.recipe.pictures.crop
-    show.paragraph(f"{recipe.name}: {recipe.network.name}, pictures of {crop}×{crop}, {found.classes} classes in a half")
-    click.echo()
-    show.layers(found.rows)
+    for net, one in recipe.each().items():
+        called = f"{net}: {one.network.name}" if net else f"{recipe.name}: {one.network.name}"
+        show.paragraph(f"{called}, pictures of {crop}×{crop}, {found.classes} classes in a half")
+        click.echo()
+        show.layers([row for row in found.rows if row.get("net", "") == net])

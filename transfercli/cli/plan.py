@@ -61,7 +61,8 @@ def _costs(found: "Estimate", machine: str) -> None:
     show.facts(
         ("device", f"{machine}, {found.free_bytes / 2**30:.0f} GiB free, {str(found.precision)[6:]}"),
         ("pictures", f"{found.pictures:,} of {found.classes} classes to train on{assumed}"),
-        ("networks", f"{found.networks} in {len(found.banks)} banks of at most {found.bank_size}"),
+        ("networks", f"{found.networks} in {len(found.banks)} banks" + f" of at most {found.bank_size}" * (not found.parts)),
+        *((f"  {net}", _of_one(part)) for net, part in found.parts.items()),
         ("steps", f"{found.steps:,} of {found.recipe.training.batch} pictures for each network"),
         (
             "multiply-adds",
@@ -72,15 +73,29 @@ def _costs(found: "Estimate", machine: str) -> None:
     )
 
 
-def _times(found: "Estimate") -> None:
-    assert found.seconds_per_step is not None and found.seconds is not None
+def _of_one(part: "Estimate") -> str:
+    """What one of several networks costs."""
+    banks = f"{part.networks} in {len(part.banks)} bank{'s' * (len(part.banks) > 1)} of at most {part.bank_size}"
+    return f"{banks}, {part.multiply_adds:.3g} multiply-adds, {part.memory_bytes / 2**30:.1f} GiB for the largest bank"
+
+
+def _speed(found: "Estimate") -> str:
+    """What was measured of a network."""
+    assert found.seconds_per_step is not None
     bank, speed = found.banks[found.largest], found.work[found.largest] / found.seconds_per_step
     how = ", reckoned from one network's of few pictures" * found.reckoned
-    paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" if found.recipe.network.name == "caffenet" else ""
-    yours = f" if the pictures are as many as {found.assumed}'s (else name DIR)" if found.assumed else ""
     measured = f"{found.seconds_per_step:.3f} s for a step of {len(bank)} networks{how}"
+    return f"{measured}, {speed / 1e9:,.0f} billion multiply-adds a second"
+
+
+def _times(found: "Estimate") -> None:
+    assert found.seconds is not None
+    paper = f"; the paper's took {PAPER_DAYS} days on a GPU of 2014" * any(
+        one.network.name == "caffenet" for one in found.recipe.each().values()
+    )
+    yours = f" if the pictures are as many as {found.assumed}'s (else name DIR)" if found.assumed else ""
     show.facts(
-        ("measured", f"{measured}, {speed / 1e9:,.0f} billion multiply-adds a second"),
+        *((f"  {net}".rstrip() or "measured", _speed(part)) for net, part in (found.parts or {"": found}).items()),
         ("time", f"{show.duration(found.seconds)} of training{yours}, evaluations and the reading of pictures not counted"),
         ("each network", f"{show.duration(found.seconds / found.networks)}{paper}"),
     )
@@ -109,4 +124,5 @@ def _document(found: "Estimate", machine: str) -> dict[str, Any]:
         "reckoned": found.reckoned,
         "seconds": found.seconds,
         "seconds_per_network": found.seconds / found.networks,
+        **({"each": {net: _document(part, machine) for net, part in found.parts.items()}} if found.parts else {}),
     }

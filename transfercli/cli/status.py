@@ -54,13 +54,17 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
 
 
 def _networks(networks: list[dict[str, Any]]) -> None:
-    """A line for each split, seed, target and treatment, a column for each layer."""
+    """A line for each split, seed, network of several, target and treatment, a column for each layer."""
     layers = sorted({0, *(network["layer"] for network in networks)})
+    several = any("net" in network for network in networks)
     body = []
-    for group, members in groupby(networks, key=lambda n: (n["split"], str(n["seed"]), _target(n), n["treatment"])):
+    for (net, *group), members in groupby(
+        networks, key=lambda n: (n.get("net", ""), n["split"], str(n["seed"]), _target(n), n["treatment"])
+    ):
         cells = {network["layer"]: _cell(network) for network in members}
-        body.append((*group, *(cells.get(layer, "") for layer in layers)))
-    show.table(("split", "seed", "target", "treatment", *(f"n={layer}" for layer in layers)), body, "lrllr", keys=4)
+        body.append((*group[:2], *[net] * several, *group[2:], *(cells.get(layer, "") for layer in layers)))
+    head = ("split", "seed", *["network"] * several, "target", "treatment")
+    show.table((*head, *(f"n={layer}" for layer in layers)), body, "lr" + "l" * (len(head) - 2) + "r", keys=len(head))
 
 
 def _target(network: dict[str, Any]) -> str:

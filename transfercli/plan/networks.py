@@ -7,6 +7,7 @@
     R3B, P3T       from random draws; from weights trained elsewhere, on all classes
     A3B.word       another treatment, AnB.word
     A3B@rate=0.5   a variant: what differs from the usual, in the order of `AXES`
+    A3B@net=small  of that network, where a study has several
 
 What is as usual shows in no id, folder or column. Nothing else writes or reads ids.
 """
@@ -43,7 +44,10 @@ def _rate(text: str) -> float:
 
 
 # In the order in which ids name them. Values are plain, and `str` writes what `read` reads.
-AXES: dict[str, Axis] = {"rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's")}
+AXES: dict[str, Axis] = {
+    "net": Axis(str, "", "network", "which of the study's networks, where it has several"),
+    "rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's"),
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ class Network:
     def place(self) -> str:
         """Its folder in a study, and its key among logs; seed 0, which most studies have alone, has no folder of its own."""
         return "/".join([self.split, *[f"seed-{self.seed}"] * bool(self.seed), self.name])
+
+    @property
+    def net(self) -> str:
+        """Which of the study's networks it is; empty where the study has one."""
+        return str(dict(self.axes).get("net", ""))
 
     @property
     def donor(self) -> "Network | None":

@@ -113,6 +113,8 @@ def _values(schema: dict[str, Any]) -> str:
         return " or ".join(_values(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return "what `network` holds"
     if "const" in schema:
         return f"`{schema['const']}`"
     if schema.get("type") == "array":

@@ -40,12 +40,26 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
         raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
     for override in overrides:
         change = yamltext.parse_override(override)
+        if _is_listed(change, values):
+            continue
         values = yamltext.merge(_without_other_network(values if isinstance(values, dict) else {}, change), change)
     return validate(values, where)
 
 
+def _is_listed(change: dict, values: Any) -> bool:
+    """Whether the change only names a network that the recipe lists: the command line says that its code may run."""
+    listed = values.get("networks") if isinstance(values, dict) else None
+    names = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return any(change == {"network": {"name": name}} for name in names)
+
+
 def _without_other_network(values: dict, change: dict) -> dict:
-    """The values without those of the network and its layers, where the change names one of another kind."""
+    """The values without those of the network and its layers, where the change names one of another kind.
+
+    Also where the change is from one network to several, or back.
+    """
+    if "networks" in change or ("networks" in values and "name" in (change.get("network") or ())):
+        return {key: value for key, value in values.items() if key not in ("network", "networks")}
     old, new = (one.get("network") for one in (values, change))
     names = [one.get("name") for one in (old, new) if isinstance(one, dict)]
     named = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1]
@@ -77,7 +91,10 @@ def dump(recipe: Recipe) -> str:
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them."""
+    """What changed, as `key: old → new`, among what decides a network's numbers, and whether it is judged by them.
+
+    Of networks that only one of the recipes has, nothing is said: they do not touch each other.
+    """
 
     def flat(values: dict, prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -85,19 +102,33 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
             out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         return out
 
-    a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in (old, new))
-    changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
-    a, b = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))  # a new key at what was done before is in these
-    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in changed]
+    found: dict[str, None] = {}
+    both = [net for net in old.each() if net in new.each()]
+    for net in both or [""]:
+        pair = [recipe.of(net) if both else next(iter(recipe.each().values())) for recipe in (old, new)]
+        a, b = (flat({"judged": recipe.judged, **recipe.decisive()}) for recipe in pair)
+        changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+        a, b = (flat(recipe.model_dump(mode="json")) for recipe in pair)  # a new key at what was done before is in these
+        for key in changed:
+            own = key.startswith("network.")
+            if both or not own:
+                found[f"{net}: " * bool(net) * own + f"{key}: {a.get(key)} → {b.get(key)}"] = None
+    return list(found)
 
 
 def _keys(path: Sequence[str]) -> list[str]:
     """The keys of the section at that path of a recipe."""
     section: Any = Recipe
-    for key in path:
-        kind = section.model_fields[key].annotation
-        section = next(one for one in (*get_args(kind), kind) if inspect.isclass(one) and issubclass(one, Section))
+    for key in (key for key in path if not key.isdigit()):  # a number is a place in a list of sections
+        section = _section(section.model_fields[key].annotation)
     return list(section.model_fields)
+
+
+def _section(kind: Any) -> Any:
+    """The section that a key holds, also where it may be left out or holds several."""
+    if inspect.isclass(kind) and issubclass(kind, Section):
+        return kind
+    return next(filter(None, map(_section, get_args(kind))), None)
 
 
 def _say(error: Any) -> str:
@@ -125,8 +156,11 @@ def smoke(recipe: Recipe) -> Recipe:
         "training": {"steps": 4, "epochs": None, "batch": 16},
         "evaluation": {"every": 2, "times": None, "batch": 16},
     }
-    if recipe.network.name == "caffenet" and recipe.network.widths:
-        changes["network"] = {"widths": [2 * max(2, width // 32) for width in recipe.network.widths]}
+    slim = [one.network.model_dump(mode="json") for one in recipe.each().values()]
+    for network in slim:
+        if network["name"] == "caffenet" and network["widths"]:
+            network["widths"] = [2 * max(2, width // 32) for width in network["widths"]]
+    changes |= {"networks": slim} if recipe.networks else {"network": slim[0]}
     if recipe.pictures.builtin:
         changes["pictures"]["builtin"] = {**recipe.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
     return validate(yamltext.merge(recipe.model_dump(mode="json"), changes), f"the smoke variant of {recipe.name}")

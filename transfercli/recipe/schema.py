@@ -7,6 +7,8 @@ import hashlib
 import inspect
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -21,10 +23,12 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
     field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from transfercli.plan.networks import Network, needed_bases, transfers
+from transfercli.plan.networks import Network, needed_bases, transfers, varied
 from transfercli.plan.treatments import USUAL, sweepable
 from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
@@ -327,12 +331,17 @@ Layers = Annotated[
 ]
 
 
+FOLDER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}"
+
+
 class Recipe(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
+    name: Annotated[str, Field(pattern=f"^{FOLDER}$")]
     """What the recipe is called: letters, digits, '.', '_' and '-'."""
     about: Annotated[str, AfterValidator(one_line)] = ""
     """What it is, in a line."""
-    network: NetworkRecipe
+    networks: Annotated[tuple[NetworkRecipe, ...] | None, Field(min_length=1)] = None
+    """Several networks, each with its own bases and sweep, as a list of what `network` holds; either this or `network`."""
+    network: NetworkRecipe = Field(None, validate_default=True)  # None beside `networks`: see `each`
     splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
     class,half.
@@ -351,38 +360,79 @@ class Recipe(Section):
     training: Training
     evaluation: Evaluation
 
+    @field_validator("networks", mode="after")
+    @classmethod
+    def _told_apart(cls, value: tuple[NetworkRecipe, ...] | None) -> tuple[NetworkRecipe, ...] | None:
+        for called, count in Counter(network.called.lower() for network in value or ()).items():  # some file systems fold cases
+            if count > 1:
+                raise ValueError(f"two networks are called {called}; give one a label")
+        if odd := [network for network in value or () if not re.fullmatch(FOLDER, network.called)]:
+            raise ValueError(f"no folder is called {odd[0].called!r} on every file system; give {odd[0].name} a label")
+        return value
+
+    @field_validator("network", mode="wrap")
+    @classmethod
+    def _one_or_several(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        several = info.data.get("networks", ())  # () where it is wrong, which is said already
+        if value is None and several is None:
+            raise PydanticCustomError("missing", "Field required")
+        if value is not None and several:
+            raise ValueError("give either network or networks")
+        return None if value is None else handler(value)
+
+    @model_serializer(mode="wrap")
+    def _without_the_other(self, handler: Any) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key not in ("network", "networks") or value is not None}
+
     @model_validator(mode="after")
-    def _network_fits_the_pictures(self) -> "Recipe":
-        if self.pictures.crop < (least := LEAST_CROP.get(self.network.name, 1)):
-            raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {self.network.name}, which needs {least}")
+    def _networks_fit_the_pictures(self) -> "Recipe":
+        for network in self.networks or (self.network,):
+            if self.pictures.crop < (least := LEAST_CROP.get(network.name, 1)):
+                raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {network.name}, which needs {least}")
         return self
 
     @field_validator("layers", mode="after")
     @classmethod
     def _transferable(cls, value: Any, info: ValidationInfo) -> Any:
-        network = info.data.get("network")
-        if isinstance(value, tuple) and network is not None and network.known_depth:
-            as_value_error(check_layers, value, network.known_depth)
+        for network in info.data.get("networks") or (info.data.get("network"),):
+            if isinstance(value, tuple) and network is not None and network.known_depth:
+                as_value_error(check_layers, value, network.known_depth)
         return value
+
+    def each(self) -> dict[str, "Recipe"]:
+        """The recipe of each network alone, as if there were no others, by `Network.net`; of one network itself, by ""."""
+        if self.networks is None:
+            return {"": self}
+        return {one.called: self.model_copy(update={"network": one, "networks": None}) for one in self.networks}
+
+    def of(self, net: str) -> "Recipe":
+        """The recipe of the network that is called so, alone. Raises TransferError."""
+        if net not in (each := self.each()):
+            raise TransferError(f"the recipe {self.name} has no network {net or 'without a label'}; it has {', '.join(each)}")
+        return each[net]
 
     @property
     def swept(self) -> tuple[int, ...]:
-        """For which n the first n layers are copied, as numbers."""
+        """For which n the first n layers are copied, as numbers. Of one network."""
         if isinstance(self.layers, tuple):
             return self.layers
         return evenly(self.network.depth, self.layers.spread if isinstance(self.layers, Spread) else None)
 
-    def networks(self, splits: Sequence[str] = ()) -> list[Network]:
+    def planned(self, splits: Sequence[str] = ()) -> list[Network]:
         """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
-        planned = transfers(splits or self.splits, self.seeds, self.targets, self.swept, self.treatments)
+        plans = {
+            net: transfers(splits or one.splits, one.seeds, one.targets, one.swept, one.treatments)
+            for net, one in self.each().items()
+        }
+        planned = [varied(network, net=net) for net, networks in plans.items() for network in networks]
         return needed_bases(planned) + planned
 
     def decisive(self) -> dict[str, Any]:
-        """What decides a network's numbers: neither the name, nor which networks are planned, nor how often they are kept."""
+        """What decides the numbers of a recipe's one network: neither the name, nor what is planned, nor how often it is kept."""
         return {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
 
     def digest(self) -> str:
-        """sha256 of what decides a network's numbers."""
+        """sha256 of what decides the numbers of a recipe's one network; so it is the same beside others (`of`) and alone."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
 

@@ -161,7 +161,8 @@ class Study:
         """Every finished row, read from the row.json files, in the order of the table."""
         found = [read_row(path) for path in self.row_files()]
         order = {name: place for place, name in enumerate(TREATMENTS)}
-        return sorted(found, key=lambda r: (r["split"], r["seed"], r["target"], order[r["treatment"]], r["layer"], r["network"]))
+        keys = ("split", "seed", "net", "target", "treatment", "layer", "network")
+        return sorted(found, key=lambda row: [order[row[key]] if key == "treatment" else row.get(key, "") for key in keys])
 
     def write_table(self) -> Path:
         """results.csv anew from the row.json files."""

@@ -92,6 +92,8 @@ class Row(BaseModel):
     layer: Annotated[int, Field(ge=0)]
     layers: Annotated[int, Field(ge=2)] = DEPTH["caffenet"]  # of the network; rows of old, all of eight, do not say
     first_layer: Annotated[int, Field(ge=2)] | None = None
+    net: str | None = None
+    share_copied: Share | None = None
     top1: Share | None
     top5: Share | None
     loss: Annotated[float, Field(ge=0)] | None
@@ -113,7 +115,7 @@ class Row(BaseModel):
         if self.layer >= self.layers:
             raise ValueError(f"layer {self.layer} of {self.layers}")
         expected, own = columns(named(self.split, self.seed, self.network)), {**self.__dict__, **(self.model_extra or {})}
-        strays = [key for key in ("first_layer", *AXES) if key not in expected and own.get(key) is not None]
+        strays = [key for key in ("first_layer", *AXES) if key not in expected and own.get(key) not in (None, "")]
         if strays or any(own.get(key) != value for key, value in expected.items()):
             raise ValueError(f"the other columns are not those of {self.network}")
         return self

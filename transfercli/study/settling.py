@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from transfercli.plan.networks import of_row
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -20,12 +21,15 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
 
 
 def cut(recipe: Recipe) -> Recipe:
-    """The recipe with the number of its network's layers, where only a library tells that."""
-    if not recipe.network.library or (recipe.network.layers and recipe.network.library != "python"):
+    """The recipe with the number of its networks' layers, where only a library tells that."""
+    specs = [one.network for one in recipe.each().values()]
+    if all(not spec.library or (spec.layers and spec.library != "python") for spec in specs):
         return recipe
     from transfercli.networks.library import settled  # which takes torch
 
-    return settled(recipe)
+    if recipe.networks is None:
+        return settled(recipe)
+    return recipe.model_copy(update={"networks": tuple(settled(one).network for one in recipe.each().values())})
 
 
 def wanted_recipe(study: Study, name: str | None, overrides: Sequence[str], smoke: bool) -> Recipe:
@@ -48,6 +52,12 @@ def refuse_changes(study: Study, recipe: Recipe, remade: Collection[str] = ()) -
     what = f"another recipe ({own.name}; {_some(changed)})"
     if changed and study.rows():
         raise TransferError(f"the networks in {study.root} were trained by {what}; start a new study: --study DIR")
+    if gone := sorted({of_row(row).net for row in study.rows()} - recipe.each().keys()):
+        called = f"called {gone[0]}" if gone[0] else "without a name beside others"
+        raise TransferError(
+            f"{study.root} holds networks {called}, which the recipe {recipe.name} has not; "
+            "put it back into networks, or start a new study: --study DIR"
+        )
     stale = [split for split in study.split_names() if split not in remade]
     if stale and any(key.startswith("pictures.") for key in changed):
         raise TransferError(

@@ -12,7 +12,7 @@ from transfercli.recipe.default import Chosen, default_recipe
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, halves_of, holds, take
 from transfercli.study.folder import Study
-from transfercli.study.settling import refuse_changes, wanted_recipe
+from transfercli.study.settling import cut, refuse_changes, wanted_recipe
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.progress import Counting, Told, ignored, uncounted
@@ -66,7 +66,7 @@ def split(
     chosen = None if known else default_recipe(len(found.classes) if found else None)
     if chosen:
         told("chosen", chosen)
-    settled = wanted_recipe(study, chosen.recipe if chosen else recipe, overrides, smoke)
+    settled = cut(wanted_recipe(study, chosen.recipe if chosen else recipe, overrides, smoke))
     words = (splits,) if isinstance(splits, str) else splits or settled.splits
     for word in words:
         check_file(word)

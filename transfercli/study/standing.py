@@ -26,7 +26,7 @@ def status(study: Study) -> dict[str, Any]:
     rows, weights = _rows(study)
     bare = not weights and not study.recipe_file.exists()  # a results.csv alone, planned by nobody
     recipe = None if bare else study.recipe()
-    planned = recipe.networks(study.need_splits()) if recipe else []
+    planned = recipe.planned(study.need_splits()) if recipe else []
     halves = {name: study.halves(name) for name in study.split_names()} if recipe else {}
     steps = {name: of.steps(recipe) for name, of in halves.items()} if recipe else {}
     holder, kept = study.holder(), _checkpoints(study, {*rows}) if recipe else []
@@ -59,7 +59,7 @@ def status(study: Study) -> dict[str, Any]:
 
 def following(study: Study) -> str | None:
     """The command with which the study's recipe goes on: what it plans is trained, then drawn; after a failed base none."""
-    planned = study.recipe().networks(study.need_splits())
+    planned = study.recipe().planned(study.need_splits())
     rows = {network: study.row(network) for network in planned}
     waiting = [network for network, row in rows.items() if row is None]
     if any(network.is_base for network in waiting):
@@ -89,7 +89,8 @@ def _checkpoints(study: Study, done: set[Network]) -> list[dict[str, Any]]:
                 seed = folder.name.removeprefix("seed-") if folder.name != split else "0"
                 with suppress(KeyError, ValueError, TypeError, TransferError):  # damaged, or not of this recipe and split
                     about = json.loads(metadata(path)["about"])
-                    if (about["recipe"], about["split"]) == (study.recipe().digest(), study.halves(split).digest):
+                    ours = {one.digest() for one in study.recipe().each().values()}
+                    if about["recipe"] in ours and about["split"] == study.halves(split).digest:
                         found.append((int(about["step"]), [named(split, int(seed), name) for name in about["networks"]], path))
     for step, networks, path in sorted(found, key=lambda one: -one[0]):
         if waiting := sorted({*networks} - done, key=_order):
@@ -110,4 +111,4 @@ def _seconds_left(bank: dict[str, Any] | None, networks: list[dict[str, Any]]) -
 
 def _order(network: Network) -> tuple[Any, ...]:
     place = list(TREATMENTS).index(network.treatment)
-    return (network.split, network.seed, place > 0, network.target, place, network.layer, network.name)
+    return (network.split, network.seed, network.net, place > 0, network.target, place, network.layer, network.name)

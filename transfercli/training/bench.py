@@ -27,16 +27,26 @@ MEASURED_ON = 256  # training pictures from which frozen random BatchNorm takes 
 
 
 class Bench:
-    """What all banks of one split work with: its pictures, loaded when a bank first needs them, and their means."""
+    """What all banks of one split and one of the recipe's networks work with.
+
+    Its pictures are `loaded` when a bank first needs them; other networks of the study see the same.
+    """
 
     def __init__(
-        self, study: Study, recipe: Recipe, halves: Halves, device: torch.device, precision: torch.dtype, accepted: str = ""
+        self,
+        study: Study,
+        recipe: Recipe,
+        halves: Halves,
+        device: torch.device,
+        precision: torch.dtype,
+        accepted: str = "",
+        loaded: dict[tuple[str, str], Pixels] | None = None,
     ):
         self.accepted = accepted
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.steps = halves.steps(recipe)
-        self.loaded: dict[tuple[str, str], Pixels] = {}
+        self.loaded = {} if loaded is None else loaded
         self.randoms: dict[tuple[str, int], Source] = {}
 
     @property
@@ -182,9 +192,9 @@ def how_to_train(study: Study, network: Network, recipe: Recipe) -> str:
     layers = ["--layers", str(network.layer)] if network.rule.swept else []
     words = ["sweep", *layers, "--treatments", network.treatment, "--targets", network.target]
     if network.is_base:
-        words = ["train-base"] if network in recipe.networks([network.split]) else ["train-base", "--halves", network.target]
-    if recipe.network and recipe.network.library == "python":
-        words += ["--network", recipe.network.name.partition("/")[2]]
+        words = ["train-base"] if network in recipe.planned([network.split]) else ["train-base", "--halves", network.target]
+    if (own := recipe.each().get(network.net)) and own.network.library == "python":
+        words += ["--network", own.network.name.partition("/")[2]]
     if recipe.seeds != study.recipe().seeds:
         words += ["--set", f"seeds={','.join(map(str, recipe.seeds))}"]
     return command(*words, study=study.root)

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -31,6 +32,7 @@ class Layers:
     kept: int  # bytes for the backward pass
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, recipe: Recipe, classes: int) -> "Layers":
         network, crop = blueprint(recipe, classes), recipe.pictures.crop
         rows = describe(network, crop)
@@ -40,6 +42,12 @@ class Layers:
             tuple(math.prod(row["shape"]) for row in rows),
             saved_for_backward(network, crop),
         )
+
+
+def share_copied(recipe: Recipe, classes: int, first: int, layer: int) -> float:
+    """Which share of the multiply-adds of a picture the layers from `first` to `layer` take; of none, 0."""
+    work = Layers.of(recipe, classes).work
+    return sum(work[first - 1 : layer]) / sum(work)
 
 
 def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True) -> int:

@@ -21,6 +21,7 @@ from transfercli.study.versions import here
 from transfercli.system.devices import device_name
 from transfercli.system.files import replacing
 from transfercli.training.bank import Bank
+from transfercli.training.cost import share_copied
 from transfercli.training.member import Member
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
@@ -50,6 +51,7 @@ def write_member(
         "source_digest": member.copied,
         **({"initialiser": bank.recipe.network.random} if network.source == RANDOM and bank.recipe.network.library else {}),
         "layers": len(member.layers),
+        "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest, bank.recipe.network.measures),
         "weights_digest": digest(state, sorted(state)),
         **made_by,

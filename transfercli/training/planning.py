@@ -1,14 +1,13 @@
 """`transfer plan` and `transfer layers`: what a recipe's study costs before anything runs, and what its network is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from transfercli.networks.layers import describe
-from transfercli.networks.library import settled as cut
 from transfercli.networks.library import usual_crop
 from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
@@ -18,6 +17,7 @@ from transfercli.recipe import reading as recipes
 from transfercli.recipe.fields import is_network
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, take
+from transfercli.study.settling import cut
 from transfercli.system.devices import free_memory, pick_device, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.system.progress import Counting, uncounted
@@ -32,7 +32,7 @@ IMAGENETS_HALF = 500
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a study by a recipe will cost."""
+    """What a study by a recipe will cost; of several networks, all of them, and each by itself in `parts`."""
 
     recipe: Recipe
     device: torch.device
@@ -52,6 +52,7 @@ class Estimate:
     disk_bytes: int  # for weights and checkpoints
     seconds_per_step: float | None = None  # of the largest bank; None while it is not measured
     reckoned: bool = False  # from one network's step with few pictures
+    parts: dict[str, "Estimate"] = field(default_factory=dict)  # by what the networks are called, where there are several
 
     @property
     def largest(self) -> int:
@@ -59,8 +60,14 @@ class Estimate:
         return self.banks.index(max(self.banks, key=len))
 
     @property
+    def measured(self) -> bool:
+        return all(part.measured for part in self.parts.values()) if self.parts else self.seconds_per_step is not None
+
+    @property
     def seconds(self) -> float | None:
         """Of training; evaluations and the reading of pictures are not counted."""
+        if self.parts:
+            return sum(part.seconds or 0 for part in self.parts.values()) if self.measured else None
         if self.seconds_per_step is None:
             return None
         return self.seconds_per_step * sum(self.work) / self.work[self.largest] * self.steps
@@ -82,15 +89,41 @@ def estimate(
     some seconds to tell the time. Raises TransferError.
     """
     settled, where = cut(recipes.find(recipe, overrides)), pick_device(device)
-    count, pictures, assumed = _pictures(settled, folder)
+    known = _pictures(settled, folder)
+    parts = {net: _estimated(one, known, where, bank_size) for net, one in settled.each().items()}
+    found = parts[""] if settled.networks is None else _together(settled, parts)
+    return timed(found, counting) if measured else found
+
+
+def _together(recipe: Recipe, parts: dict[str, Estimate]) -> Estimate:
+    """What several networks cost, one after another."""
+    each = list(parts.values())
+    return replace(
+        each[0],
+        recipe=recipe,
+        networks=sum(one.networks for one in each),
+        banks=[bank for one in each for bank in one.banks],
+        bank_size=max(one.bank_size for one in each),
+        work=[work for one in each for work in one.work],
+        multiply_adds=sum(one.multiply_adds for one in each),
+        multiply_adds_alone=sum(one.multiply_adds_alone for one in each),
+        memory_bytes=max(one.memory_bytes for one in each),
+        disk_bytes=sum(one.disk_bytes for one in each),
+        parts=parts,
+    )
+
+
+def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device, bank_size: int | None) -> Estimate:
+    """Of one network, without its time; `known` is what `_pictures` says."""
+    count, pictures, assumed = known
     classes = -(-count // 2)
     steps = settled.training.length(-(-pictures * classes // count))
     settled.training.schedule.bind(steps)  # said now, not when a study is begun
-    networks, layers = settled.networks(), cost.Layers.of(settled, classes)
+    networks, layers = settled.planned(), cost.Layers.of(settled, classes)
     size = bank_size or cost.bank_size(settled, classes, where)
     banks, batch = [job.networks for job in jobs(networks, size)], settled.training.batch
     work = [cost.multiply_adds(bank, layers) * batch for bank in banks]
-    found = Estimate(
+    return Estimate(
         recipe=settled,
         device=where,
         precision=pick_precision(settled.training.precision, where),
@@ -108,11 +141,12 @@ def estimate(
         memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
         disk_bytes=cost.disk_bytes(len(networks), settled, layers),
     )
-    return timed(found, counting) if measured else found
 
 
 def timed(found: Estimate, counting: Counting = uncounted) -> Estimate:
     """The estimate with its time, from some seconds of training on noise. Raises TransferError where not even a network fits."""
+    if found.parts:
+        return replace(found, parts={net: timed(part, counting) for net, part in found.parts.items()})
     if found.memory_bytes > free_memory(found.device):
         raise TransferError("a single network does not fit in the free memory; choose another device or a smaller training.batch")
     recipe, classes, bank = found.recipe, -(-found.classes // 2), found.banks[found.largest]
@@ -164,9 +198,13 @@ def layers(recipe: str, classes: int | None = None, *, overrides: Sequence[str] 
     found = cut(_of_network(recipe, overrides) if "/" in recipe and is_network(recipe) else recipes.find(recipe, overrides))
     taken = found.pictures.builtin.classes if found.pictures.builtin else found.pictures.classes
     half = classes or (taken // 2 if taken else IMAGENETS_HALF)
-    network = blueprint(found, half)
     keys = ("layer", "name", "modules", "shape", "parameters", "multiply_adds")
-    return Described(found, half, [{key: row[key] for key in keys} for row in describe(network, found.pictures.crop)])
+    rows = [
+        {**({"net": net} if net else {}), **{key: row[key] for key in keys}}
+        for net, one in found.each().items()
+        for row in describe(blueprint(one, half), one.pictures.crop)
+    ]
+    return Described(found, half, rows)
 
 
 def _of_network(name: str, overrides: Sequence[str]) -> Recipe:

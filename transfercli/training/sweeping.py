@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transfercli.plan.networks import bases, transfers
+from transfercli.plan.networks import bases, transfers, varied
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import failed, sweepable
 from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, parse_layers, parse_targets
@@ -59,9 +59,10 @@ def train_base(
     wanted = None if halves is None else parse_choices(_listed(halves), HALVES, "half")
     settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
     splits = study.need_splits()
-    needed = [network for network in settled.networks(splits) if network.is_base]
+    needed = [network for network in settled.planned(splits) if network.is_base]
     left_out = () if wanted else sorted({*HALVES} - {base.target for base in needed})
-    networks = bases(splits, settled.seeds, wanted) if wanted else needed
+    asked = [varied(one, net=net) for net in settled.each() for one in bases(splits, settled.seeds, wanted or ())]
+    networks = asked if wanted else needed
     _write(study, settled)
     return Trained(training.train(study, networks, where, bank_size, reporter, accept_change), tuple(left_out))
 
@@ -89,9 +90,14 @@ def sweep(
     kinds = None if treatments is None else parse_choices(_listed(treatments), sweepable(), "treatment")
     onto = None if targets is None else parse_targets(_listed(targets))
     settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
-    check_layers(chosen or (), settled.network.depth)
-    numbers = chosen or (evenly(settled.network.depth, None) if layers else settled.swept)
-    networks = transfers(study.need_splits(), settled.seeds, onto or settled.targets, numbers, kinds or settled.treatments)
+    depths = {net: one.network.depth for net, one in settled.each().items()}
+    check_layers(chosen or (), max(depths.values()))
+    networks = []
+    for net, one in settled.each().items():
+        every = evenly(depths[net], None)
+        numbers = [n for n in chosen if n in every] if chosen else every if layers else one.swept
+        of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments)
+        networks += [varied(network, net=net) for network in of_net]
     training.check_bases(study, networks, settled)
     _write(study, settled)
     return Trained(training.train(study, networks, where, bank_size, reporter, accept_change))

@@ -8,6 +8,7 @@ import torch
 
 from transfercli.networks.initialise import near_identities
 from transfercli.networks.start import random_weights
+from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import RANDOM, Network, needed_bases
 from transfercli.plan.resolve import resolve
@@ -49,10 +50,12 @@ def train(
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
-            bench = Bench(study, recipe, halves[split], device, precision, accepted)
+            loaded: dict[tuple[str, str], Pixels] = {}
             of_split = [network for network in todo if network.split == split]
-            for seed in dict.fromkeys(network.seed for network in of_split):
-                _train_seed([network for network in of_split if network.seed == seed], bench, bank_size, reporter)
+            for net, seed in dict.fromkeys((network.net, network.seed) for network in of_split):
+                bench = Bench(study, recipe.of(net), halves[split], device, precision, accepted, loaded)
+                together = [network for network in of_split if (network.net, network.seed) == (net, seed)]
+                _train_seed(together, bench, bank_size, reporter)
         for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
             checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
         study.write_table()
@@ -61,7 +64,7 @@ def train(
 
 
 def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
-    """Train networks of one split and seed, in as many banks as needed, each from its checkpoint where there is one."""
+    """Train networks of one recipe, split and seed, in as many banks as needed, each from its checkpoint where there is one."""
     _tell_of_near_identities(networks, bench, reporter)
     fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
     kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
@@ -92,7 +95,7 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
         if row is None:
             seed = f" of seed {one.seed}" * bool(one.seed)
             raise TransferError(f"{one.split} has no {one.name}{seed} yet; train it: {how_to_train(study, one, recipe)}")
-        for what, wanted in (("recipe", recipe.digest()), ("split", study.halves(one.split).digest)):
+        for what, wanted in (("recipe", recipe.of(one.net).digest()), ("split", study.halves(one.split).digest)):
             if row.get(f"{what}_digest") != wanted:
                 raise TransferError(
                     f"{one.split} {one.name} was trained with another {what}; "
@@ -110,13 +113,13 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
 
 def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network, dict[str, Any] | None]) -> None:
     """Raise TransferError where a network that is there was treated otherwise than one of its name would be now."""
-    own = recipe.digest()
+    digests = {net: one.digest() for net, one in recipe.each().items()}
     for network, row in rows.items():
+        own = digests[network.net]
         if row is None or "network_digest" not in row or row["recipe_digest"] != own:  # rows of old do not say
             continue
-        if row["network_digest"] != resolve(network, recipe.network.depth).digest(
-            own, row["split_digest"], recipe.network.measures
-        ):
+        spec = recipe.of(network.net).network
+        if row["network_digest"] != resolve(network, spec.depth).digest(own, row["split_digest"], spec.measures):
             raise TransferError(
                 f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
                 f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from transfercli.networks.start import Source, build, digest, names_of, start
+from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network, columns, of_row
 from transfercli.plan.resolve import Resolved, resolve
@@ -115,13 +116,14 @@ def verify(
             steps = halves.steps(recipe)
             sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, report)]
             say(f"{name}: {len(sound)} of {len(of_split)} networks are measured again, on {device_name(device)}")
-            for precision in sorted({of_split[n]["precision"] for n in sound}):
-                bench = Again(study, recipe, halves, device, getattr(torch, precision))
+            loaded: dict[tuple[str, str], Pixels] = {}
+            for net, precision in sorted({(n.net, of_split[n]["precision"]) for n in sound}):
+                bench = Again(study, recipe.of(net), halves, device, getattr(torch, precision), loaded=loaded)
                 if bench.folder.store is not None:
                     bench.folder.store.verify()
                 for task in halves.split.tasks:
                     _mean(bench, task.name, report)
-                members = [n for n in sound if of_split[n]["precision"] == precision]
+                members = [n for n in sound if (n.net, of_split[n]["precision"]) == (net, precision)]
                 size = bank_size or bench.fits(dict.fromkeys(network.target for network in members), ("val",))
                 for network in members:
                     _status(bench, network, of_split[network], report)
@@ -166,6 +168,9 @@ def _network(
     def check(what: str, fine: bool, problem: str) -> bool:
         return report.check(what, fine, f"{who}: {problem}")
 
+    if network.net not in recipe.each():
+        return check("digests", False, "the recipe has no such network")
+    recipe = recipe.of(network.net)
     check("digests", row.get("recipe_digest") == recipe.digest(), "its row is of another recipe")
     check("digests", row.get("split_digest") == halves.digest, "its row is of another split")
     classes, pictures = len(halves.split.classes(network.target)), halves.counts[network.target]["val"]
