@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, kind_of_split, kinds_of_split, pairs
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, each_network, kind_of_split, kinds_of_split, pairs, records
+from transfercli.plan.networks import of_row
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.study import rows
 
@@ -18,6 +19,7 @@ BENEFITS = ("start", "slope", "asymptote")
 SHARE = 0.9  # of the base's final top-1: how far up the slope is measured
 
 
+@each_network
 def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The mean benefits: columns splits, treatment, layer (int), benefit (one of BENEFITS), mean, low, high, n, reached.
 
@@ -42,6 +44,7 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
     return found.astype({"layer": int, "n": int, "reached": int})
 
 
+@each_network
 def each_benefit(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row per network: columns splits, split, seed, target, treatment, layer, start, slope, asymptote (fractions), reached.
 
@@ -60,7 +63,7 @@ def each_benefit(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataF
     """
     curves = {name: curve(log) for name, log in logs.items()}
     both = pairs(table if logs else table.iloc[:0])
-    bases = both.assign(network=[f"base{target}" for target in both["target"]])
+    bases = both.assign(network=[of_row(row).control.name for row in records(both)])
     goals = SHARE * both["base"] - 1e-9  # in floating point 0.9 * 0.8 is more than 0.72
     found = [
         _measure(curves.get(own, _NO_CURVE), curves.get(base, _NO_CURVE), goal)

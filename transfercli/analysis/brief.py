@@ -5,7 +5,7 @@ from itertools import groupby, takewhile
 import pandas as pd
 
 from transfercli.analysis.contrasts import AT, COMPARED, asked, trained_twice
-from transfercli.analysis.pairs import half_names, kinds_of_split
+from transfercli.analysis.pairs import by_network, half_names, kinds_of_split
 from transfercli.analysis.verdicts import (
     ONE_PAIR,
     Gain,
@@ -24,7 +24,7 @@ from transfercli.analysis.verdicts import (
     where,
     whole,
 )
-from transfercli.analysis.words import Names, half_name, panel_title
+from transfercli.analysis.words import BESIDE, Names, half_name, panel_title
 
 
 def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
@@ -32,8 +32,11 @@ def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
 
     What frozen features of the other half give, whether BnB shows co-adaptation, and what transfer with fine-tuning gives
     beside its control: of the random halves or, where there are none, of the first other kind of split, each target for
-    itself. As in `conclude`, everything follows from intervals, and what they cannot tell is said to be so.
+    itself; and each network for itself, where there are several. As in `conclude`, everything follows from intervals, and what
+    they cannot tell is said to be so.
     """
+    if "net" in table:
+        return [f"{net}{BESIDE}{said}" for net, part in by_network(table).items() for said in brief(part, metric)]
     names = half_names(table)
     for _, parts in groupby(parts_of(table), key=lambda part: part.kind):
         found = [(part, gains) for part in parts if (gains := gains_of(part, metric))]

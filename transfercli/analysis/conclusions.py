@@ -7,7 +7,7 @@ import pandas as pd
 from transfercli.analysis.brief import brief as brief  # the conclusion in three sentences
 from transfercli.analysis.contrasts import AT, FORMULAS, NEEDED, asked, trained_twice
 from transfercli.analysis.differences import quantities
-from transfercli.analysis.pairs import UNIT, learned_nothing, of_random_features, result
+from transfercli.analysis.pairs import UNIT, each_network, learned_nothing, of_random_features, result
 from transfercli.analysis.verdicts import (
     ONE_PAIR,
     OTHER_HALVES,
@@ -30,6 +30,7 @@ from transfercli.analysis.words import EXPLAINED, signed
 from transfercli.plan.treatments import TREATMENTS
 
 
+@each_network
 def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
     """By kind of split, sentences on what its networks show; points are points of accuracy, intervals 95%.
 

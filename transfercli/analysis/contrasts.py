@@ -11,7 +11,7 @@ import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs, over_seeds, with_reach
 from transfercli.analysis.intervals import NORMAL, mean_interval
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, depth, kind_of_split, kinds_of_split, pictures, sound
+from transfercli.analysis.pairs import SAME_TARGET, UNIT, depth, each_network, kind_of_split, kinds_of_split, pictures, sound
 
 LAYERS = 8  # of networks with another number of layers neither is asked
 # By contrast, the weight of each network's accuracy. The weights of each add up to 0.
@@ -35,6 +35,7 @@ def asked(table: pd.DataFrame) -> bool:
     return depth(table) == LAYERS
 
 
+@each_network
 def contrasts(table: pd.DataFrame, metric: str = "top1", bound: bool = False) -> pd.DataFrame:
     """The contrasts, in the columns of `differences.differences`: splits, quantity, layer, mean, low, high, n; fractions.
 

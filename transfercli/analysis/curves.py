@@ -7,6 +7,7 @@ import pandas as pd
 from transfercli.analysis.benefits import curve, log_names
 from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.pairs import kind_of_split, sound
+from transfercli.analysis.words import BESIDE
 from transfercli.plan.networks import Network, placed
 
 
@@ -29,12 +30,13 @@ class Curve(NamedTuple):
 
     @property
     def kind(self) -> str:
-        return kind_of_split(self.network.split)
+        """As `pairs.kinds` has it."""
+        return f"{self.network.net}{BESIDE}" * bool(self.network.net) + kind_of_split(self.network.split)
 
     @property
-    def pair(self) -> tuple[str, int, str]:
+    def pair(self) -> str:
         """What a network has in common with its base."""
-        return self.network.split, self.network.seed, self.network.target
+        return self.network.control.place
 
 
 def measured(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> list[Curve]:

@@ -6,7 +6,18 @@ from itertools import product
 import pandas as pd
 
 from transfercli.analysis.intervals import binomial_reach, mean_interval
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, _bases, _with_kind, compared, depth, kinds_of_split, pictures, sound
+from transfercli.analysis.pairs import (
+    SAME_TARGET,
+    UNIT,
+    _bases,
+    _with_kind,
+    compared,
+    depth,
+    each_network,
+    kinds_of_split,
+    pictures,
+    sound,
+)
 from transfercli.plan.treatments import TREATMENTS
 
 ORDER = ("BnB", "AnB", "BnB+", "AnB+")  # as the study asks: what is lost, and what fine-tuning gives; further ones follow
@@ -24,6 +35,7 @@ def ranges(table: pd.DataFrame) -> list[tuple[int, int]]:
     return [(first, deepest) for first in STARTS if first < deepest]
 
 
+@each_network
 def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Paired differences between treatments: columns splits, quantity, layer, mean, low, high, n.
 
@@ -69,6 +81,7 @@ def layer_labels(found: pd.DataFrame) -> list[str]:
     return sorted(set(found["layer"]), key=lambda label: (not label.isdigit(), int(label.partition("-")[0])))
 
 
+@each_network
 def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """What `differences` takes the means of: a row per pair; columns splits, split, target, layer, quantity, value, reach, seeds.
 
@@ -99,6 +112,7 @@ def over_seeds(each: pd.DataFrame) -> pd.DataFrame:
     return same.agg(value=("value", "mean"), reach=("reach", "mean"), seeds=("value", "size")).reset_index()
 
 
+@each_network
 def bounded(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """`differences`, where a layer with one pair has as its interval what the validation pictures alone can do."""
     each = paired_values(table, metric)
@@ -115,6 +129,7 @@ def with_reach(found: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+@each_network
 def unpaired(table: pd.DataFrame, treatment: str, metric: str = "top1") -> dict[str, float]:
     """By kind of split, what a treatment gains if nothing is paired: the mean of its layers' means minus that of the bases.
 

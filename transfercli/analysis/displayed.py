@@ -2,7 +2,17 @@
 
 import pandas as pd
 
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, _is_sound, _with_columns, against_base, compared, guess, learned_nothing
+from transfercli.analysis.pairs import (
+    SAME_TARGET,
+    UNIT,
+    _is_sound,
+    _with_columns,
+    against_base,
+    compared,
+    each_network,
+    guess,
+    learned_nothing,
+)
 from transfercli.analysis.words import OF_RANDOM_FEATURES
 
 OF_FAILED_BASE = "copied from a failed base"  # what a figure calls a network that learned from one that did not
@@ -11,6 +21,7 @@ OF_FAILED_BASE = "copied from a failed base"  # what a figure calls a network th
 _SHOWN = ["splits", *SAME_TARGET, "treatment", "layer", "value", "status", "chance"]
 
 
+@each_network
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """What a figure shows of each network: columns _SHOWN.
 
@@ -38,6 +49,7 @@ def counts(shown: pd.DataFrame) -> pd.Series:
     return shown["status"].isin(["done", OF_RANDOM_FEATURES])
 
 
+@each_network
 def drops(table: pd.DataFrame) -> pd.DataFrame:
     """As `accuracies`, but without the bases; value is top-1 minus that of `against_base`, in points."""
     both = against_base(accuracies(table), "value")

@@ -3,18 +3,22 @@
 Everything is subtracted in pairs. Two halves of one dataset differ by as much as fine-tuning gains, so a
 network is compared only with networks of the same split, training seed and target half. Random splits,
 man-made/natural and a user's own split are different questions and are never averaged together: see
-`kind_of_split`. What repeats a measurement is another halving of the classes: seeds of one split and target half are
-averaged first, and that mean is the unit over which an interval is taken (UNIT).
+`kind_of_split`; nor are the networks of a study that has several: see `each_network`. What repeats a measurement is another
+halving of the classes: seeds of one split and target half are averaged first, and that mean is the unit over which an interval
+is taken (UNIT).
 """
 
 import math
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from transfercli.analysis.published import TABLE_COLUMNS
+from transfercli.analysis.words import BESIDE, of_kind
 from transfercli.plan.splits import KINDS
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import LEARNED_NOTHING, TREATMENTS
@@ -30,11 +34,52 @@ def kind_of_split(split: str) -> str:
     return "random" if re.fullmatch(r"random-\d+", split) else split
 
 
+def kinds(table: pd.DataFrame) -> list[str]:
+    """The kind of split of each row; where a study has several networks with the network's name before it, "small: random"."""
+    if "splits" in table:
+        return list(table["splits"])
+    found = [kind_of_split(split) for split in table.get("split", ())]
+    return [f"{net}{BESIDE}{kind}" for net, kind in zip(table["net"].fillna(""), found, strict=True)] if "net" in table else found
+
+
 def kinds_of_split(table: pd.DataFrame) -> list[str]:
-    """The kinds of split in a table: random first, then man-made-natural, others by name, all-1000 last."""
+    """The kinds of split in a table: random first, then man-made-natural, others by name, all-1000 last; network by network."""
     order = {"random": 0, "man-made-natural": 1, "all-1000": 3}
-    kinds = {kind_of_split(split) for split in table.get("split", ())}
-    return sorted(kinds, key=lambda kind: (order.get(kind, 2), kind))
+    return sorted({*kinds(table)}, key=lambda kind: (of_kind(kind)[0], order.get(of_kind(kind)[1], 2), kind))
+
+
+def is_random(kind: str) -> bool:
+    """Whether a kind of split is that of random halves, which are alike, of whatever network."""
+    return of_kind(kind)[1] == "random"
+
+
+def by_network(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each of a study's networks, as if there were no others; of a study of one all, by ""."""
+    if "net" not in table:
+        return {"": table}
+    return {str(net): part.drop(columns="net") for net, part in table.groupby(table["net"].fillna(""))}
+
+
+Analysis = TypeVar("Analysis", bound=Callable[..., Any])
+
+
+def each_network(analyse: Analysis) -> Analysis:
+    """What a function finds in a table, of each of its networks, one after another: its kinds of split say which (`kinds`).
+
+    The table is its first argument; it returns a table with the column splits, or a dict by kind of split.
+    """
+
+    @wraps(analyse)
+    def of_each(table: Any, *args: Any, **more: Any) -> Any:
+        if "net" not in table or table.empty:
+            return analyse(table.drop(columns="net", errors="ignore"), *args, **more)
+        found = {net: analyse(part, *args, **more) for net, part in by_network(table).items()}
+        if all(isinstance(of, dict) for of in found.values()):
+            return {f"{net}{BESIDE}{kind}": value for net, of in found.items() for kind, value in of.items()}
+        named = [of.assign(splits=[f"{net}{BESIDE}{kind}" for kind in of["splits"]]) for net, of in found.items()]
+        return pd.concat([of for of in named if len(of)] or named[:1], ignore_index=True)
+
+    return of_each  # type: ignore[return-value]
 
 
 def half_names(table: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -55,7 +100,7 @@ def against_base(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """
     table = _with_columns(table).astype({metric: float})  # a diverged network may have None
     transfers = table[table["treatment"] != "base"]
-    both = transfers.merge(_bases(table, metric), on=SAME_TARGET, how="inner", validate="many_to_one")
+    both = transfers.merge(_bases(table, metric), on=_same(table), how="inner", validate="many_to_one")
     return both.assign(gain=both[metric] - both["base"])
 
 
@@ -132,12 +177,17 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _bases(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The bases that are done: columns SAME_TARGET and base, their metric."""
     done = (table["treatment"] == "base") & (table["status"] == "done")
-    return table.loc[done, [*SAME_TARGET, metric]].rename(columns={metric: "base"})
+    return table.loc[done, [*_same(table), metric]].rename(columns={metric: "base"})
 
 
-def _keys(table: pd.DataFrame, half: str = "target") -> list[tuple[str, int, str]]:
-    """(split, seed, half) of each network, whose base is that of the half which the column `half` names."""
-    return list(zip(table["split"], table["seed"], table[half], strict=True))
+def _same(table: pd.DataFrame) -> list[str]:
+    """What a network has in common with its base."""
+    return ["net"] * ("net" in table) + SAME_TARGET
+
+
+def _keys(table: pd.DataFrame, half: str = "target") -> list[tuple]:
+    """What each network has in common with the base of the half which the column `half` names."""
+    return list(table[[half if column == "target" else column for column in _same(table)]].itertuples(index=False, name=None))
 
 
 def pictures(table: pd.DataFrame) -> pd.DataFrame:
@@ -153,5 +203,4 @@ def _with_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_kind(table: pd.DataFrame) -> pd.DataFrame:
-    kinds = [kind_of_split(split) for split in table["split"]]
-    return table.assign(splits=pd.Series(kinds, index=table.index, dtype=object))  # of texts, also where there are none
+    return table.assign(splits=pd.Series(kinds(table), index=table.index, dtype=object))  # of texts, also where there are none

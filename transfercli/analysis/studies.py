@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfercli.analysis import comparison, differences
+from transfercli.analysis import comparison, differences, networks
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.intervals import binomial_interval, binomial_reach
 from transfercli.analysis.metrics import metric_column
-from transfercli.analysis.pairs import against_base, kind_of_split, kinds_of_split, records, result, sound
+from transfercli.analysis.pairs import against_base, is_random, kinds, kinds_of_split, records, result, sound
 from transfercli.analysis.published import published_table
 from transfercli.analysis.verdicts import of_what, splits_of
+from transfercli.recipe.schema import NetworkRecipe
 from transfercli.study import table as tables
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
@@ -60,10 +61,10 @@ class Analysis:
         found = self.differences[self.differences["splits"] == kind]
         if found["low"].notna().any():
             good = sound(self.table)
-            return f"intervals are {of_what(splits_of(good[[kind_of_split(split) == kind for split in good['split']]]))}"
+            return f"intervals are {of_what(splits_of(good[[of == kind for of in kinds(good)]]))}"
         if found.loc[found["layer"].str.isdigit(), "n"].max() == 1:
             return "one pair a point, so no interval"
-        return "no interval, as all pairs agree" if kind == "random" else "no interval, as its two targets are different tasks"
+        return "no interval, as all pairs agree" if is_random(kind) else "no interval, as its two targets are different tasks"
 
 
 def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
@@ -85,17 +86,33 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
 
 
 @dataclass(frozen=True)
+class Networks:
+    """What differs between networks, and what that does."""
+
+    differing: dict[str, dict[str, str]]  # by key of a recipe's network, what it is of each
+    points: pd.DataFrame  # `networks.side_by_side`
+    between: pd.DataFrame  # `networks.between`: none where the networks have other numbers of layers, or are of two studies
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """A study against another, point by point."""
+    """A study against another, point by point; or its networks against each other."""
 
     points: pd.DataFrame  # as `comparison.compare` has them, and `in_spread`: inside without the help of this study's interval
     metric: str  # the column of the accuracy that was compared
     name: str  # of the other study
+    networks: Networks | None = None  # where there are several, in the study or between the two
 
 
 def compare(study: Study, other: str | Path | None = None, metric: str = "last") -> Comparison:
-    """Compare a study with the published one, or with the other: a study's folder or a results.csv. Raises TransferError."""
+    """Compare a study with the published one, or with the other: a study's folder or a results.csv. Raises TransferError.
+
+    A study of several networks, where no other is named, is compared in itself: network with network.
+    """
     table = tables.finished(study, "compare")
+    if other is None and "net" in table:
+        column = metric_column(metric, table)
+        return Comparison(pd.DataFrame(), column, "", _networks(table, column, _specs(study)))
     theirs = published_table() if other is None else tables.load(Path(other))
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
@@ -110,4 +127,30 @@ def compare(study: Study, other: str | Path | None = None, metric: str = "last")
         raise TransferError(
             f"{study.root} and {name} have no point in common ({kinds}); choose studies with the same kind of split"
         )
-    return Comparison(found.assign(in_spread=comparison.in_spread(found)), column, name)
+    return Comparison(
+        found.assign(in_spread=comparison.in_spread(found)), column, name, _of_two(study, table, other, theirs, column)
+    )
+
+
+def _networks(table: pd.DataFrame, column: str, specs: dict[str, NetworkRecipe], paired: bool = True) -> Networks:
+    order = [net for net in specs if net in {*table["net"]}]
+    found = networks.side_by_side(table, column)
+    return Networks(networks.differing(specs), found, networks.between(table if paired else table[:0], column, order))
+
+
+def _of_two(study: Study, table: pd.DataFrame, other: str | Path | None, theirs: pd.DataFrame, column: str) -> Networks | None:
+    """What differs between the networks of two studies, each of one, where their recipes are there and say so."""
+    if other is None or "net" in table or "net" in theirs:
+        return None
+    both = (_specs(study), _specs(Study(other)))
+    if not all(both) or not networks.differing(specs := {str(study.root): both[0][""], str(other): both[1][""]}):
+        return None
+    together = pd.concat([table.assign(net=str(study.root)), theirs.assign(net=str(other))], ignore_index=True)
+    return _networks(together, column, specs, paired=False)
+
+
+def _specs(study: Study) -> dict[str, NetworkRecipe]:
+    """The networks of its recipe, by `Network.net`; none where it is a table alone."""
+    if not study.recipe_file.exists():
+        return {}
+    return {net: one.network for net, one in study.recipe().each().items()}

@@ -20,11 +20,23 @@ def signed(number: float, digits: int = 2) -> str:
     return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
+BESIDE = ": "  # between the name of a network, where a study has several, and a kind of split, neither of which holds it
+
+
+def of_kind(kind: str) -> tuple[str, str]:
+    """The network's name, empty where a study has one, and the kind of split."""
+    net, _, kind = kind.rpartition(BESIDE)
+    return net, kind
+
+
 Names = Mapping[tuple[str, str], str]  # (split, half) to what the half is called, where that is not its letter
 
 
 def panel_title(kind: str, names: Names) -> str:
     """What a kind of split is called: "random halves", "pets: cats / dogs halves" where its halves have names."""
+    net, kind = of_kind(kind)
+    if net:
+        return f"{plain(net)}{BESIDE}{panel_title(kind, names)}"
     if kind in PANEL_TITLES:
         return PANEL_TITLES[kind]
     if all((kind, half) in names for half in HALVES):
@@ -34,7 +46,7 @@ def panel_title(kind: str, names: Names) -> str:
 
 def half_name(split: str, half: str, names: Names) -> str:
     """What a half of a split (or kind of split) is called: "natural", or "A" where it has no other name."""
-    return plain(names.get((split, half), half))
+    return plain(names.get((of_kind(split)[1], half), half))
 
 
 def half_title(split: str, half: str, names: Names) -> str:

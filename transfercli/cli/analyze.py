@@ -50,7 +50,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
 
     The study may also be a folder that holds a results.csv alone, as the reference studies do. --csv has the columns
     quantity, layer, mean, low, high, n and splits (the kind of split); mean, low and high are fractions. Two contrasts fixed
-    in advance, dip and boost, are among the quantities.
+    in advance, dip and boost, are among the quantities. Of several networks a first column, net, says which.
 
     \b
         transfer analyze
@@ -59,26 +59,30 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         transfer analyze --json
     """
     from transfercli.analysis.pairs import half_names, kinds_of_split, unequal
-    from transfercli.analysis.words import half_name, half_title
+    from transfercli.analysis.words import half_name, half_title, of_kind
 
     study, metric = study_at(folder, smoke), metric or ("best10" if paper else "last")
     found = transfercli.analyze(transfercli.published_table() if paper else study, metric)
     table, differences = found.table, found.differences
+    points = differences[COLUMNS]
+    if "net" in table:  # in a column of its own, where there are several
+        parts = [of_kind(kind) for kind in points["splits"]]
+        points = points.assign(splits=[kind for _, kind in parts])
+        points.insert(0, "net", [net for net, _ in parts])
     if file:
-        show.csv(differences[COLUMNS], file)
+        show.csv(points, file)
     if file == show.STDOUT:
         return
     names = half_names(table)
     if as_json:
         about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
-        points, each = (of.to_dict("records") for of in (differences[COLUMNS], found.networks))
-        show.document({**about, "differences": points, "networks": each})
+        show.document({**about, "differences": points.to_dict("records"), "networks": found.networks.to_dict("records")})
         return
     for sentence in found.answer:
         show.paragraph(sentence)
         click.echo()
     for kind in kinds_of_split(table):
-        if (kind, "A") in names:
+        if (of_kind(kind)[1], "A") in names:
             show.echo(f"{kind}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
         _print(kind, found)
         for name, sentences in found.conclusions.items():
@@ -108,7 +112,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
     """The differences of a kind of split: by layer, and the means over layers with, beside them, the unpaired ones."""
     from transfercli.analysis.contrasts import FORMULAS
     from transfercli.analysis.differences import layer_labels
-    from transfercli.analysis.pairs import kind_of_split, records
+    from transfercli.analysis.pairs import kinds, records
 
     table, found = analysis.table, analysis.differences[analysis.differences["splits"] == kind]
     fixed = found[found["quantity"].isin(list(FORMULAS))]
@@ -116,7 +120,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
     by_key = {(row["quantity"], row["layer"]): row for row in records(found)}
     quantities = list(dict.fromkeys(found["quantity"]))
     if not quantities:
-        trained = {kind_of_split(split) for split in table.loc[table["treatment"] != "base", "split"]}
+        trained = {*kinds(table[table["treatment"] != "base"])}
         why = "no transfer network is done that copied a base that is" if kind in trained else "no transfer network is done yet"
         show.echo(f"{kind}: {why}, so there is nothing to compare.")
         return

@@ -1,7 +1,8 @@
 """transfer compare"""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,8 @@ from transfercli.cli.options import json_option, metric_option, study_at, study_
 
 if TYPE_CHECKING:
     import pandas
+
+    from transfercli.analysis.studies import Networks
 
 
 @click.command(short_help="This study against the published one, or another, point by point.")
@@ -42,6 +45,8 @@ def compare(
     A point is inside when its value lies between the least and the largest of the other study's networks or pairs ("yes"),
     or would if these were widened on each side by this study's 95% interval over three pairs or more ("within ±").
     Accuracies are only comparable between studies of the same pictures and network; gains over the base less strictly so.
+    A study of several networks, where no OTHER is named, is compared in itself: what differs between its networks, and how
+    much co-adaptation (BnB-base) and specificity (AnB-BnB) they show, by layer, or by the share of the work that is copied.
     The published random features ran on all 1000 classes: no study's do.
 
     \b
@@ -52,14 +57,24 @@ def compare(
     folder, other = _both(places, folder)
     study = study_at(folder, smoke)
     found = transfercli.compare(study, other, metric or "last")
-    points = found.points
+    points = found.points if found.name or found.networks is None else found.networks.points
     if file:
-        show.csv(points.drop(columns="in_spread"), file)
+        show.csv(points.drop(columns="in_spread", errors="ignore"), file)
     if file == show.STDOUT:
         return
     if as_json:
         about = {"study": str(study.root), "other": None if other is None else str(other), "metric": found.metric}
-        show.document({**about, "points": points.to_dict("records")})
+        document: dict[str, Any] = {**about, "points": points.to_dict("records")}
+        if found.networks:
+            document["differing"] = found.networks.differing
+            document["between"] = found.networks.between.to_dict("records")
+        show.document(document)
+        return
+    if found.networks:
+        _print_networks(found.networks)
+    if not found.name:
+        if file:
+            show.echo(f"Points: {file}")
         return
     are_gains = points["quantity"].str.endswith("-base")
     for kind, of_kind in (points if accuracy else points[are_gains]).groupby("splits", sort=False):
@@ -81,6 +96,39 @@ def _both(places: tuple[Path, ...], folder: Path) -> tuple[Path, Path | None]:
     if len(others) > 1:
         raise click.UsageError(f"two studies are compared, not {len(others) + 1}; name STUDY and OTHER")
     return here, others[0] if others else None
+
+
+def _print_networks(found: "Networks") -> None:
+    """What differs between networks, in words and as a table; then what that does to their features."""
+    from transfercli.analysis.networks import QUANTITIES
+    from transfercli.analysis.pairs import kinds_of_split, records
+
+    nets = list(dict.fromkeys(found.points["net"]))
+    keys = list(found.differing)
+    if keys:
+        show.paragraph(f"The networks differ in {', '.join(keys[:-1])}{' and ' * (len(keys) > 1)}{keys[-1]}.")
+        nets = list(found.differing[keys[0]])
+        show.table(("", *nets), [(key, *of.values()) for key, of in found.differing.items()], "l")
+        click.echo()
+    for kind in kinds_of_split(found.points):
+        of_kind = found.points[found.points["splits"] == kind]
+        body = []
+        for net in nets:
+            for (layer, share), group in of_kind[of_kind["net"] == net].groupby(["layer", "share"], dropna=False):
+                of = {row["quantity"]: show.gain(row) for row in records(group)}
+                copied = "" if math.isnan(share) else f"{share:.0%}"
+                body.append((net, str(layer), copied, *(of.get(quantity, "") for quantity in QUANTITIES)))
+        head = ("", "n", "copied", *(f"{quantity} ({meaning})" for quantity, meaning in QUANTITIES.items()))
+        show.rich_table(f"{kind}: by network and layer (points); copied: the share of a picture's multiply-adds", head, body, 3)
+        pairs = found.between[found.between["splits"] == kind]
+        for (net, first), group in pairs.groupby(["net", "first"], sort=False):
+            rows = []
+            for layer, of_layer in group.groupby("layer"):
+                of = {row["quantity"]: show.gain(row) for row in records(of_layer)}
+                rows.append((str(layer), *(of.get(quantity, "") for quantity in QUANTITIES), str(of_layer["n"].max())))
+            show.rich_table(
+                f"{kind}: {net} minus {first}, in pairs of split and target (points)", ("n", *QUANTITIES, "pairs"), rows
+            )
 
 
 def _print(title: str, points: "pandas.DataFrame") -> None:

@@ -284,8 +284,9 @@ def results(rows: "pandas.DataFrame") -> None:
     from transfercli.analysis.pairs import guess, half_names, unequal
 
     halves = half_names(rows)
-    for key, part in rows.groupby(["split", "target"], sort=True):
-        split, target = map(str, key)
+    which = ["net"] * ("net" in rows) + ["split", "target"]
+    for key, part in rows.groupby(which, sort=True):
+        *net, split, target = map(str, key)
         seeds, chances = part["seed"].nunique(), {"top1": guess(part).iloc[0]}
         if unequal(part):
             chances["balanced_top1"] = 1 / int(part["classes"].iloc[0])
@@ -293,7 +294,7 @@ def results(rows: "pandas.DataFrame") -> None:
             what = "top-1 accuracy" if metric == "top1" else "balanced accuracy, in which each class counts alike"
             click.echo()
             paragraph(
-                f"{split}, target {half_title(split, target, halves)}: {what} (chance {chance:.3f})"
+                f"{', '.join([*net, split])}, target {half_title(split, target, halves)}: {what} (chance {chance:.3f})"
                 + f", mean of {seeds} seeds" * (seeds > 1)
             )
             layers = sorted({0, *part["layer"]})

@@ -51,7 +51,7 @@ def _rows(curves: list[Curve]) -> list[list[list[Curve]]]:
     One kind of split has rows of up to three panels; of several, each has a row, with the treatments in columns.
     """
     treatments = [name for name in sweepable() if any(one.network.treatment == name for one in curves)] or ["base"]
-    kinds = kinds_of_split(pd.DataFrame({"split": [one.network.split for one in curves]}))
+    kinds = kinds_of_split(pd.DataFrame({"splits": [one.kind for one in curves]}))
     rows = [
         [[one for one in curves if (one.kind, one.network.treatment) == (kind, name)] for name in treatments] for kind in kinds
     ]

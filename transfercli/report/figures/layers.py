@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.curves import base_levels
 from transfercli.analysis.displayed import accuracies, counts, drops
-from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, of_random_features
-from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, panel_title
+from transfercli.analysis.pairs import half_names, is_random, kind_of_split, kinds_of_split, of_random_features
+from transfercli.analysis.words import OF_RANDOM_FEATURES, chance_name, half_name, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.appearance import LAYER, PAPER, cross, look
 from transfercli.report.figures.points import (
@@ -55,7 +55,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
     with style():
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
-            by_target = kind != "random"
+            by_target = not is_random(kind)
             levels = base_levels(points, by_target)
             _accuracy_limits(ax, points, others)
             _draw_panel(ax, panel_title(kind, names), points, others, by_target)
@@ -96,16 +96,17 @@ def _main_and_beside(table: pd.DataFrame, published: pd.DataFrame | None) -> tup
     if published is None:
         return table, nothing
     # The paper's random filters ran on all 1000 classes: a study that has its own gets that panel.
-    kinds = set(kinds_of_split(table)) | ({"all-1000"} if of_random_features(table).any() else set())
+    kinds = {of_kind(kind)[1] for kind in kinds_of_split(table)} | ({"all-1000"} if of_random_features(table).any() else set())
     return table, published[[kind_of_split(split) in kinds for split in published["split"]]]
 
 
 def _panels(points: pd.DataFrame, others: pd.DataFrame) -> list[Panel]:
     """(kind of split, points, published points) for each kind that either has."""
-    kinds = kinds_of_split(pd.concat([points[["split"]], others[["split"]]]))
+    there = {of_kind(kind)[1] for kind in points["splits"]}  # each of several networks has the published ones beside it
+    kinds = kinds_of_split(pd.concat([points[["splits"]], others.loc[~others["splits"].isin(there), ["splits"]]]))
     if not kinds:
         raise NothingToDraw("no network is done that the figure could show; train some first: transfer train-base")
-    return [(kind, points[points["splits"] == kind], others[others["splits"] == kind]) for kind in kinds]
+    return [(kind, points[points["splits"] == kind], others[others["splits"] == of_kind(kind)[1]]) for kind in kinds]
 
 
 def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
@@ -224,7 +225,7 @@ def _legend(figure: Figure, axes: list[Axes], panels: list[Panel], by_target: bo
     handles = treatment_handles(set(both["treatment"]))
     for status in sorted(set(both["status"]) - {"done"}):
         handles.append(handle(status, GREY, cross(status), "none", markeredgewidth=1.6))
-    groups = [group for kind, points, _ in panels for group in _groups(points, by_target and kind != "random")]
+    groups = [group for kind, points, _ in panels for group in _groups(points, by_target and not is_random(kind))]
     handles += interval_handles(axes, [group for group in groups if counts(group).all()])
     if len(others):
         handles.append(handle(PAPER, lighter(GREY, 0.2), "o", DASHES, markerfacecolor="white"))

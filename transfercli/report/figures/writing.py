@@ -15,6 +15,7 @@ from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
+from transfercli.report.figures.networks import networks
 from transfercli.report.figures.style import NothingToDraw, style
 from transfercli.report.first_layer import first_layers
 from transfercli.study import table as tables
@@ -23,8 +24,9 @@ from transfercli.system.files import replacing
 
 
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
-    """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, filters; none that has nothing to show.
+    """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), filters.
 
+    None that has nothing to show.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
     """
     return _drawn(study, _table(study, paper), paper)
@@ -77,6 +79,7 @@ def figures_of(
         "drop-vs-layer": lambda: drop_vs_layer(table, published),
         "learning-curves": lambda: learning_curves(logs, table),
         "benefits": lambda: benefits(table, logs),
+        "networks": lambda: networks(table),
         "filters": lambda: first_layer_kernels(kernels or {}),
     }
     figures = {}

@@ -16,13 +16,13 @@ from markupsafe import Markup
 from PIL import Image
 
 from transfercli import __version__
-from transfercli.analysis import differences
+from transfercli.analysis import differences, networks
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
-from transfercli.analysis.words import EXPLAINED, Names, half_title, panel_title
+from transfercli.analysis.words import EXPLAINED, Names, half_title, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
@@ -82,6 +82,8 @@ def html(study: Study) -> str:
             has_published=bool(len(published)),
             benefits=cells.benefits(benefits(table, logs)),
             differences=cells.differences(found),
+            networks=cells.networks(networks.side_by_side(table)) if "net" in table else {},
+            differing=cells.differing(differ) if (differ := differing_of(recipe)) else None,
             contrasts=cells.contrasts(contrasts(table, bound=True)),
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
@@ -99,9 +101,14 @@ def html(study: Study) -> str:
     )
 
 
+def differing_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """What differs between the recipe's networks."""
+    return networks.differing({net: one.network for net, one in recipe.each().items()})
+
+
 def published_beside(table: pd.DataFrame) -> pd.DataFrame:
     """The published study, as far as it has the table's kinds of split."""
-    kinds = set(kinds_of_split(table))
+    kinds = {of_kind(kind)[1] for kind in kinds_of_split(table)}
     published = published_table()
     return published[[kind_of_split(split) in kinds for split in published["split"]]].reset_index(drop=True)
 
@@ -110,7 +117,7 @@ def facts(table: pd.DataFrame) -> str:
     """One line of what the study holds: networks, kinds of split, targets, seeds and the day of the last network."""
     splits, names = sorted(set(table["split"])), half_names(table)
     kinds = []
-    for kind in kinds_of_split(table):
+    for kind in dict.fromkeys(of_kind(kind)[1] for kind in kinds_of_split(table)):
         if kind == "random":
             kinds.append(counted(sum(kind_of_split(split) == kind for split in splits), "random split"))
         else:
@@ -118,7 +125,8 @@ def facts(table: pd.DataFrame) -> str:
     transfers = table[table["treatment"] != "base"]
     targets = sorted(set((transfers if len(transfers) else table)["target"]))
     seeds = sorted(set(table["seed"]))
-    parts = [counted(len(table), "network"), listed(kinds)]
+    nets = f" of {listed(_values(table, 'net'))}" if "net" in table else ""
+    parts = [counted(len(table), "network") + nets, listed(kinds)]
     parts.append(f"target{'s' * (len(targets) > 1)} {listed(targets)}")
     parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"))
     if finished := _values(table, "finished"):
@@ -128,11 +136,12 @@ def facts(table: pd.DataFrame) -> str:
 
 def scale(recipe: Recipe, table: pd.DataFrame) -> str:
     """How far the study is from the paper's scale; empty where its recipe is the paper's."""
-    if recipe.digest() == find(PAPERS_RECIPE).digest():
+    each = {one.network.name: None for one in recipe.each().values()}
+    if {one.digest() for one in recipe.each().values()} == {find(PAPERS_RECIPE).digest()}:
         return ""
     classes = table.groupby(["split", "target"])["classes"].first().groupby("split").mean()
     return (
-        f"Not at the paper's scale: a {'Caffe reference' if recipe.network.name == 'caffenet' else recipe.network.name} network, "
+        f"Not at the paper's scale: a {listed(['Caffe reference' if name == 'caffenet' else name for name in each])} network, "
         f"halves of {listed([str(n) for n in sorted({round(n) for n in classes})])} classes, "
         f"{counted(int(table['step'].max()), 'step')} of {recipe.training.batch} pictures. "
         "The paper trained Caffe's reference network on halves of ImageNet's 1000 classes, 450,000 steps of 256."

@@ -8,7 +8,8 @@ import pandas as pd
 from transfercli.analysis import comparison
 from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
-from transfercli.analysis.pairs import half_names, kinds_of_split, learned_nothing, records, result
+from transfercli.analysis.networks import QUANTITIES
+from transfercli.analysis.pairs import each_network, half_names, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.words import half_title
 from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
@@ -89,6 +90,28 @@ def _clear(row: dict[str, Any]) -> str:
     return "above" if row["low"] > 0 else "below" if row["high"] < 0 else ""
 
 
+def networks(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, co-adaptation and specificity of several networks, side by side: what `networks.side_by_side` finds."""
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        rows = []
+        for net, of_net in of_kind.groupby("net", sort=False):
+            rows.append(Row(plain(str(net)), []))
+            for (layer, share), group in of_net.groupby(["layer", "share"], dropna=False):
+                by_quantity = {row["quantity"]: row for row in records(group)}
+                cells = [_difference(by_quantity[of]) if of in by_quantity else NOTHING for of in QUANTITIES]
+                rows.append(Row(str(layer), [Cell(percent(share, 0)), *cells]))
+        made[kind] = Table(["n", "copied", *(f"{_minus(of)}: {meaning}" for of, meaning in QUANTITIES.items())], rows)
+    return made
+
+
+def differing(found: dict[str, dict[str, str]]) -> Table:
+    """What differs between networks: what `networks.differing` finds, which has something to say."""
+    nets = list(next(iter(found.values())))
+    return Table(["", *map(plain, nets)], [Row(key, [Cell(plain(of[net])) for net in nets]) for key, of in found.items()])
+
+
+@each_network
 def accuracies(table: pd.DataFrame) -> dict[str, tuple[str, Table]]:
     """By split and target, "random-0, target B": the base's mean top-1 over seeds, and the others', a row per treatment."""
     made, names = {}, half_names(table)
@@ -193,4 +216,4 @@ def _range(numbers: Sequence[int]) -> str:
 
 def _by_kind(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each kind of split, in the order in which kinds are shown."""
-    return [(kind, found[found["splits"] == kind]) for kind in kinds_of_split(found.rename(columns={"splits": "split"}))]
+    return [(kind, found[found["splits"] == kind]) for kind in kinds_of_split(found)]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfercli.analysis import displayed
+from transfercli.analysis import displayed, words
 from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import SAME_TARGET, depth, half_names, kinds_of_split, records
+from transfercli.analysis.pairs import SAME_TARGET, by_network, depth, half_names, is_random, kinds_of_split, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
 from transfercli.plan.treatments import TREATMENTS, sweepable
 from transfercli.report.appearance import CROSSES, LAYER, cross, look, side_by_side
@@ -66,7 +66,9 @@ def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) ->
     `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `differences.bounded`); `levels` are the bases';
     `published` the 2014 study's lines.
     """
-    places = {key: place for place, key in enumerate(table[KEY].itertuples(index=False, name=None))}
+    nets = table["net"] if "net" in table else [""] * len(table)
+    keys = zip(nets, table[KEY].itertuples(index=False, name=None), strict=True)
+    places = {(net, *key): place for place, (net, key) in enumerate(keys)}
     accuracies = displayed.accuracies(table)
     accuracies = accuracies.assign(value=100 * accuracies["value"], chance=100 * accuracies["chance"])
     theirs = displayed.accuracies(published)
@@ -89,31 +91,32 @@ def _of_quantity(
     is_gain = quantity == "gain"
     for kind in kinds_of_split(shown):
         of_kind = shown[shown["splits"] == kind]
-        by_target = kind != "random" and not is_gain  # there the halves are different tasks
+        net, splits = words.of_kind(kind)
+        by_target = not is_random(kind) and not is_gain  # there the halves are different tasks
         layers = of_kind["layer"]
         yield {
             "quantity": quantity,
             "title": panel_title(kind, names),
             "layers": [min(1, int(layers.min())), max(1, int(layers.max()))],
-            "points": _points(of_kind, places),
+            "points": _points(of_kind, net, places),
             "lines": _lines(of_kind, by_target),
             "bars": bars.get(kind, {}),
             "levels": [] if is_gain else _levels(of_kind, by_target, names),
             "chance": []
             if is_gain
             else [[_short(level), f"chance {chance_name(level / 100)}"] for level in sorted({*of_kind["chance"]})],
-            "published": _lines(beside[beside["splits"] == kind], by_target),
+            "published": _lines(beside[beside["splits"] == splits], by_target),
         }
 
 
-def _points(shown: pd.DataFrame, places: dict[tuple, int]) -> list[list[float]]:
+def _points(shown: pd.DataFrame, net: str, places: dict[tuple, int]) -> list[list[float]]:
     found = []
     for treatment in TREATMENTS:
         same = shown[shown["treatment"] == treatment].sort_values([*SAME_TARGET, "layer"])
         for layer, group in same.groupby("layer"):
             rows = group[[*KEY, "value"]].itertuples(index=False, name=None)
             for side, (*key, value) in zip(side_by_side(len(group)), rows, strict=True):
-                found.append([places[tuple(key)], _beside(layer, treatment) + _short(side), _short(value)])
+                found.append([places[net, *key], _beside(layer, treatment) + _short(side), _short(value)])
     return sorted(found)
 
 
@@ -184,7 +187,7 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
     shown = table.assign(status=displayed.shown_status(table))
-    rows, names, layers = records(shown), half_names(table), depth(table)
+    rows, names, layers = records(shown), half_names(table), {net: depth(of) for net, of in by_network(table).items()}
     bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
@@ -200,7 +203,7 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
                 "layer": int(row["layer"]),
                 "cross": "" if row["status"] == "done" else cross(row["status"]),
                 "failed": not counts,
-                "about": made_of(row, names, layers),
+                "about": made_of(row, names, layers[row.get("net", "")]),
                 "facts": facts(row, base),
                 "base": place,
                 "steps": steps.setdefault(tuple(int(step) for step in evaluations.index), len(steps)),
@@ -231,7 +234,7 @@ def facts(row: dict[str, Any], base: dict[str, Any] | None) -> list[tuple[str, s
 
 
 def _half(row: dict[str, Any]) -> tuple:
-    return tuple(row[column] for column in SAME_TARGET)
+    return row.get("net", ""), *(row[column] for column in SAME_TARGET)
 
 
 def _thinned(measured: pd.Series) -> pd.Series:
