@@ -127,7 +127,7 @@ def test_every_key_is_explained_once() -> None:
 
     every = {path for name in recipes.names() for path in paths(recipes.find(name).model_dump(mode="json"))}
     assert every <= {*explained, "pictures.builtin"}
-    assert {*explained} <= every | {f"pictures.builtin.{key}" for key in ("classes", "train", "val", "seed")}
+    assert {*explained} <= every | {f"pictures.builtin.{key}" for key in ("classes", "train", "val", "seed")} | {"networks"}
 
 
 def test_defaults_and_bounds_are_the_schemas(transfer: Transfer) -> None:
