@@ -39,7 +39,7 @@ def residual(num_classes: int) -> nn.Module:
 
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "residual": ({"name": "python/tests:residual"}, {}),
+    "residual": ({"name": "python/test_any_bank:residual"}, {}),
     "resnet18": ({"name": "torchvision/resnet18"}, {}),
     "stochastic depth": ({"name": "torchvision/efficientnet_b0", "arguments": {"stochastic_depth_prob": 0.9}}, {}),
     "squeeze and excitation": ({"name": "torchvision/mobilenet_v3_small", "arguments": {"width_mult": 0.5}}, {}),
@@ -68,7 +68,7 @@ EACH = [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "resnet18")) for 
 @pytest.fixture(scope="module", autouse=True)
 def the_slim_one_may_run() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ALLOWED, "tests:residual", residual)
+        patch.setitem(ALLOWED, "test_any_bank:residual", residual)
         yield
 
 

@@ -67,14 +67,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     anew(monkeypatch)
     yield tmp_path
     sys.modules.pop("mine", None)
-    library.chained.cache_clear()
+    library._chained.cache_clear()
 
 
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in another process, which has imported nothing."""
     monkeypatch.setattr(library, "ALLOWED", {})
     sys.modules.pop("mine", None)
-    library.chained.cache_clear()
+    library._chained.cache_clear()
 
 
 def test_a_study_of_ones_own_network(transfer: Transfer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
