@@ -716,3 +716,12 @@ def test_the_schedule_that_an_error_shows_is_one(name: str) -> None:
     said = message(loaded, f"training.schedule={name}")
     shown = said.partition("a schedule has figures, as ")[2].partition(";")[0]
     assert loaded(f"training.schedule={shown}").training.schedule.name == name
+
+
+def test_the_order_of_overrides_that_change_the_network_does_not_matter() -> None:
+    words = ["layers=1-3", "network.name=torchvision/resnet18"]
+    assert recipes.find("demo", words) == recipes.find("demo", words[::-1])
+    assert recipes.find("demo", words).layers == (1, 2, 3)
+    assert recipes.find("demo", ["network=torchvision/resnet18"]) == recipes.find("demo", words[1:])
+    cut = recipes.load(recipes.dump(with_network(layers=10)), "dumped", ["network.cut=finest"])
+    assert (cut.network.layers, with_network(layers=10).network.layers) == (None, 10)

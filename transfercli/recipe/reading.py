@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from transfercli.recipe import yamltext
+from transfercli.recipe.network import CHATFIELD_WIDTHS
 from transfercli.recipe.schema import Recipe, Section
 from transfercli.recipe.shipped import names as names
 from transfercli.recipe.shipped import text as text
@@ -38,12 +39,19 @@ def load(text: str, where: str, overrides: Sequence[str] = ()) -> Recipe:
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise TransferError(f"{where} is not YAML: {reason}; mend it or start from: transfer recipes copy demo") from None
-    for override in overrides:
-        change = yamltext.parse_override(override)
-        if _is_listed(change, values):
-            continue
-        values = yamltext.merge(_without_other_network(values if isinstance(values, dict) else {}, change), change)
+    changes = [change for change in map(_parse, overrides) if not _is_listed(change, values)]
+    if changes and not isinstance(values, dict):
+        values = {}
+    for change in changes:  # first, so that the order of the overrides does not matter
+        values = _without_other_network(values, change)
+    for change in changes:
+        values = yamltext.merge(values, change)
     return validate(values, where)
+
+
+def _parse(override: str) -> dict[str, Any]:
+    change = yamltext.parse_override(override)
+    return {"network": {"name": change["network"]}} if isinstance(change.get("network"), str) else change
 
 
 def _is_listed(change: dict, values: Any) -> bool:
@@ -64,7 +72,11 @@ def _without_other_network(values: dict, change: dict) -> dict:
     names = [one.get("name") for one in (old, new) if isinstance(one, dict)]
     named = len(names) == 2 and isinstance(names[1], str) and names[0] != names[1]
     another = named and not {*map(str, names)} <= {"caffenet", "small"}
-    return {key: value for key, value in values.items() if key not in ("network", "layers")} if another else values
+    if another:
+        return {key: value for key, value in values.items() if key not in ("network", "layers")}
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("layers") and new.keys() - {"name"}:
+        return {**values, "network": {**old, "layers": None}}  # which is found out anew: a cut or a width may change it
+    return values
 
 
 def find(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -160,6 +172,8 @@ def smoke(recipe: Recipe) -> Recipe:
     for network in slim:
         if network["name"] == "caffenet" and network["widths"]:
             network["widths"] = [2 * max(2, width // 32) for width in network["widths"]]
+        elif network["name"] in CHATFIELD_WIDTHS:
+            network["widths"] = [max(2, width // 32) for width in network["widths"]]
     changes |= {"networks": slim} if recipe.networks else {"network": slim[0]}
     if recipe.pictures.builtin:
         changes["pictures"]["builtin"] = {**recipe.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
