@@ -317,3 +317,12 @@ def test_the_report_has_every_network(made: Path) -> None:
     for net in ("deep", "small", "small-x2"):
         assert f"{net}: random halves: paired differences by layer n" in page.replace(net.capitalize(), net)
     assert (made / "three/figures/networks.png").exists() and not (made / "wider/figures/networks.png").exists()
+
+
+def test_the_layers_of_each_network_are_printed(made: Path, transfer: Callable[..., Said]) -> None:
+    said = transfer("layers", made / "three.yaml").out
+    assert [line.split(",")[0] for line in said.splitlines() if "classes in a half" in line] == [
+        *("small: small", "small-x2: small", "deep: torchvision/resnet18")
+    ]
+    rows = json.loads(transfer("layers", made / "three.yaml", "--json").out)
+    assert [row["net"] for row in rows] == ["small"] * 8 + ["small-x2"] * 8 + ["deep"] * 10
