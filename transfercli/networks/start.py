@@ -109,12 +109,12 @@ def random_weights(recipe: Recipe, classes: int, seed: int, split: str) -> nn.Mo
 
 
 def random_features(recipe: Recipe, classes: int, seed: int, split: str, pictures: Callable[[], Tensor]) -> State:
-    """The weights of random features. BatchNorm has its statistics of `pictures`, normalised (n, 3, crop, crop).
+    """The weights of random features. With `network.statistics: pictures` BatchNorm has those of `pictures`, (n, 3, crop, crop).
 
     Frozen as it begins it would have none, and leave the scale of what comes in as it is.
     """
     network = random_weights(recipe, classes, seed, split)
-    if any(isinstance(module, BatchNorm) for module in network.modules()):
+    if recipe.network.statistics == "pictures" and any(isinstance(module, BatchNorm) for module in network.modules()):
         network = copy.deepcopy(network)
         with pool(1) as one:  # thread, as the numbers must not depend on how many there are
             one.submit(measure_statistics, network, pictures()).result()

@@ -69,11 +69,8 @@ class Resolved:
         """Which stage the step (0-based) of so many is in. Where there are fewer steps than stages, some have none."""
         return next(place for place, stage in enumerate(self.stages) if step < round(stage.until * steps) or stage.until == 1)
 
-    def digest(self, recipe: str, split: str, measured: bool = False) -> str:
-        """sha256 of all that decides its numbers, given the digests of recipe and split; what is usual is left out.
-
-        `measured`: that random layers have statistics of pictures, of a recipe whose networks once had none.
-        """
+    def digest(self, recipe: str, split: str) -> str:
+        """sha256 of all that decides its numbers, given the digests of recipe and split; what is usual is left out."""
         network = self.network
         about = {
             **{"recipe": recipe, "split": split, "name": network.split, "seed": network.seed, "target": network.target},
@@ -82,7 +79,6 @@ class Resolved:
             "stages": [[sorted(stage.layers), stage.until, *[stage.rate] * (stage.rate != 1)] for stage in self.stages],
             "rates": [] if set(self.rates) == {1.0} else self.rates,
             "axes": dict(network.axes),
-            "statistics": ["measured"] * (measured and RANDOM in self.origins),
         }
         kept = {key: value for key, value in about.items() if value not in ({}, [])}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -48,6 +48,10 @@ class NetworkRecipe(Section):
     """How RnB's random layers are drawn: as other fresh weights, or `preserving`: by He et al. with all branches at full scale,
     where an initialiser would make blocks that do next to nothing.
     """
+    statistics: Annotated[Literal["pictures", "initial"], Since("initial")] = "initial"
+    """Of RnB's frozen BatchNorm: measured once on training `pictures`, as networks of libraries always have them; or `initial`,
+    mean 0 and variance 1, as `small` once had them.
+    """
     cut: Annotated[Literal["blocks", "finest"] | tuple[str, ...], Since("blocks")] = "blocks"
     """Of a library's network, where layers begin: at its repeated `blocks`, at every weight where one can (`finest`), or at the
     modules that are listed.
@@ -75,11 +79,6 @@ class NetworkRecipe(Section):
         return self.known_depth
 
     @property
-    def measures(self) -> bool:
-        """Whether random layers of it have BatchNorm's statistics of pictures, as one of ours has not had from the beginning."""
-        return self.normalisation == "batch"
-
-    @property
     def called(self) -> str:
         """What it is called beside other networks of a study: fit for a folder."""
         return self.label or re.sub(r"[^A-Za-z0-9._-]", "-", self.name.rpartition("/")[2]) + f"-x{self.width:g}" * (
@@ -93,7 +92,7 @@ class NetworkRecipe(Section):
         if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
             return values
         if "/" in name:
-            return {"init": "own", **values}
+            return {"init": "own", "statistics": "pictures", **values}
         usual: dict[str, Any] = {"dropout": 0.5}
         if name in CHATFIELD_WIDTHS:
             usual |= {"widths": CHATFIELD_WIDTHS[name], "normalisation": "lrn"}
@@ -107,6 +106,8 @@ class NetworkRecipe(Section):
                     raise ValueError(f"{key} are of small and caffenet; {self.name} has none")
             if self.normalisation != "none":
                 raise ValueError(f"{self.name} has the normalisation that it has; leave normalisation out")
+            if self.statistics != "pictures":
+                raise ValueError(f"random layers of {self.name} have BatchNorm's statistics of pictures; leave statistics out")
             if self.init != "own":
                 raise ValueError(f"{self.name} is drawn as its library draws it: leave init out")
             return self

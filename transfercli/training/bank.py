@@ -82,7 +82,7 @@ class Bank:
         return member
 
     def _digest(self, member: Member) -> str:
-        return member.resolved.digest("", "", self.recipe.network.measures)
+        return member.resolved.digest("", "")
 
     def begin_at(self, step: int) -> None:
         """As if so many steps were taken: the layers that learned at the last of them are those that learn."""

@@ -52,7 +52,7 @@ def write_member(
         **({"initialiser": bank.recipe.network.random} if network.source == RANDOM and bank.recipe.network.library else {}),
         "layers": len(member.layers),
         "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
-        "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest, bank.recipe.network.measures),
+        "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }

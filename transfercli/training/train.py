@@ -119,7 +119,7 @@ def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network,
         if row is None or "network_digest" not in row or row["recipe_digest"] != own:  # rows of old do not say
             continue
         spec = recipe.of(network.net).network
-        if row["network_digest"] != resolve(network, spec.depth).digest(own, row["split_digest"], spec.measures):
+        if row["network_digest"] != resolve(network, spec.depth).digest(own, row["split_digest"]):
             raise TransferError(
                 f"{network.split} {network.name} was trained by another treatment {network.treatment} than there is now; "
                 f"start a new study (--study NEW), or remove {study.folder(network)} and train it again"

@@ -194,10 +194,8 @@ def _network(
         check("digests", digest(weights, sorted(weights)) == row["weights_digest"], "its weights are not those of its row")
     resolved = resolve(network, recipe.network.depth)
     if "network_digest" in row:  # rows of old have none
-        now = [
-            resolved.digest(recipe.digest(), halves.digest, measured) for measured in (True, False)
-        ]  # rows of old: not measured
-        check("digests", row["network_digest"] in now, f"it was trained by another treatment {network.treatment}")
+        now = resolved.digest(recipe.digest(), halves.digest)
+        check("digests", row["network_digest"] == now, f"it was trained by another treatment {network.treatment}")
     _frozen(study, recipe, classes, resolved, row, weights, names_of(module, resolved.frozen), check, report)
     return True
 
