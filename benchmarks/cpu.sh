@@ -39,7 +39,7 @@ if [ -d "$tiny" ]; then
         --plain-steps 5 --tricks-steps 5 --compile --targets 8 2
     part "Sweep, Tiny-ImageNet, resnet18 at 64" benchmarks.sweep --pictures "$tiny" --recipe tiny-imagenet-cpu \
         --set network=torchvision/resnet18 --set "layers={spread: 4}" --set pictures.size=72 --set pictures.crop=64 \
-        --set pictures.classes=10 --steps 20 --plain-steps 2 --tricks-steps 2 --targets 3 "" \
+        --set pictures.classes=10 --steps 50 --plain-steps 2 --tricks-steps 2 --targets 3 "" \
         --name "cpu, Tiny-ImageNet, resnet18 at 64"
 else
     echo "TRANSFER_BENCH_TINY names no folder of Tiny-ImageNet: the sweeps on it are left out"
