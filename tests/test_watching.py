@@ -159,7 +159,7 @@ def test_recipes_treatments_targets_and_devices_are_completed(tmp_path: Path, mo
         assert completed(*words, "") == library.names()
         assert completed(*words, "yo") == ["yosinski2014"]
     assert completed("train-base", "--recipe", "de") == completed("pack", "--recipe", "de") == ["demo"]
-    assert completed("sweep", "--treatments", "") == ["BnB", "BnB+", "AnB", "AnB+", "RnB"]
+    assert completed("sweep", "--treatments", "") == ["base+", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
     assert completed("sweep", "--treatments", "BnB,A") == ["BnB,AnB", "BnB,AnB+"]
     assert completed("sweep", "--treatments", "AnB,RnB,A") == ["AnB,RnB,AnB+"]
     assert completed("sweep", "--targets", "A,") == ["A,B"]
