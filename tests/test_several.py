@@ -289,7 +289,7 @@ def test_networks_of_other_depths_stand_side_by_side_by_share(tmp_path: Path) ->
 def test_compare_says_what_differs_between_networks(made: Path, transfer: Callable[..., Said], monkeypatch: Any) -> None:
     monkeypatch.chdir(made)
     said = transfer("compare", "three").out
-    assert said.startswith("The networks differ in name, widths, width, dropout, init and layers.\n")
+    assert said.startswith("The networks differ in name, widths, width, dropout, init, statistics and layers.\n")
     assert re.search(r"^layers +8 +8 +10$", said, re.MULTILINE) and "AnB-BnB (specificity)" in said
     assert "9  " in said and "minus" not in said  # of other depths there are no pairs
     found = json.loads(transfer("compare", "three", "--json").out)
