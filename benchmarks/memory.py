@@ -12,7 +12,7 @@ import sys
 import click
 import torch
 
-from transfercli.networks.library import settled
+from transfercli.networks.catalogue import settled
 from transfercli.plan.networks import bases, transfers
 from transfercli.recipe import reading as recipes
 from transfercli.system.devices import reproducible

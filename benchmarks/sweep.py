@@ -15,7 +15,7 @@ import torch
 
 from benchmarks import baseline, samples
 from benchmarks.measure import Row, options, record, show
-from transfercli.networks.library import settled
+from transfercli.networks.catalogue import settled
 from transfercli.pictures import stream
 from transfercli.plan.networks import Network, bases
 from transfercli.recipe import reading as recipes

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import Row, clock, figure, options, record, show
+from transfercli.networks.catalogue import settled
 from transfercli.networks.layers import layers_of, run
-from transfercli.networks.library import settled
 from transfercli.networks.start import build
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe

@@ -15,8 +15,8 @@ import click
 import torch
 
 from benchmarks.measure import Row, figure, options, record, show
+from transfercli.networks.catalogue import builder, chained, made
 from transfercli.networks.checking import check
-from transfercli.networks.library import builder, chained, made
 from transfercli.recipe import reading as recipes
 from transfercli.system.devices import pick_device, reproducible
 
@@ -38,7 +38,7 @@ def taken(recipe_name: str, overrides: Sequence[str]) -> tuple[float, ...]:
         found = chained(spec, OUTPUTS, crop)[1]
         times.append(_now())
         network = made(spec, OUTPUTS)  # with weights, which a run draws in any case
-        network.chain = found  # type: ignore[assignment]
+        network.transfer_chain = found  # type: ignore[assignment]
         times.append(_now())
         check(network, crop)
         times.append(_now())

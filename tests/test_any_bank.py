@@ -11,9 +11,9 @@ from conftest import ADAMW, CLASSES, CPU, SPLIT, TINY, Tiny, numbers, run
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from transfercli.networks.catalogue import ALLOWED, settled
 from transfercli.networks.initialise import near_identities
 from transfercli.networks.layers import layers_of
-from transfercli.networks.library import ALLOWED, settled
 from transfercli.networks.start import digest, names_of, random_weights
 from transfercli.pictures.stream import centre_crop, normalise
 from transfercli.plan.networks import Network, base, transfers

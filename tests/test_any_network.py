@@ -14,9 +14,9 @@ from conftest import CPU, TINY, Said
 from torch import Tensor, nn
 from torchvision import models
 
+from transfercli.networks.catalogue import chained, made, settled, weightless
 from transfercli.networks.checking import check
 from transfercli.networks.layers import Chain, Masks, chain, layers_of, run
-from transfercli.networks.library import chained, made, settled, weightless
 from transfercli.networks.tracing import Uncuttable
 from transfercli.plan.words import evenly
 from transfercli.recipe import reading as recipes

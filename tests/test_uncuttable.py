@@ -12,7 +12,7 @@ from conftest import CLASSES, SPLIT, TINY, TRAIN, VAL, Said
 from torch import Tensor, nn
 
 from transfercli.networks import library
-from transfercli.networks.library import chained, checked, made, settled
+from transfercli.networks.catalogue import chained, checked, made, settled
 from transfercli.networks.start import copy_layers, draw
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.network import NetworkRecipe

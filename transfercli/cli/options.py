@@ -95,7 +95,7 @@ def network_option(command: F) -> F:
     @wraps(command)
     def called(*words: Any, network: str | None = None, **how: Any) -> Any:
         if network and ":" in network:
-            from transfercli.networks.library import allow
+            from transfercli.networks.catalogue import allow
 
             allow(network)
             network = f"python/{network}"

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from transfercli.networks.catalogue import arguments_of, outputs_of
 from transfercli.networks.layers import layers_of
-from transfercli.networks.library import arguments_of, outputs_of
 from transfercli.networks.modules import LRN, Dropout, Skip
 from transfercli.plan.networks import Network, columns
 from transfercli.recipe.schema import Recipe

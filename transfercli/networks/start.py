@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from transfercli.networks.catalogue import chained, checked, made, outputs_of
 from transfercli.networks.eight import CHATFIELD, caffenet, chatfield, small
 from transfercli.networks.initialise import BatchNorm, initialise, measure_statistics, preserve
 from transfercli.networks.layers import layers_of
-from transfercli.networks.library import chained, checked, made, outputs_of
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved

@@ -75,7 +75,7 @@ class NetworkRecipe(Section):
     @property
     def depth(self) -> int:
         """How many learnable layers it has."""
-        assert self.known_depth is not None, "the network has not been cut yet: see networks.library.settled"
+        assert self.known_depth is not None, "the network has not been cut yet: see networks.catalogue.settled"
         return self.known_depth
 
     @property

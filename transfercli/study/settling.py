@@ -25,7 +25,7 @@ def cut(recipe: Recipe) -> Recipe:
     specs = [one.network for one in recipe.each().values()]
     if all(not spec.library or (spec.layers and spec.library != "python") for spec in specs):
         return recipe
-    from transfercli.networks.library import settled  # which takes torch
+    from transfercli.networks.catalogue import settled  # which takes torch
 
     if recipe.networks is None:
         return settled(recipe)
