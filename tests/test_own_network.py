@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import CLASSES, TINY, TRAIN, VAL, Said
 
-from transfercli.networks import library
+from transfercli.networks import catalogue
 from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 
@@ -67,14 +67,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     anew(monkeypatch)
     yield tmp_path
     sys.modules.pop("mine", None)
-    library._chained.cache_clear()
+    catalogue._chained.cache_clear()
 
 
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in another process, which has imported nothing."""
-    monkeypatch.setattr(library, "ALLOWED", {})
+    monkeypatch.setattr(catalogue, "ALLOWED", {})
     sys.modules.pop("mine", None)
-    library._chained.cache_clear()
+    catalogue._chained.cache_clear()
 
 
 def test_a_study_of_ones_own_network(transfer: Transfer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import yaml
 from conftest import CLASSES, SPLIT, TINY, TRAIN, VAL, Said
 from torch import Tensor, nn
 
-from transfercli.networks import library
+from transfercli.networks import catalogue
 from transfercli.networks.catalogue import chained, checked, made, settled
 from transfercli.networks.start import copy_layers, draw
 from transfercli.recipe import reading as recipes
@@ -156,7 +156,7 @@ class Buffered(Plain):
 def of(network: Callable[..., nn.Module], monkeypatch: pytest.MonkeyPatch, crop: int = 12, **keys: Any) -> None:
     """Cut it and compare it with its layers, as where a study begins."""
     name = f"tests:{network.__name__}"  # type: ignore[attr-defined]
-    monkeypatch.setitem(library.ALLOWED, name, network)
+    monkeypatch.setitem(catalogue.ALLOWED, name, network)
     spec = NetworkRecipe(name=f"python/{name}", **keys)
     _, found = chained(spec, 5, crop)
     module = made(spec, 5)
