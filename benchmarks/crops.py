@@ -10,7 +10,7 @@ import click
 import torch
 from torchvision.transforms import v2 as transforms
 
-from benchmarks.measure import Row, clock, options, record, show
+from benchmarks.measure import Flags, Row, clock, options, record, show
 from transfercli.pictures.stream import Stream
 from transfercli.recipe import reading as recipes
 from transfercli.system.devices import pick_device
@@ -23,10 +23,10 @@ CHUNK = 16  # pictures a thread takes at a time
 @click.command(help=__doc__)
 @click.option("--rounds", default=15, show_default=True, help="Each a batch of either.")
 @options("imagenet-fast")
-def main(rounds: int, recipe_name: str, overrides: tuple[str, ...], device_word: str, label: str, dry: bool) -> None:
-    device, threads = pick_device(device_word), processors()
+def main(rounds: int, flags: Flags) -> None:
+    device, threads = pick_device(flags.device), processors()
     torch.set_num_threads(1)  # as in the thread that makes a stream's batches
-    recipe = recipes.find(recipe_name, [*overrides, "pictures.augment=random-resized-crop"])
+    recipe = recipes.find(flags.recipe, [*flags.overrides, "pictures.augment=random-resized-crop"])
     pictures, batch = recipe.pictures, recipe.training.batch
     source = random_pictures(2 * batch, 2, pictures, device)
     source.pool = pool(threads)
@@ -59,7 +59,7 @@ def main(rounds: int, recipe_name: str, overrides: tuple[str, ...], device_word:
     stream.close()
     one, alone, stacked = (median(rate) for rate in zip(*rates, strict=True))
     ratios = [median(rate[0] / rate[rival] for rate in rates) for rival in (1, 2)]
-    label = label or f"{device.type}, {pictures.size} to {pictures.crop}, {pictures.interpolation}"
+    label = flags.label or f"{device.type}, {pictures.size} to {pictures.crop}, {pictures.interpolation}"
     note = f"pictures in memory, batch {batch}, {threads} threads each, medians of {rounds} turns"
     show(
         f"{label}: random resized crops",
@@ -77,7 +77,7 @@ def main(rounds: int, recipe_name: str, overrides: tuple[str, ...], device_word:
         ),
         Row(f"{label}: random resized crops / torchvision.transforms.v2, stacked", ratios[1], "×", "", note),
     ]
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":

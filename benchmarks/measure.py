@@ -6,7 +6,7 @@ import io
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -40,12 +40,23 @@ class Row:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Flags:
+    """What `options` were given."""
+
+    recipe: str
+    overrides: tuple[str, ...]
+    device: str
+    label: str  # empty: as the script calls its rows
+    dry: bool
+
+
 def options(recipe: str) -> Callable[[F], F]:
-    """The flags of every script: `--recipe`, `--set`, `--device`, `--name`, `--dry`."""
+    """The flags of every script, which it is given as one: `--recipe`, `--set`, `--device`, `--name`, `--dry`."""
     flags: list[Callable[[F], F]] = [
-        click.option("--recipe", "recipe_name", default=recipe, show_default=True),
+        click.option("--recipe", default=recipe, show_default=True),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe, as in `transfer`."),
-        click.option("--device", "device_word", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--name", "label", default="", help="What the rows are called; by default the device and the recipe."),
         click.option("--dry", is_flag=True, help="Print, and leave the results as they are."),
     ]
@@ -54,7 +65,8 @@ def options(recipe: str) -> Callable[[F], F]:
         @functools.wraps(command)
         def measured(*args: Any, **values: Any) -> Any:
             others()  # now, before this process does anything
-            return command(*args, **values)
+            given = {field.name: values.pop(field.name) for field in fields(Flags)}
+            return command(*args, flags=Flags(**given), **values)
 
         return functools.reduce(lambda made, flag: flag(made), reversed(flags), cast(F, measured))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.measure import Row, options, record, show
+from benchmarks.measure import Flags, Row, options, record, show
 from benchmarks.samples import sweep_networks
 from benchmarks.step import make_bank, seconds_per_step
 from transfercli.recipe import reading as recipes
@@ -64,19 +64,9 @@ def bank_memory(recipe: Recipe, overrides: Sequence[str], classes: int, device: 
 @click.option("--classes", default=500, show_default=True, help="Of the bank's target half.")
 @click.option("--bank-only", is_flag=True, hidden=True)
 @options("imagenet-fast")
-def main(
-    demo: bool,
-    repeats: int,
-    classes: int,
-    bank_only: bool,
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
-) -> None:
-    device = pick_device(device_word)
-    recipe = recipes.find(recipe_name, overrides)
+def main(demo: bool, repeats: int, classes: int, bank_only: bool, flags: Flags) -> None:
+    device = pick_device(flags.device)
+    recipe = recipes.find(flags.recipe, flags.overrides)
     if bank_only:
         seconds_per_step(make_bank(recipe, sweep_networks(), classes, device), 1)
         return
@@ -95,10 +85,10 @@ def main(
             asked = "180" if device.type == "cpu" else ""
             rows.append(Row(f"{device.type}: transfer demo", seconds, "s", asked, "37 networks and figures, installed before"))
             rows.append(Row(f"{device.type}: transfer demo, peak memory", peak / 1e9, "GB"))
-    rows.append(bank_memory(recipe, overrides, classes, device))
+    rows.append(bank_memory(recipe, flags.overrides, classes, device))
     lines = [(row.measure, row.value, row.unit, row.target, row.note) for row in rows]
     show("Start-up and memory", ("", "", "unit", "target", "measured"), lines)
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.measure import Row, best, clock, figure, options, record, show
+from benchmarks.measure import Flags, Row, best, clock, figure, options, record, show
 from benchmarks.samples import sweep_networks
 from transfercli.networks.start import start
 from transfercli.pictures.stream import Batch
@@ -112,20 +112,10 @@ def parts(networks: Sequence[Network]) -> dict[str, list[Network]]:
 @click.option("--target", default="", help="What the step of all 28 must reach of the matrix peak.")
 @click.option("--profile", "only_profile", is_flag=True, help="Only say where the time of a step of all 28 goes, by operation.")
 @options("tiny-imagenet-cpu")
-def main(
-    classes: int,
-    steps: int,
-    target: str,
-    only_profile: bool,
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
-) -> None:
-    device = pick_device(device_word)
-    recipe = recipes.find(recipe_name, overrides)
-    label = label or f"{device.type}, {recipe_name}"
+def main(classes: int, steps: int, target: str, only_profile: bool, flags: Flags) -> None:
+    device = pick_device(flags.device)
+    recipe = recipes.find(flags.recipe, flags.overrides)
+    label = flags.label or f"{device.type}, {flags.recipe}"
     if only_profile:
         click.echo(profile(make_bank(recipe, sweep_networks(), classes, device)))
         return
@@ -146,7 +136,7 @@ def main(
         rows.append(Row(f"{label}: bank step, {name} / {word} matrix peak", needed / seconds / limit, "×", asked, said))
     header = ("bank", "networks", "ms a step", "10⁹ multiply-adds", "10⁹ a second", f"of the {word} peak, {limit / 1e9:,.0f}")
     show(f"{label}: the step alone", header, lines)
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":

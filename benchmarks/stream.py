@@ -15,7 +15,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
 from benchmarks import samples
-from benchmarks.measure import Row, clock, figure, options, record, show
+from benchmarks.measure import Flags, Row, clock, figure, options, record, show
 from transfercli.pictures import stream
 from transfercli.pictures.stream import AHEAD, Stream
 from transfercli.recipe import reading as recipes
@@ -97,20 +97,10 @@ def nvjpeg(encoded: list[torch.Tensor], device: torch.device, seconds: float) ->
 @click.option("--seconds", default=5.0, show_default=True, help="For each of the bare decoder's measures.")
 @click.option("--target", default="", help="What the packed store must reach of the bare decoder.")
 @options("imagenet-fast")
-def main(
-    folder: Path,
-    batches: int,
-    seconds: float,
-    target: str,
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
-) -> None:
-    device = pick_device(device_word)
-    recipe = samples.with_steps(recipes.find(recipe_name, overrides), batches)
-    size, fit, label = recipe.pictures.size, recipe.pictures.fit, label or f"{device.type}, {recipe_name}"
+def main(folder: Path, batches: int, seconds: float, target: str, flags: Flags) -> None:
+    device = pick_device(flags.device)
+    recipe = samples.with_steps(recipes.find(flags.recipe, flags.overrides), batches)
+    size, fit, label = recipe.pictures.size, recipe.pictures.fit, flags.label or f"{device.type}, {flags.recipe}"
     sides = [size, size] if fit == "warp" else [size]
     files = bytes_of([file for files in samples.files_of(folder).values() for file in files])
     decoded = bare(files, rgb, seconds)
@@ -152,7 +142,7 @@ def main(
         rate = streamed(pictures, root / "memory", recipe, device, batches, in_memory=True)
         add("memory", rate, resized, "", "limit: the full-size JPEGs' decoder and resize")
     show(f"{label}: the stream alone ({os.cpu_count()} processors)", ("", "pictures/s", "of the limit", "target"), lines)
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":

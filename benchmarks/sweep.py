@@ -14,7 +14,7 @@ import click
 import torch
 
 from benchmarks import baseline, samples
-from benchmarks.measure import Row, options, record, show
+from benchmarks.measure import Flags, Row, options, record, show
 from transfercli.networks.catalogue import settled
 from transfercli.pictures import stream
 from transfercli.plan.networks import Network, bases
@@ -100,19 +100,15 @@ def main(
     packed: bool,
     bank_size: int | None,
     targets: tuple[str, str],
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
+    flags: Flags,
 ) -> None:
     if (pictures is None) == (repeat_samples is None):
         raise click.UsageError("give either --pictures or --repeat-samples")
-    device = pick_device(device_word)
-    recipe = samples.with_steps(settled(recipes.find(recipe_name, overrides)), steps)
+    device = pick_device(flags.device)
+    recipe = samples.with_steps(settled(recipes.find(flags.recipe, flags.overrides)), steps)
     if from_files:
         stream.MEMORY_SHARE = 0.0
-    networks, label = samples.sweep_networks(recipe.swept), label or f"{device.type}, {recipe_name}"
+    networks, label = samples.sweep_networks(recipe.swept), flags.label or f"{device.type}, {flags.recipe}"
     unit = f"s/step of {len(networks)}"
     lines: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as temporary:
@@ -136,7 +132,7 @@ def main(
             rows.append(Row(f"{label}: {name}, steps alone", ours.alone, unit, "", f"{ALONE}, {ours.note}, {said}"))
             lines.append((name, ours.whole, ours.whole / first, "", note))
             lines.append((f"{name}, steps alone", ours.alone, ours.alone / first, "", ALONE))
-            record(rows, device, dry)  # at once, so that a run cut short leaves what it has
+            record(rows, device, flags.dry)  # at once, so that a run cut short leaves what it has
 
         for what, count, target in (("plain loop", plain_steps, targets[0]), ("loop with tricks", tricks_steps, targets[1])):
             if not count:
@@ -147,7 +143,7 @@ def main(
             for name, ours in done.items():
                 rows.append(Row(f"{label}: {what} / {name}", other.seconds / ours.whole, "×", target, WHOLE))
                 rows.append(Row(f"{label}: {what} / {name}, steps alone", other.seconds / ours.alone, "×", target, ALONE))
-            record(rows, device, dry)
+            record(rows, device, flags.dry)
     show(f"{label}: one step of {len(networks)} networks", ("", "seconds", "× sweep", "target", "measured"), lines)
 
 

@@ -13,7 +13,7 @@ import click
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import Row, clock, figure, options, record, show
+from benchmarks.measure import Flags, Row, clock, figure, options, record, show
 from transfercli.networks.catalogue import settled
 from transfercli.networks.layers import layers_of, run
 from transfercli.networks.start import build
@@ -75,18 +75,10 @@ def seconds(step: Callable[[], None], device: torch.device) -> float:
 @click.argument("networks", nargs=-1)
 @click.option("--turns", default=15, show_default=True, type=click.IntRange(1), help="Each a step of either.")
 @options("imagenet-resnet50")
-def main(
-    networks: tuple[str, ...],
-    turns: int,
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
-) -> None:
-    device, lines, rows = pick_device(device_word), [], []
+def main(networks: tuple[str, ...], turns: int, flags: Flags) -> None:
+    device, lines, rows = pick_device(flags.device), [], []
     for network in networks or NETWORKS:
-        recipe = settled(recipes.find(recipe_name, (*SMALL, *overrides, f"network={network}")))
+        recipe = settled(recipes.find(flags.recipe, (*SMALL, *flags.overrides, f"network={network}")))
         taken: list[tuple[float, ...]] = []
         with reproducible(device):
             both = steps_of(recipe, device)
@@ -100,9 +92,11 @@ def main(
         how = f"{str(pick_precision(recipe.training.precision, device))[6:]}, batch {batch} at {crop}², medians of {turns} turns"
         how += ", processor time of one thread" * (device.type == "cpu")
         note = f"{figure(1000 * traced)} ms / {figure(1000 * stock)} ms, {how}"
-        rows.append(Row(f"{label or device.type}: step of {name} by layers / its module's", traced / stock, "×", TARGET, note))
+        rows.append(
+            Row(f"{flags.label or device.type}: step of {name} by layers / its module's", traced / stock, "×", TARGET, note)
+        )
     show("A training step, ms", ("", "the library's module", "layer by layer", "×", "at most"), lines)
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":

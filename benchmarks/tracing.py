@@ -14,7 +14,7 @@ from statistics import median
 import click
 import torch
 
-from benchmarks.measure import Row, figure, options, record, show
+from benchmarks.measure import Flags, Row, figure, options, record, show
 from transfercli.networks.catalogue import builder, chained, made
 from transfercli.networks.checking import check
 from transfercli.recipe import reading as recipes
@@ -54,33 +54,27 @@ def _now() -> tuple[float, float]:
 @click.argument("networks", nargs=-1)
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Each in a fresh process.")
 @options("imagenet-resnet50")
-def main(
-    networks: tuple[str, ...],
-    repeats: int,
-    recipe_name: str,
-    overrides: tuple[str, ...],
-    device_word: str,
-    label: str,
-    dry: bool,
-) -> None:
-    device = pick_device(device_word)  # whose file the rows go to; layers are found and compared on the CPU
+def main(networks: tuple[str, ...], repeats: int, flags: Flags) -> None:
+    device = pick_device(flags.device)  # whose file the rows go to; layers are found and compared on the CPU
     lines, rows = [], []
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
         for name in networks or [f"torchvision/{one}" for one in SOME]:
-            asked = (*overrides, f"network={name}")
-            every = [fresh.submit(taken, recipe_name, asked).result() for _ in range(repeats)]
+            asked = (*flags.overrides, f"network={name}")
+            every = [fresh.submit(taken, flags.recipe, asked).result() for _ in range(repeats)]
             layers, find, compare, own = (median(values) for values in zip(*every, strict=True))
-            known, target = recipes.find(recipe_name, asked), TARGETS.get(name, "")
+            known, target = recipes.find(flags.recipe, asked), TARGETS.get(name, "")
             lines.append((name, int(layers), find, compare, find + compare, own, target))
             note = f"{figure(find)} s to find {layers:.0f} layers, {figure(compare)} s to compare at {known.pictures.crop}²"
             note += f"; {figure(own)} s of the processors' time; medians of {repeats} processes"
-            rows.append(Row(f"{label or 'cpu'}: cutting {known.network.name} into layers", find + compare, "s", target, note))
+            rows.append(
+                Row(f"{flags.label or 'cpu'}: cutting {known.network.name} into layers", find + compare, "s", target, note)
+            )
     show(
         "A network into layers, seconds",
         ("", "layers", "to find them", "to compare", "both", "processors' time", "target"),
         lines,
     )
-    record(rows, device, dry)
+    record(rows, device, flags.dry)
 
 
 if __name__ == "__main__":
