@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import CPU, SPLIT, Said, silent
+from conftest import CPU, SPLIT, Said, silent, tiny_recipe
 from test_training import FOUR, check_same, own
 
 from transfercli.plan.networks import base
+from transfercli.recipe import reading as recipes
 from transfercli.study import versions
 from transfercli.study.folder import Study
+from transfercli.study.settling import cut
 from transfercli.system.errors import TransferError
 from transfercli.training.train import train
 
@@ -76,6 +79,22 @@ def test_a_study_without_the_file_has_its_rows(study: Study) -> None:
     (study.folder(one) / "row.json").write_text(json.dumps({**row, "torch": "1.0"}))
     with pytest.raises(TransferError, match=r"torch: 1\.0 → "):
         train(study, FOUR, CPU, None, silent())
+
+
+def test_timms_version_counts_where_a_network_is_of_it(split_study: Study) -> None:
+    pytest.importorskip("timm")
+    arguments = {"img_size": 12, "patch_size": 4, "embed_dim": 24, "num_heads": 3, "depth": 1}
+    network = {"name": "timm/vit_tiny_patch16_224", "arguments": arguments}
+    values = {**tiny_recipe({"training": {"steps": 1}}).model_dump(mode="json"), "network": network}
+    split_study.write_recipe(cut(recipes.validate(values, "tiny")))
+    begun_with(split_study)  # by networks of ours, or before timm's version was recorded
+    (row,) = train(split_study, [base(SPLIT, 0, "A")], CPU, None, silent())
+    now = {**NOW, "timm": metadata.version("timm")}
+    assert {key: row[key] for key in now} == now
+    assert json.loads((split_study.root / "versions.json").read_text()) == {**now, "accepted": []}
+    begun_with(split_study, timm="0.9")
+    with pytest.raises(TransferError, match=r"timm: 0\.9 → "):
+        train(split_study, [base(SPLIT, 0, "B")], CPU, None, silent())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"accepted": 3}', '{"torch": 2, "accepted": []}', '{"accepted": [1]}'])

@@ -194,7 +194,7 @@ def accept_option(command: F) -> F:
         click.option(
             "--accept-change",
             is_flag=True,
-            help="Go on with other numerics, torch, torchvision, Pillow or precision than at the start; the rows will say so.",
+            help="Go on with other numerics, torch, torchvision, timm, Pillow or precision than at first; the rows will say so.",
         ),
     )
 

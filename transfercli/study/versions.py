@@ -1,6 +1,8 @@
 """The versions that a study was begun with. Others may give other numbers, so they are refused until someone accepts them."""
 
 import json
+from collections.abc import Collection
+from contextlib import suppress
 from importlib import metadata
 
 import torch
@@ -16,12 +18,16 @@ NUMERICS = 1
 
 FILE = "versions.json"
 LIBRARIES = ("torch", "torchvision", "pillow")  # which decide numbers: arithmetic, decoding
-DECISIVE = ("numerics", *LIBRARIES, "precision")
+TIMM = "timm"  # where a network is of it
+DECISIVE = ("numerics", *LIBRARIES, TIMM, "precision")
 
 
-def here(precision: torch.dtype) -> dict[str, str]:
-    """What a row records of the versions that made it, and a study remembers."""
+def here(precision: torch.dtype, libraries: Collection[str] = ()) -> dict[str, str]:
+    """What a row records of the versions that made it, and a study remembers. `libraries`: those that its networks are of."""
     versions = {name: metadata.version(name) for name in LIBRARIES[1:]}
+    if TIMM in libraries:
+        with suppress(metadata.PackageNotFoundError):  # which is told where a network of it is built
+            versions[TIMM] = metadata.version(TIMM)
     own = {"version": transfercli.__version__, "numerics": str(NUMERICS), "torch": torch.__version__}
     return {**own, **versions, "precision": str(precision)[6:]}
 
@@ -33,14 +39,14 @@ def settle(study: Study, now: dict[str, str], accept: bool) -> str:
     """
     path = study.root / FILE
     first, accepted = begun(study)
-    before = {**now, "numerics": "1", **first}
-    changed = [f"{key}: {before[key]} → {now[key]}" for key in DECISIVE if before[key] != now[key]]
+    before, decisive = {**now, "numerics": "1", **first}, [key for key in DECISIVE if key in now]
+    changed = [f"{key}: {before[key]} → {now[key]}" for key in decisive if before[key] != now[key]]
     if changed and not accept:
         raise TransferError(
             f"the study {study.root} was begun with other versions ({'; '.join(changed)}), which may give other numbers; "
             "start a new study: --study DIR, or if it is harmless go on, and let the rows say so: --accept-change"
         )
-    if changed or not path.exists() or not {*DECISIVE} <= first.keys():  # what was not recorded is from now on
+    if changed or not path.exists() or not {*decisive} <= first.keys():  # what was not recorded is from now on
         accepted = [*accepted, *changed]
         write_text(path, json.dumps({**now, "accepted": accepted}, indent=1, ensure_ascii=False) + "\n")
     return "; ".join(accepted)

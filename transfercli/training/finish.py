@@ -106,7 +106,7 @@ def provenance(bank: Bank, recipe: Recipe, halves: Halves, seconds: float, steps
         "recipe": recipe.name,
         "recipe_digest": recipe.digest(),
         "split_digest": halves.digest,
-        **here(bank.setting.precision),
+        **here(bank.setting.precision, {recipe.network.library}),
         "accepted": accepted,
         "commit": commit(),
         "cuda": torch.version.cuda if bank.setting.device.type == "cuda" else "",

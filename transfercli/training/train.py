@@ -46,7 +46,8 @@ def train(
         refuse_other_treatments(study, recipe, rows)
         todo = [network for network, row in rows.items() if row is None]
         reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
-        accepted = settle(study, here(precision), accept_change) if todo else ""
+        versions = here(precision, {one.network.library for one in recipe.each().values()})
+        accepted = settle(study, versions, accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
