@@ -256,6 +256,18 @@ def test_random_features_that_learned_nothing_are_a_result() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("how", "said"), [("own", "as the network's library draws them"), ("preserving", "by He et al. (2015), every branch at its")]
+)
+def test_how_random_features_of_a_librarys_network_are_drawn(how: str, said: str) -> None:
+    table = study({"RnB": [0.0, -0.1], "BnB": [0.0, 0.0]})
+    drawn = table["treatment"] == "RnB"
+    (sentence,) = [one for one in conclude(table.assign(initialiser=drawn.map({True: how})))["random"] if "drawn" in one]
+    assert sentence.startswith(f"Random features are drawn {said}")
+    for without in (table, table[~drawn].assign(initialiser=None)):
+        assert not [one for one in conclude(without)["random"] if "drawn" in one]
+
+
 def test_halves_that_are_different_tasks_are_concluded_each_for_itself() -> None:
     """Man-made to natural loses much, natural to man-made little; their mean would be of neither."""
     rows = []

@@ -29,6 +29,8 @@ from transfercli.analysis.verdicts import (
 from transfercli.analysis.words import EXPLAINED, signed
 from transfercli.plan.treatments import TREATMENTS
 
+DRAWN = {"own": "as the network's library draws them", "preserving": "by He et al. (2015), every branch at its full scale"}
+
 
 @each_network
 def conclude(table: pd.DataFrame, metric: str = "top1") -> dict[str, list[str]]:
@@ -48,7 +50,7 @@ def _sentences(part: Part, metric: str) -> list[str]:
         return []
     counts, fixed = pair_counts(gains), asked(part.trained)
     sentences = [*_turn(gains), *_frozen(gains), *_causes(gains), *(_dip(gains) if fixed else []), *_trained_twice(part.trained)]
-    sentences += [*_fine_tuned(gains), *(_boost(gains) if fixed else []), *_random(gains), *_further(gains)]
+    sentences += [*_fine_tuned(gains), *(_boost(gains) if fixed else []), *_random(gains, part.trained), *_further(gains)]
     if counts == [1]:
         sentences[:0] = [f"Every point has one pair: its interval says {ONE_PAIR}.", *_seeds_alone(part.trained)]
     else:
@@ -153,9 +155,14 @@ def _fine_tuned(gains: Gains) -> list[str]:
     return sentences
 
 
-def _random(gains: Gains) -> list[str]:
+def _random(gains: Gains, trained: pd.DataFrame) -> list[str]:
+    """What random features give, and of a library's network, whose blocks may begin as near-identities, how they were drawn."""
     by_layer = by_layer_of(gains, "RnB-base")
-    return [f"What random features give (RnB − base) is {stands(by_layer)}."] if by_layer else []
+    if not by_layer:
+        return []
+    known = trained["initialiser"].dropna().unique() if "initialiser" in trained else ()
+    drawn = [f"Random features are drawn {DRAWN[how]}." for how in known if how in DRAWN]
+    return [f"What random features give (RnB − base) is {stands(by_layer)}.", *drawn]
 
 
 def _further(gains: Gains) -> list[str]:
