@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ADAMW, CLASSES, CPU, SPLIT, TINY, Tiny, numbers, run
+from conftest import ADAMW, CLASSES, CPU, SPLIT, TINY, Tiny, numbers, run, silent
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
@@ -16,7 +16,7 @@ from transfercli.networks.initialise import near_identities
 from transfercli.networks.layers import layers_of
 from transfercli.networks.start import digest, names_of, random_weights
 from transfercli.pictures.stream import centre_crop, normalise
-from transfercli.plan.networks import Network, base, transfers
+from transfercli.plan.networks import Network, base, named, transfers
 from transfercli.plan.treatments import USUAL
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
@@ -24,6 +24,7 @@ from transfercli.study.folder import Study
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
 from transfercli.training.inputs import draw_masks
+from transfercli.training.train import _tell_of_near_identities
 
 Numbers = dict[str, dict[str, str]]
 
@@ -257,6 +258,21 @@ def test_a_preserving_draw_has_no_block_that_does_nothing(network: dict[str, Any
     assert near_identities(preserving) == []
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert change(own, x) < 0.01 < 0.1 < change(preserving, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "mended"), [("R1B", "--set network.random=preserving"), ("R1B@net=deep", "random: preserving of deep")]
+)
+def test_random_blocks_that_do_nothing_are_told_with_what_mends_them(name: str, mended: str, split_study: Study) -> None:
+    network = {"name": "torchvision/resnet18", "arguments": {"zero_init_residual": True}}
+    values = {**TINY, "pictures": {**TINY["pictures"], "size": 32, "crop": 32}, "network": network}
+    said: list[str] = []
+    bench = bench_of(split_study, settled(recipes.validate(values, "tiny")))
+    _tell_of_near_identities([named(SPLIT, 0, name)], bench, silent(said=said))
+    assert said == [
+        "RnB: torchvision/resnet18, as its library draws it, has 8 scales near zero (layer1.0.bn2.weight), so that random blocks "
+        f"do next to nothing; in a new study {mended} draws them at full scale"
+    ]
 
 
 def change(network: nn.Module, x: Tensor) -> float:

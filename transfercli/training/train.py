@@ -80,9 +80,10 @@ def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter
         return
     classes = len(bench.halves.split.classes(one.target))
     if near := near_identities(random_weights(bench.recipe, classes, one.seed, one.split)):
+        mended = f"random: preserving of {one.net}" if one.net else "--set network.random=preserving"
         reporter.say(
             f"{one.treatment}: {spec.name}, as its library draws it, has {len(near)} scales near zero ({near[0]}), so that "
-            "random blocks do next to nothing; in a new study --set network.random=preserving draws them at full scale"
+            f"random blocks do next to nothing; in a new study {mended} draws them at full scale"
         )
 
 
