@@ -230,7 +230,7 @@ def checked(spec: NetworkRecipe, outputs: int, crop: int, network: nn.Module) ->
 def settled(recipe: Recipe) -> Recipe:
     """The recipe with the number of its network's layers, which of a library's network only the network itself tells."""
     spec = recipe.network
-    if not spec.library or (spec.layers and spec.library != "python"):
+    if spec.settled:
         return recipe
     _, found = chained(spec, spec.outputs or 2, recipe.pictures.crop)
     known: dict[str, Any] = {"layers": len(found.links)}

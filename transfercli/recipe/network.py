@@ -73,6 +73,11 @@ class NetworkRecipe(Section):
         return DEPTH.get(self.name, self.layers)
 
     @property
+    def settled(self) -> bool:
+        """Whether all is found out that only the network itself tells; of one's own code, which may have changed, it never is."""
+        return not self.library or (self.layers is not None and self.library != "python")
+
+    @property
     def depth(self) -> int:
         """How many learnable layers it has."""
         assert self.known_depth is not None, "the network has not been cut yet: see networks.catalogue.settled"

@@ -22,8 +22,7 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
 
 def cut(recipe: Recipe) -> Recipe:
     """The recipe with the number of its networks' layers, where only a library tells that."""
-    specs = [one.network for one in recipe.each().values()]
-    if all(not spec.library or (spec.layers and spec.library != "python") for spec in specs):
+    if all(one.network.settled for one in recipe.each().values()):
         return recipe
     from transfercli.networks.catalogue import settled  # which takes torch
 
