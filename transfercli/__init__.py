@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from transfercli.analysis.published import published_table
     from transfercli.analysis.studies import analyze, compare
+    from transfercli.networks.catalogue import allow as allow_network
     from transfercli.pictures.forms import pack
     from transfercli.recipe.keys import keys_of as recipe_keys
     from transfercli.recipe.reading import copy as copy_recipe
@@ -45,6 +46,7 @@ _PLACES = {
     "verify": "training.verify.verify",
     "estimate": "training.planning.estimate",
     "layers": "training.planning.layers",
+    "allow_network": "networks.catalogue.allow",
     "pack": "pictures.forms.pack",
     "recipe_names": "recipe.shipped.names",
     "find_recipe": "recipe.reading.find",

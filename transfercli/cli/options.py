@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+import transfercli
 from transfercli.analysis.metrics import METRICS
 from transfercli.cli.progress import asked
 from transfercli.recipe import shipped as library
@@ -93,20 +94,18 @@ def network_option(command: F) -> F:
     """`--network`: a name for the recipe; or one's own function, whose code may run because the command line names it."""
 
     @wraps(command)
-    def called(*words: Any, network: str | None = None, **how: Any) -> Any:
-        if network and ":" in network:
-            from transfercli.networks.catalogue import allow
-
-            allow(network)
-            network = f"python/{network}"
-        if network and "overrides" in how:
-            how["overrides"] = (f"network.name={network}", *how["overrides"])
+    def called(*words: Any, network: tuple[str, ...], **how: Any) -> Any:
+        names = [transfercli.allow_network(name) if ":" in name else name for name in network]
+        if "overrides" in how:
+            how["overrides"] = (*(f"network.name={name}" for name in names), *how["overrides"])
         return command(*words, **how)
 
     return click.option(
         "--network",
         metavar="NAME",
-        help="Another network: torchvision/NAME, timm/NAME, or package.module:function, your own code, which then runs.",
+        multiple=True,
+        help="Another network: torchvision/NAME, timm/NAME, or package.module:function, your own code, which then runs; "
+        "repeatable where a recipe has several.",
     )(called)  # type: ignore[return-value]
 
 

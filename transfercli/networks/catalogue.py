@@ -61,11 +61,14 @@ def _python(name: str) -> Builder:
     return ALLOWED[name]
 
 
-ALLOWED: dict[str, Builder] = {}  # functions that the command line of this process named
+ALLOWED: dict[str, Builder] = {}  # functions that were named in this process: on the command line, or to `allow`
 
 
-def allow(name: str) -> None:
-    """Import `package.module:function`, which takes num_classes and returns a module. Raises TransferError."""
+def allow(name: str) -> str:
+    """Import `package.module:function`, which takes num_classes and returns a module, so that studies may have it as a network.
+
+    Returns what `network.name` of a recipe calls it. Holds for this process. Raises TransferError.
+    """
     where, _, function = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # as `python -m` has it: one's own file beside the study
@@ -79,6 +82,7 @@ def allow(name: str) -> None:
     if not callable(found):
         raise TransferError(f"{name} is no function; it takes num_classes and returns a torch.nn.Module")
     ALLOWED[name] = found
+    return f"python/{name}"
 
 
 def source_of(name: str) -> str:
