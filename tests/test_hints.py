@@ -95,12 +95,12 @@ def test_a_study_without_transfer_networks_goes_on_as_its_recipe_says(transfer: 
 
 def test_commands_find_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRANSFER_STUDY", raising=False)
-    assert command("plot") == command("plot", study=Path("results/study")) == "transfer plot"
-    assert command("plot", study=Path("results/study-smoke")) == "transfer plot --smoke"
-    assert command("run", "a b", study=Path("c d")) == "transfer run 'a b' --study 'c d'"
+    assert command("plot") == command("plot", study=Study("results/study")) == "transfer plot"
+    assert command("plot", study=Study("results/study-smoke")) == "transfer plot --smoke"
+    assert command("run", "a b", study=Study("c d")) == "transfer run 'a b' --study 'c d'"
     monkeypatch.setenv("TRANSFER_STUDY", "c d")
-    assert command("plot", study=Path("c d")) == "transfer plot"
-    assert command("plot", study=Path("results/study")) == "transfer plot --study results/study"
+    assert command("plot", study=Study("c d")) == "transfer plot"
+    assert command("plot", study=Study("results/study")) == "transfer plot --study results/study"
 
 
 # -- the bases that are needed

@@ -1,6 +1,8 @@
 """One's own network: `--network package.module:function`. Code runs where the command line names it, and nowhere else."""
 
 import hashlib
+import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import CLASSES, TINY, TRAIN, VAL, Said
+from test_hints import hint
 
 from transfercli.networks import catalogue
 from transfercli.recipe import reading as recipes
@@ -116,6 +119,32 @@ def test_a_study_of_ones_own_network(transfer: Transfer, here: Path, monkeypatch
         assert (said.code, said.err) == (1, f"Error: {changed}\n"), words
     said = transfer("verify", *CPU, *ALLOW)
     assert said.code == 1 and changed in said.out
+
+
+def test_from_plan_to_report_by_hints_alone(transfer: Transfer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is copied says itself that one's own code may run: of each network, where there are several."""
+    (here / "others.py").write_text(CODE)
+    several = yaml.safe_load((here / "own.yaml").read_text())
+    networks = [several.pop("network"), {"name": "python/others:network", "label": "other"}]
+    (here / "both.yaml").write_text(yaml.safe_dump({**several, "networks": networks, "layers": [1]}))
+    flags = ["--network", NAME, "--network", "others:network"]
+    planned = json.loads(transfer("plan", "both.yaml", *flags, *CPU, "--json").out)["next"]
+    assert shlex.split(planned) == ["transfer", "run", "both.yaml", *CPU, *flags]
+    assert transfer("recipes", "copy", "both.yaml", "copied.yaml").out.endswith(f"run copied.yaml {shlex.join(flags)}\n")
+    said = transfer("plan", "tiny.yaml", *ALLOW, "--set", "seeds=1", *CPU)
+    assert hint(said) == ["run", "tiny.yaml", "--set", "seeds=1", *CPU, *ALLOW]
+
+    said, seen = transfer("split", "--recipe", "both.yaml"), []
+    while said.out.splitlines()[-1].startswith("Next: "):
+        seen.append(hint(said))
+        anew(monkeypatch)
+        said = transfer(*seen[-1])
+        assert said.code == 0, said.err
+    assert seen == [["train-base", *flags], ["sweep", *flags], ["plot"], ["analyze"], ["report"]]
+    assert transfer("verify", *CPU, *flags).code == 0
+    (here / "results/study/random-0/baseA@net=other/weights.safetensors").unlink()
+    assert f"train it again: transfer train-base {shlex.join(flags)}" in transfer("verify", *CPU, *flags).out
+    sys.modules.pop("others", None)
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,9 @@ def copy(name: str, file: Path | None) -> None:
         transfer recipes copy demo mine.yaml
     """
     written = transfercli.copy_recipe(name, file)
-    pictures = () if transfercli.find_recipe(str(written)).pictures.builtin else ("DIR",)
-    click.echo(f"Recipe: {written}\nNext: change it, then: {command('run', written, *pictures)}")
+    recipe = transfercli.find_recipe(str(written))
+    pictures = () if recipe.pictures.builtin else ("DIR",)
+    click.echo(f"Recipe: {written}\nNext: change it, then: {command('run', written, *pictures, recipe=recipe)}")
 
 
 @recipes.command()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas
 
     from transfercli.recipe.default import Chosen
+    from transfercli.recipe.schema import Recipe
     from transfercli.report.figures import Plotted
     from transfercli.study.folder import Study
     from transfercli.study.splits import Halves
@@ -34,10 +35,10 @@ FAILED = 3  # the exit code where everything ran and a network failed
 SMOKE = "A smoke run only shows that everything works; its numbers mean nothing."
 
 
-def next_step(*words: object, study: "Study | None" = None) -> None:
-    """What to type next, with the study's folder where it is not the usual one."""
+def next_step(*words: object, study: "Study | None" = None, recipe: "Recipe | None" = None) -> None:
+    """What to type next: `hints.command`."""
     if words:
-        click.echo(f"Next: {command(*words, study=study.root if study else None)}")
+        click.echo(f"Next: {command(*words, study=study, recipe=recipe)}")
 
 
 def next_of(study: "Study", *flags: str) -> list[str]:
@@ -220,7 +221,7 @@ def bases(study: "Study", found: "Trained") -> None:
     """The bases, those that were left out, and where the table is."""
     networks(found.rows)
     for half in found.left_out:
-        train_it = command("train-base", "--halves", half, study=study.root)
+        train_it = command("train-base", "--halves", half, study=study)
         click.echo(f"base{half} is left out: no network of the recipe needs it; to train it too: {train_it}")
     _table(study)
     if any(row["status"] != "done" for row in found.rows):

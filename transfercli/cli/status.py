@@ -37,7 +37,7 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
     training, bare = found["counts"]["running"], not found["weights"]
     following = None if training else show.next_of(study) if not bare else ["analyze"]
     if as_json:
-        click.echo(json.dumps({**found, "next": command(*following, study=study.root) if following else None}, indent=1))
+        click.echo(json.dumps({**found, "next": command(*following, study=study) if following else None}, indent=1))
         return
     _networks(found["networks"])
     _counts(found)

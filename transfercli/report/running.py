@@ -25,7 +25,7 @@ def write_report(study: Study, out: str | Path | None = None) -> Path:
     study.check_plain()
     if not study.row_files():
         tables.finished(study, "report")
-        look = command("analyze", study=study.root)
+        look = command("analyze", study=study)
         raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
     path = study.root / "report.html" if out is None else Path(out)
     write_text(path, html(study))

@@ -2,9 +2,18 @@
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfercli.system.errors import TransferError
+
+if TYPE_CHECKING:
+    from transfercli.recipe.schema import Recipe
+    from transfercli.study.folder import Study
 
 USUAL_STUDY = "results/study"
+BUILDING = ("run", "train-base", "sweep", "verify", "plan", "layers")  # commands that need the network itself
 
 
 def usual_study() -> Path:
@@ -17,8 +26,21 @@ def smoke_folder(folder: Path) -> Path:
     return folder if folder.name.endswith("-smoke") else folder.with_name(f"{folder.name}-smoke")
 
 
-def command(*words: object, study: Path | None = None) -> str:
-    """A command line for a shell, with what it needs to find the study: nothing where it is the usual one."""
-    usual = usual_study()
-    found = [] if study in (None, usual) else ["--smoke"] if study == smoke_folder(usual) else ["--study", study]
-    return shlex.join(map(str, ["transfer", *words, *found]))
+def command(*words: object, study: "Study | None" = None, recipe: "Recipe | None" = None) -> str:
+    """A command line for a shell, with what it needs to find the study: nothing where it is the usual one.
+
+    Where it builds networks of `recipe`, by default the study's, it says that one's own code may run.
+    """
+    usual, folder = usual_study(), study and study.root
+    found = [] if folder in (None, usual) else ["--smoke"] if folder == smoke_folder(usual) else ["--study", folder]
+    allowed = _allowing(study, recipe) if words[0] in BUILDING else []
+    return shlex.join(map(str, ["transfer", *words, *allowed, *found]))
+
+
+def _allowing(study: "Study | None", recipe: "Recipe | None") -> list[str]:
+    """The flags that say that one's own code may run, where a network is of it."""
+    if study and not recipe:
+        with suppress(TransferError):  # which the command itself will tell
+            recipe = study.recipe()
+    own = [one.network.name for one in recipe.each().values() if one.network.library == "python"] if recipe else []
+    return [word for name in own for word in ("--network", name.partition("/")[2])]

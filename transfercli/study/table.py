@@ -56,7 +56,7 @@ def finished(study: Study, what: str, instead: str = "") -> pd.DataFrame:
     if table.empty:
         raise TransferError(
             f"no network in {study.root} is done, so there is nothing to {what}; "
-            f"train some: {command('train-base', study=study.root)}{instead and f', or {instead}'}"
+            f"train some: {command('train-base', study=study)}{instead and f', or {instead}'}"
         )
     rows: list[Any] = table.to_dict("records")
     if mixed := mixture(rows):

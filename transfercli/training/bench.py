@@ -193,8 +193,6 @@ def how_to_train(study: Study, network: Network, recipe: Recipe) -> str:
     words = ["sweep", *layers, "--treatments", network.treatment, "--targets", network.target]
     if network.is_base:
         words = ["train-base"] if network in recipe.planned([network.split]) else ["train-base", "--halves", network.target]
-    if (own := recipe.each().get(network.net)) and own.network.library == "python":
-        words += ["--network", own.network.name.partition("/")[2]]
     if recipe.seeds != study.recipe().seeds:
         words += ["--set", f"seeds={','.join(map(str, recipe.seeds))}"]
-    return command(*words, study=study.root)
+    return command(*words, study=study, recipe=recipe)

@@ -90,7 +90,7 @@ def verify(
     """
     study.check_plain()
     if not study.row_files() and (study.root / "results.csv").exists():
-        look = command("analyze", study=study.root)
+        look = command("analyze", study=study)
         raise TransferError(
             f"{study.root} holds a table without its networks, so there are no weights to measure; look at it with: {look}"
         )
@@ -156,7 +156,7 @@ def _table(study: Study, rows: list[dict[str, Any]], report: Report) -> None:
         path = study.root / "results.csv"
         with report.gathering("table"):
             if not path.exists() or read_text(path) != table_text(study.rows()):
-                raise TransferError(f"{path} is not what the rows say; make it anew: {command('train-base', study=study.root)}")
+                raise TransferError(f"{path} is not what the rows say; make it anew: {command('train-base', study=study)}")
 
 
 def _network(
