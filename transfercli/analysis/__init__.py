@@ -7,6 +7,8 @@ contrasts     two questions of eight-layer networks, fixed in advance; and wheth
 benefits      what transfer gives while a network learns: start, slope, asymptote
 comparison    one study against another
 conclusions   the study's sentences; brief: three of them, for a first screen; verdicts: what intervals allow to be said
+advice        which way to train is advised, by the rule of docs/advise-rule.md; spread: how far measured accuracies may be
+              off; advised: what is shown of it, and the advice in three sentences
 displayed     what figures and the page show of each network; curves: of each log
 words         what kinds of split, halves and chance are called
 """
