@@ -129,10 +129,10 @@ def test_from_plan_to_report_by_hints_alone(transfer: Transfer, here: Path, monk
     (here / "both.yaml").write_text(yaml.safe_dump({**several, "networks": networks, "layers": [1]}))
     flags = ["--network", NAME, "--network", "others:network"]
     planned = json.loads(transfer("plan", "both.yaml", *flags, *CPU, "--json").out)["next"]
-    assert shlex.split(planned) == ["transfer", "run", "both.yaml", *CPU, *flags]
+    assert shlex.split(planned) == ["transfer", "run", "both.yaml", *flags, *CPU]
     assert transfer("recipes", "copy", "both.yaml", "copied.yaml").out.endswith(f"run copied.yaml {shlex.join(flags)}\n")
     said = transfer("plan", "tiny.yaml", *ALLOW, "--set", "seeds=1", *CPU)
-    assert hint(said) == ["run", "tiny.yaml", "--set", "seeds=1", *CPU, *ALLOW]
+    assert hint(said) == ["run", "tiny.yaml", *ALLOW, "--set", "seeds=1", *CPU]
 
     said, seen = transfer("split", "--recipe", "both.yaml"), []
     while said.out.splitlines()[-1].startswith("Next: "):
@@ -140,6 +140,9 @@ def test_from_plan_to_report_by_hints_alone(transfer: Transfer, here: Path, monk
         anew(monkeypatch)
         said = transfer(*seen[-1])
         assert said.code == 0, said.err
+    packed = ("pack", "results/study/pictures", "--out", "store", "--recipe")
+    assert hint(transfer(*packed, "both.yaml")) == ["split", "store", "--recipe", "both.yaml", *flags]
+    assert hint(transfer(*packed, "tiny.yaml", *ALLOW)) == ["split", "store", "--recipe", "tiny.yaml", *ALLOW]
     assert seen == [["train-base", *flags], ["sweep", *flags], ["plot"], ["analyze"], ["report"]]
     assert transfer("verify", *CPU, *flags).code == 0
     (here / "results/study/random-0/baseA@net=other/weights.safetensors").unlink()

@@ -158,6 +158,13 @@ def device_options(command: F) -> F:
     )
 
 
+def changing(overrides: Sequence[str]) -> list[str]:
+    """The flags with which the next command changes the recipe as this one did."""
+    own = "network.name=python/"  # which --network made of one's own code, and makes again
+    pairs = [("--network", word.removeprefix(own)) if word.startswith(own) else ("--set", word) for word in overrides]
+    return [word for pair in pairs for word in pair]
+
+
 def on_the_same(device: str, bank_size: int | None, accept_change: bool = False) -> list[str]:
     """The flags with which the next command trains where and as this one did."""
     words = ["--device", device] if device != "auto" else []

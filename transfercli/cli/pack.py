@@ -7,7 +7,7 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import complete_recipe, set_option, skip_option
+from transfercli.cli.options import changing, complete_recipe, set_option, skip_option
 from transfercli.cli.progress import counting
 from transfercli.system.errors import Contradiction
 
@@ -73,9 +73,9 @@ def pack(
     except Contradiction as error:
         raise click.UsageError(str(error)) from None
     _say(packed)
-    words = ["split", packed.store.root] + (["--recipe", recipe] if recipe else [])
-    words += [word for override in overrides for word in ("--set", override)]
-    show.next_step(*words, *" ".join(packed.changes).split())
+    words = ["split", packed.store.root] + (["--recipe", recipe] if recipe else []) + changing(overrides)
+    named = transfercli.find_recipe(recipe, overrides) if recipe else None
+    show.next_step(*words, *" ".join(packed.changes).split(), recipe=named)
 
 
 def _say(packed: "Packed") -> None:

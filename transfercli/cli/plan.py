@@ -7,14 +7,13 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import complete_recipe, device_options, json_option, on_the_same, set_option
+from transfercli.cli.options import changing, complete_recipe, device_options, json_option, on_the_same, set_option
 from transfercli.cli.progress import counting, say
 from transfercli.study.hints import command
 
 if TYPE_CHECKING:
     from transfercli.training.planning import Estimate
 
-OWN_CODE = "network.name=python/"  # an override that --network made, and that the hint says as --network again
 PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
 
@@ -48,13 +47,12 @@ def plan(
     say("measuring how long training takes, for some seconds")
     found = timed(found, counting)
     pictures_of = [directory or "DIR"] if directory or not found.recipe.pictures.builtin else []
-    changes = [word for override in overrides if not override.startswith(OWN_CODE) for word in ("--set", override)]
-    following = ["run", recipe_name, *pictures_of, *changes, *on_the_same(device, bank_size)]
+    following = ["run", recipe_name, *pictures_of, *changing(overrides), *on_the_same(device, bank_size)]
     if as_json:
-        show.document(_document(found, machine) | {"next": command(*following, recipe=found.recipe)})
+        show.document(_document(found, machine) | {"next": command(*following)})
         return
     _times(found)
-    show.next_step(*following, recipe=found.recipe)
+    show.next_step(*following)
 
 
 def _costs(found: "Estimate", machine: str) -> None:

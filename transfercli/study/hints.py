@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transfercli.study.folder import Study
 
 USUAL_STUDY = "results/study"
-BUILDING = ("run", "train-base", "sweep", "verify", "plan", "layers")  # commands that need the network itself
+BUILDING = ("run", "split", "train-base", "sweep", "verify", "plan", "layers")  # commands that need the network itself
 
 
 def usual_study() -> Path:
@@ -33,14 +33,14 @@ def command(*words: object, study: "Study | None" = None, recipe: "Recipe | None
     """
     usual, folder = usual_study(), study and study.root
     found = [] if folder in (None, usual) else ["--smoke"] if folder == smoke_folder(usual) else ["--study", folder]
-    allowed = _allowing(study, recipe) if words[0] in BUILDING else []
-    return shlex.join(map(str, ["transfer", *words, *allowed, *found]))
+    allowed = [word for name in _own_code(study, recipe) if name not in words for word in ("--network", name)]
+    return shlex.join(map(str, ["transfer", *words, *(allowed if words[0] in BUILDING else []), *found]))
 
 
-def _allowing(study: "Study | None", recipe: "Recipe | None") -> list[str]:
-    """The flags that say that one's own code may run, where a network is of it."""
+def _own_code(study: "Study | None", recipe: "Recipe | None") -> list[str]:
+    """What `--network` calls the networks that are one's own code."""
     if study and not recipe:
         with suppress(TransferError):  # which the command itself will tell
             recipe = study.recipe()
-    own = [one.network.name for one in recipe.each().values() if one.network.library == "python"] if recipe else []
-    return [word for name in own for word in ("--network", name.partition("/")[2])]
+    specs = [one.network for one in recipe.each().values()] if recipe else []
+    return [spec.name.partition("/")[2] for spec in specs if spec.library == "python"]
