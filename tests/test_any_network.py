@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from transfercli.plan.words import evenly
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.network import NetworkRecipe
 from transfercli.recipe.schema import Recipe
+from transfercli.study.folder import Study
+from transfercli.study.settling import settle_recipe
 from transfercli.system.errors import TransferError
 from transfercli.system.randomness import drawing, generator
 from transfercli.training.inputs import draw_masks
@@ -374,3 +377,21 @@ def test_layers_for_a_person(transfer: Callable[..., Said]) -> None:
     assert [word for word in BLOCKS if f" {word} " in said.out] == BLOCKS
     other = transfer("layers", "tiny-imagenet-cpu", "--network", "timm/resnet10t", "--json")
     assert [row["name"] for row in json.loads(other.out)] == names("timm/resnet10t", 32)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "size", "crop", "layers"),
+    [
+        ([], 74, 64, (9, 17)),
+        (["network=torchvision/squeezenet1_1", "pictures.crop=48", "layers=3"], 256, 48, (3,)),
+        (["network=timm/vit_tiny_patch16_224"], 256, 224, (7, 13)),  # which takes no other
+        (["network=small", "network.widths=[4, 4, 4, 4, 4, 4, 4]", "layers=all"], 256, 224, (1, 2, 3, 4, 5, 6, 7)),
+    ],
+)
+def test_a_smoke_run_of_a_librarys_network_is_light(
+    overrides: list[str], size: int, crop: int, layers: tuple[int, ...], tmp_path: Path
+) -> None:
+    recipe = settle_recipe(Study(tmp_path), "imagenet-resnet50", overrides, smoke=True)
+    assert (recipe.pictures.size, recipe.pictures.crop, recipe.swept) == (size, crop, layers)
+    assert settle_recipe(Study(tmp_path), "imagenet-resnet50", overrides, smoke=True) == recipe
+    assert not recipe.judged

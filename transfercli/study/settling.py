@@ -1,5 +1,6 @@
 """By which recipe a study goes on: its own, or another as long as nothing was made that this one would make otherwise."""
 
+import math
 from collections.abc import Collection, Sequence
 
 from transfercli.plan.networks import of_row
@@ -7,6 +8,8 @@ from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
+
+SMOKE_CROP, SMOKE_BATCH, SMOKE_LAYERS = 64, 4, 2  # of a smoke run with a network of a library
 
 
 def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (), smoke: bool = False) -> Recipe:
@@ -39,7 +42,22 @@ def wanted_recipe(study: Study, name: str | None, overrides: Sequence[str], smok
             return own
         return recipes.load(recipes.dump(own), f"the recipe of {study.root}", overrides)
     recipe = recipes.find(name, overrides)
-    return recipes.smoke(recipe) if smoke else recipe
+    return _smoke(recipe) if smoke else recipe
+
+
+def _smoke(recipe: Recipe) -> Recipe:
+    """Its smoke variant. Networks of libraries, which cannot be made slim, are few and get small pictures, if they take them."""
+    smoke = recipes.smoke(recipe)
+    if not any(one.network.library for one in smoke.each().values()):
+        return smoke
+    size, crop = smoke.pictures.size, smoke.pictures.crop
+    listed = isinstance(smoke.layers, tuple) and len(smoke.layers) <= SMOKE_LAYERS
+    few = [f"training.batch={SMOKE_BATCH}", *[f"layers={{spread: {SMOKE_LAYERS}}}"] * (not listed)]
+    small = [f"pictures.size={math.ceil(size * SMOKE_CROP / crop)}", f"pictures.crop={SMOKE_CROP}"] * (crop > SMOKE_CROP)
+    try:
+        return cut(recipes.load(recipes.dump(smoke), f"the smoke variant of {recipe.name}", [*few, *small]))
+    except TransferError:  # a network that takes no such pictures; or one that cannot be had at all, which is told then
+        return recipes.load(recipes.dump(smoke), f"the smoke variant of {recipe.name}", few)
 
 
 def refuse_changes(study: Study, recipe: Recipe, remade: Collection[str] = ()) -> None:
