@@ -37,21 +37,28 @@ def _torchvision(name: str) -> Builder:
     known = models.list_models(module=models)
     if name not in known:
         raise TransferError(
-            f"torchvision has no classifier {name!r}{_near(name, known)}; see them: torchvision.models.list_models()"
+            f"torchvision has no classifier {name!r}{near(name, known)}; see them: torchvision.models.list_models()"
         )
     heads = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return lambda **arguments: models.get_model(name, weights=None, **{**heads, **arguments})
 
 
 def _timm(name: str) -> Builder:
-    try:
-        import timm
-    except ImportError:
-        raise TransferError(f"timm/{name} needs timm, which is not installed: {INSTALL_TIMM}") from None
+    need_timm(f"timm/{name}")
+    import timm
+
     known = timm.list_models()
     if name not in known:
-        raise TransferError(f"timm has no network {name!r}{_near(name, known)}; see timm.list_models()")
+        raise TransferError(f"timm has no network {name!r}{near(name, known)}; see timm.list_models()")
     return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
+
+
+def need_timm(what: str) -> None:
+    """Raise TransferError where timm, which `what` needs, is not installed."""
+    try:
+        import timm as timm
+    except ImportError:
+        raise TransferError(f"{what} needs timm, which is not installed: {INSTALL_TIMM}") from None
 
 
 def _python(name: str) -> Builder:
@@ -100,9 +107,10 @@ def source_of(name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _near(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=3)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
+def near(name: str, known: list[str]) -> str:
+    """A question for an error: the names that are like this one; empty where none is."""
+    found = get_close_matches(name, known, n=3)
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def usual_crop(name: str) -> int:

@@ -16,7 +16,7 @@ from transfercli.networks.layers import layers_of
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved
-from transfercli.recipe.schema import Recipe
+from transfercli.recipe.schema import NetworkRecipe, Recipe
 from transfercli.system.errors import TransferError
 from transfercli.system.randomness import drawing, generator
 from transfercli.system.threads import pool
@@ -40,7 +40,7 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
 
     Raises TransferError for too few outputs, for what is no network, and for BatchNorm in steps of a single picture.
     """
-    network = _built(recipe, classes)
+    network = _built(recipe.network, outputs_of(recipe, classes), recipe.pictures.crop)
     if recipe.training.batch == 1 and any(isinstance(module, BatchNorm) for module in network.modules()):
         raise TransferError(
             f"{recipe.network.name} has BatchNorm, which no single picture trains; set training.batch to 2 or more"
@@ -48,9 +48,8 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
     return network
 
 
-def _built(recipe: Recipe, classes: int) -> nn.Module:
-    spec, outputs = recipe.network, outputs_of(recipe, classes)
-    crop, dropout = recipe.pictures.crop, spec.dropout or 0.0
+def _built(spec: NetworkRecipe, outputs: int, crop: int) -> nn.Module:
+    dropout = spec.dropout or 0.0
     if spec.library:
         network, found = made(spec, outputs), chained(spec, outputs, crop)[1]
         network.transfer_chain = found  # type: ignore[assignment]
@@ -68,6 +67,14 @@ def blueprint(recipe: Recipe, classes: int) -> nn.Module:
         return chained(recipe.network, outputs_of(recipe, classes), recipe.pictures.crop)[0]
     with torch.device("meta"):
         return build(recipe, classes)
+
+
+def skeleton(spec: NetworkRecipe, outputs: int, crop: int) -> nn.Module:
+    """A network without memory for weights (meta tensors): names, shapes and layers. Raises TransferError."""
+    if spec.library:
+        return chained(spec, outputs, crop)[0]
+    with torch.device("meta"):
+        return _built(spec, outputs, crop)
 
 
 def start(recipe: Recipe, resolved: Resolved, classes: int, sources: Mapping[str, Source]) -> nn.Module:
