@@ -155,7 +155,7 @@ def _torchvision(said: str, own: str, network: str | NetworkRecipe | None) -> tu
         _spec(f"torchvision/{name}", network, said, arguments),
         _of_transforms(chosen.transforms()),
         (),
-        tuple(chosen.meta["categories"]),
+        tuple(chosen.meta["categories"] or ()),  # of features alone there are none
         chosen.meta.get("license", ""),
     )
     return about, lambda: _fetched(chosen.url)

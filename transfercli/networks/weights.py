@@ -1,10 +1,12 @@
 """Files of weights from anywhere: read without running what may be in them, and brought to a network's names and numbers."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,7 +31,8 @@ def read(path: Path) -> Any:
             raise TransferError(f"{path} is empty; copy or download it again")
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of torch's, to programmers
+            return torch.load(path, map_location="cpu", weights_only=True)
     except TransferError:
         raise
     except (Exception, RecursionError) as error:  # whatever a file that is no file of weights leads to
@@ -76,7 +79,7 @@ def fitted(loaded: Any, network: nn.Module, name: str, what: str) -> tuple[dict[
         raise TransferError(f"{what} does not fit {name}: {_first(wrong)}; say which network it is of, and what its input is")
     state = {one: _numbers(found[one], value.dtype, one, what) for one, value in own.items() if one in found}
     for one, value in state.items():
-        if not last.owns(one) and not value.isfinite().all():
+        if not last.owns(one) and not np.isfinite(value.numpy()).all():
             raise TransferError(f"{what} is of no use: its {one} holds numbers that are not finite; choose other weights")
     kinds = {str(found[one].dtype).removeprefix("torch.") for one in state if found[one].is_floating_point()}
     notes += [f"its numbers are {kind} and are taken as float32" for kind in sorted(kinds - {"float32"})]

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
@@ -36,7 +37,7 @@ def download(url: str, path: Path) -> None:
         raise TransferError(f"cannot fetch {url}: the server says {error.code} {error.reason}; {remedy}") from None
     except OSError as error:  # of the network or of the disk
         raise TransferError(f"cannot fetch {url} ({error}); run the command again, or {remedy}") from None
-    except RuntimeError:  # torch's for another hash
+    except (RuntimeError, HTTPException):  # torch's for another hash; what ended before its length
         raise TransferError(f"what came from {url} is not whole; run the command again, or {remedy}") from None
     finally:
         socket.setdefaulttimeout(waits)
@@ -45,7 +46,7 @@ def download(url: str, path: Path) -> None:
 def unreachable(url: str) -> str:
     """Why its server, or the proxy on the way there, takes up no connection within seconds; empty where it does."""
     at = urlsplit(url)
-    if (proxy := getproxies().get(at.scheme)) and not proxy_bypass(at.hostname or ""):
+    if (proxy := getproxies().get(at.scheme) or getproxies().get("all")) and not proxy_bypass(at.hostname or ""):
         at = urlsplit(proxy if "//" in proxy else f"//{proxy}")
     host, port = at.hostname, at.port or (80 if at.scheme == "http" else 443)
     if host is None:  # of a file
