@@ -200,6 +200,46 @@ def test_layers_of_the_command_line_are_those_that_a_network_has(
     assert refused.code == 1 and "layer 10 cannot be transferred in a network of 10 layers" in refused.err
 
 
+def test_a_base_that_failed_stops_only_what_needs_it(transfer: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(values(SMALL, WIDER)), encoding="utf-8")
+    cpu = ("--device", "cpu")
+    transfer("split", "--recipe", "two.yaml")
+    assert transfer("train-base", *cpu).out.endswith("Next: transfer sweep --device cpu\n")
+    study, rows = Study(tmp_path / "results/study"), []
+
+    def fail(name: str) -> None:
+        path = study.root / "random-0" / name / "row.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "did not learn"}))
+
+    fail("baseA@net=small-x2")
+    left_out = (
+        "Error: random-0 baseA@net=small-x2 has nothing to transfer (did not learn), and 6 networks that need it are left out; "
+        "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
+        "or go on without that split: remove results/study/random-0\n"
+    )
+    said = transfer("train-base", *cpu)
+    assert (said.code, said.out.splitlines()[-1]) == (3, "Next: transfer sweep --device cpu")
+    for _ in range(2):
+        said = transfer("sweep", *cpu)
+        assert (said.code, said.out.splitlines()[-1]) == (1, "Next: transfer plot")
+        assert said.err.endswith(left_out) and said.err.count("Error") == 1
+        rows = [row for row in study.rows() if row["treatment"] != "base"]
+        assert [row["net"] for row in rows].count("small") == 8
+        assert {row["network"] for row in rows if row["net"] != "small"} == {f"B{n}B@net=small-x2" for n in (4, 7)}
+    assert transfer("status").out.splitlines()[-1] == "Next: transfer plot"
+    said = transfer("run", "two.yaml", *cpu)
+    assert said.code == 1 and said.err.endswith(left_out) and "1 of 14 networks failed: random-0 baseA@net" in said.err
+    assert (study.root / "report.html").exists()
+
+    for name in ("baseB@net=small-x2", "baseA@net=small", "baseB@net=small"):
+        fail(name)
+    said = transfer("sweep", *cpu)
+    assert said.code == 1 and said.err.startswith("Error: random-0 baseA@net=small has nothing to transfer (did not learn), ")
+    said = transfer("run", "two.yaml", *cpu)
+    assert said.code == 3 and "Report:" not in said.out
+    assert not transfer("status").out.splitlines()[-1].startswith("Next:")
+
+
 def test_a_plan_is_that_of_all_networks(made: Path, transfer: Callable[..., Said]) -> None:
     found = json.loads(transfer("plan", made / "three.yaml", "--device", "cpu", "--json").out)
     each = found["each"].values()

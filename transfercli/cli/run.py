@@ -37,7 +37,7 @@ def _run(name: str, directory: Path | None, folder: Path, smoke: bool, **how: An
         click.echo(show.SMOKE)
     if done.report:
         show.next_step("analyze", study=study)
-    show.end(done.rows, smoke)
+    show.end(done.rows, smoke, done.networks.lacking if done.networks else ())
 
 
 @click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures, report.")

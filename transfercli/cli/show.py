@@ -327,14 +327,22 @@ def _number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def end(rows: Sequence[dict[str, Any]], smoke: bool) -> None:
-    """End the command with FAILED and a summary where a network failed; of a smoke run, whose networks learn nothing, never."""
+def end(rows: Sequence[dict[str, Any]], smoke: bool, lacking: Sequence[str] = ()) -> None:
+    """End the command with FAILED and a summary where a network failed; of a smoke run, whose networks learn nothing, never.
+
+    `lacking`: what was left out and why, an error each.
+    """
     failed = [
         f"{row['split']} {row['network']} ({row['status']})" for row in rows if treatments.failed(row["treatment"], row["status"])
     ]
     if failed and not smoke:
         more = f", and {len(failed) - 8} more (results.csv names them)" if len(failed) > 8 else ""
         click.echo(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed[:8])}{more}", err=True)
+    for reason in lacking:
+        click.echo(plain(f"Error: {reason}"), err=True)
+    if lacking:
+        sys.exit(1)
+    if failed and not smoke:
         sys.exit(FAILED)
 
 

@@ -99,4 +99,4 @@ def sweep(
     if smoke:
         click.echo(show.SMOKE)
     show.next_step("plot", study=study)
-    show.end(trained.rows, smoke)
+    show.end(trained.rows, smoke, trained.lacking)

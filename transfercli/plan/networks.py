@@ -13,7 +13,7 @@ What is as usual shows in no id, folder or column. Nothing else writes or reads 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -205,6 +205,11 @@ def needed_bases(networks: Iterable[Network]) -> list[Network]:
     for network in networks:
         needed.setdefault((network.split, network.seed), set()).update({network.control, network.donor or network.control})
     return [one for group in needed.values() for one in sorted(group, key=lambda base: base.name)]
+
+
+def without_need(networks: Iterable[Network], of: Collection[Network]) -> list[Network]:
+    """The networks that neither copy layers of these bases nor are compared with one of them, nor are one."""
+    return [network for network in networks if not {network.control, network.donor} & {*of}]
 
 
 # -- the table's columns

@@ -12,6 +12,7 @@ from transfercli.study import table as tables
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.splitting import Made, split
+from transfercli.study.standing import following
 from transfercli.system.devices import pick_device
 from transfercli.system.errors import TransferError
 from transfercli.system.files import write_text
@@ -88,7 +89,7 @@ def run(
     with reporting("bases") as reporter:
         bases = train_base(study, reporter=reporter, **how)
     told("train_base", bases)
-    if bases.failed and not smoke:  # networks of a smoke run learn nothing
+    if following(study) is None and not smoke:  # networks of a smoke run learn nothing
         return Done(made, bases)
     with reporting("sweep") as reporter:
         networks = sweep(study, reporter=reporter, **how)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, columns, named, of_row
+from transfercli.plan.networks import Network, columns, named, of_row, without_need
 from transfercli.plan.treatments import TREATMENTS, failed
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
@@ -58,15 +58,20 @@ def status(study: Study) -> dict[str, Any]:
 
 
 def following(study: Study) -> str | None:
-    """The command with which the study's recipe goes on: what it plans is trained, then drawn; after a failed base none."""
-    planned = study.recipe().planned(study.need_splits())
+    """The command with which the study's recipe goes on: what it plans is trained, then drawn; after a failed base none.
+
+    Of several networks those go on that need no failed base.
+    """
+    recipe = study.recipe()
+    planned = recipe.planned(study.need_splits())
     rows = {network: study.row(network) for network in planned}
-    waiting = [network for network, row in rows.items() if row is None]
-    if any(network.is_base for network in waiting):
+    if any(row is None for network, row in rows.items() if network.is_base):
         return "train-base"
-    if any(row and row["status"] != "done" for network, row in rows.items() if network.is_base):
+    failed = [network for network, row in rows.items() if network.is_base and row and row["status"] != "done"]
+    going = without_need([network for network in planned if not network.is_base], failed)
+    if failed and (recipe.networks is None or not going):
         return None
-    return "sweep" if waiting else "plot"
+    return "sweep" if any(rows[network] is None for network in going) else "plot"
 
 
 def _rows(study: Study) -> tuple[dict[Network, dict[str, Any]], bool]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transfercli.plan.networks import bases, transfers, varied
+from transfercli.plan.networks import bases, transfers, varied, without_need
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import failed, sweepable
 from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, parse_layers, parse_targets
@@ -25,6 +25,7 @@ class Trained:
 
     rows: list[dict[str, Any]]  # as `Study.rows` has them
     left_out: tuple[str, ...] = ()  # halves whose base no network of the recipe needs
+    lacking: tuple[str, ...] = ()  # which bases have nothing to transfer, so that what needs them was left out, and what to do
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -83,7 +84,8 @@ def sweep(
 ) -> Trained:
     """Train the transfer networks of these layers (`1-7` or numbers), treatments and target halves; None: the recipe's.
 
-    The rest as `train_base`. Raises TransferError, also where a base is missing or has learned nothing.
+    The rest as `train_base`. Raises TransferError, also where a base is missing or has learned nothing. Where a recipe has
+    several networks, what needs a base that has learned nothing is left out, as `lacking` says.
     """
     study.check_plain()
     chosen = None if layers is None or layers == ALL else parse_layers(_listed(layers))
@@ -98,9 +100,11 @@ def sweep(
         numbers = [n for n in chosen if n in every] if chosen else every if layers else one.swept
         of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments)
         networks += [varied(network, net=net) for network in of_net]
-    training.check_bases(study, networks, settled)
+    failed = training.check_bases(study, networks, settled)
     _write(study, settled)
-    return Trained(training.train(study, networks, where, bank_size, reporter, accept_change))
+    going = without_need(networks, failed)
+    rows = training.train(study, going, where, bank_size, reporter, accept_change)
+    return Trained(rows, lacking=tuple(failed.values()))
 
 
 def _write(study: Study, recipe: Recipe) -> None:

@@ -1,6 +1,6 @@
 """A plan carried out: banks are trained and measured, checkpoints kept, rows written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from transfercli.networks.initialise import near_identities
 from transfercli.networks.start import random_weights
 from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import RANDOM, Network, needed_bases
+from transfercli.plan.networks import RANDOM, Network, needed_bases, without_need
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -87,11 +87,13 @@ def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter
         )
 
 
-def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> None:
+def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> dict[Network, str]:
     """Raise TransferError unless every base that the networks need is there, has learned, and is that of the rows there are.
 
-    It must be of this recipe and split; the rows of networks that copied it say which it was.
+    It must be of this recipe and split; the rows of networks that copied it say which it was. Where a recipe has several
+    networks, bases that have learned nothing are returned, with the reason, as long as there are networks that need none of them.
     """
+    failed: dict[Network, str] = {}
     for one in sorted(needed_bases(networks), key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
         if row is None:
@@ -105,12 +107,17 @@ def check_bases(study: Study, networks: Iterable[Network], recipe: Recipe) -> No
                     f"{how_to_train(study, one, recipe)}"
                 )
         if row["status"] != "done":
-            raise TransferError(
-                f"{one.split} {one.name} has nothing to transfer ({row['status']}); "
-                "start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
+            needing = len(networks) - len(without_need(networks, [one]))
+            failed[one] = (
+                f"{one.split} {one.name} has nothing to transfer ({row['status']})"
+                + f", and {needing} networks that need it are left out" * (recipe.networks is not None)
+                + "; start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
                 f"or go on without that split: remove {study.root / one.split}"
             )
+    if failed and (recipe.networks is None or not without_need(networks, failed)):
+        raise TransferError(next(iter(failed.values())))
     refuse_mixtures(study)
+    return failed
 
 
 def refuse_other_treatments(study: Study, recipe: Recipe, rows: Mapping[Network, dict[str, Any] | None]) -> None:
