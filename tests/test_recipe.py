@@ -221,9 +221,9 @@ def test_all_mistakes_at_once() -> None:
         "network.widths: tuple should have at least 7 items after validation, not 2; "
         "network.droput: unknown key (did you mean network.dropout?); "
         "splits: split 'randm-0' is not known; write random-<seed> (as random-0), man-made-natural, "
-        "or the path of a .csv file with the header class,half; "
+        "the path of a .csv file with the header class,half, or all; "
         "layers: the layers '8-1' run backwards; write the lower number first: 1-8; "
-        "treatments.1: input should be 'base+', 'BnB', 'BnB+', 'AnB', 'AnB+' or 'RnB'; "
+        "treatments.1: input should be 'base+', 'BnB', 'BnB+', 'AnB', 'AnB+', 'RnB', 'PnB', 'PnB+' or 'PnB.keep'; "
         "seeds.0: input should be greater than or equal to 0; "
         "pictures: crop 40 is larger than size 32; "
         "training.steps: input should be greater than 0; "
@@ -335,7 +335,7 @@ def test_all_mistakes_at_once() -> None:
         (["layers=[3, 3]"], "layers: 3 stands twice"),
         (["layers=[0]"], "layers.0: input should be greater than 0"),
         (["targets=B,B"], "targets: B stands twice"),
-        (["targets=C"], "targets.0: input should be 'A', 'B' or 'alternate'"),
+        (["targets=C"], "targets.0: input should be 'A', 'B', 'alternate' or 'T'"),
         (["treatments=RnB,RnB"], "treatments: RnB stands twice"),
         (["splits=[1, random-1]"], "splits: random-1 stands twice"),
         (["splits=true"], "splits.0: input should be a valid string"),
@@ -525,7 +525,7 @@ def variants() -> list[tuple[str, Any]]:
         *(("pictures.interpolation", "bicubic"), ("pictures.augment", "random-resized-crop")),
         *(("pictures.scale", [0.25, 1]), ("pictures.ratio", [0.5, 2])),
         *(("pictures.mean", [0.5, 0.5, 0.5]), ("pictures.std", [0.2, 0.2, 0.2])),
-        *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1)),
+        *(("pictures.held_out", 0.3), ("pictures.held_out_seed", 1), ("pictures.folds", 5)),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 0}),
         ("pictures.builtin", {"classes": 4, "train": 3, "val": 2, "seed": 1}),
         *(("network.widths", [8, 8, 8, 8, 8, 16, 8]), ("network.outputs", 10), ("network.dropout", 0.1)),
@@ -590,7 +590,8 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         for section in ("pictures", "network", "training", "evaluation")
         for name in type(getattr(made[0], section)).model_fields
     }
-    kept = {"training.checkpoint_minutes", "training.checkpoint_steps", "network.label", "network.layers", "network.source"}
+    kept = {f"training.{key}" for key in ("checkpoint_minutes", "checkpoint_steps", "keep_weights")}
+    kept |= {"network.label", "network.layers", "network.source"}
     assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
 
 

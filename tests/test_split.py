@@ -313,7 +313,7 @@ def test_other_words_stand_for_themselves_and_have_no_seed(word: str, name: str)
 def test_unknown_words_for_a_split_are_refused(word: str) -> None:
     assert error(lambda: method_and_seed(word)) == (
         f"split {word!r} is not known; write random-<seed> (as random-0), man-made-natural, "
-        "or the path of a .csv file with the header class,half"
+        "the path of a .csv file with the header class,half, or all"
     )
 
 
@@ -327,7 +327,7 @@ def test_a_random_name_with_too_large_a_seed_is_refused() -> None:
 def test_unknown_methods_are_refused(method: str) -> None:
     assert error(lambda: make_split(method, LETTERS)) == (
         f"split method {method!r} is not known; give random, man-made-natural, "
-        "or the path of a .csv file with the header class,half"
+        "the path of a .csv file with the header class,half, or all"
     )
 
 

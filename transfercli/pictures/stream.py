@@ -3,6 +3,7 @@
 Which pictures step t sees, and under which crops, is a function of the seed, the split, the half and t alone.
 """
 
+import copy
 import functools
 import os
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class Pixels:
         """`kept`: the pictures themselves, where they are in memory already."""
         self.part, self.pictures, self.device, self.kept = part, pictures, device, kept
         self.labels = torch.tensor(part.labels)
+        self.chosen: Tensor | None = None  # of its pictures those that are meant
         self.pool = pool(threads)
         self.rows: list[int] = []  # of the store
         if part.store is not None:
@@ -82,10 +84,17 @@ class Pixels:
             self.kept = self.kept.to(device)
 
     def __len__(self) -> int:
-        return len(self.part.paths)
+        return len(self.labels)
+
+    def only(self, chosen: Tensor) -> "Pixels":
+        """Some of these pictures, by their numbers; what is in memory is there once for both."""
+        some = copy.copy(self)
+        some.chosen, some.labels = chosen if self.chosen is None else self.chosen[chosen], self.labels[chosen]
+        return some
 
     def fetch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """A store of pictures (n, size, size, 3) on the device, and (on the CPU) where in it the wanted ones are."""
+        index = index if self.chosen is None else self.chosen[index]
         if self.kept is not None and self.kept.device.type == self.device.type:  # not the device: cuda is not equal to cuda:0
             return self.kept, index
         rows = self.kept[index] if self.kept is not None else self._decode(index)

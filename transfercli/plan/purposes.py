@@ -16,6 +16,11 @@ def stream(seed: int, split: str, target: str, transfer: bool) -> Purpose:
     return (seed, split, *["transfer"] * transfer, target)
 
 
+def folds(split: str, name: str) -> Purpose:
+    """In which order a class's training pictures are dealt out to the folds, whatever the seed: they are disjoint."""
+    return (split, "folds", name)
+
+
 def order(stream: Purpose, epoch: int) -> Purpose:
     return (*stream, "order", epoch)
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from transfercli.plan.networks import AXES, RANDOM, Network
+from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
 from transfercli.plan.treatments import COPIED, TRAINED, Treatment
 
 FRESH = ""  # the origin of layers that are drawn anew
@@ -54,8 +54,8 @@ class Resolved:
 
     @property
     def input(self) -> str:
-        """Whose mean is subtracted: the source's, as in the study; random features take the target's."""
-        return self.network.target if self.network.source == RANDOM else self.network.source
+        """Whose mean is subtracted: the source's, as in the study; layers that are no network's of it take the target's."""
+        return self.network.target if self.network.rule.origin in OUTSIDE else self.network.source
 
     @property
     def role(self) -> str:

@@ -1,4 +1,4 @@
-"""Halves: the classes of a dataset, each in half A or in half B.
+"""Splits: the classes of a dataset, each in half A or in half B; or all of them as one task.
 
 The labels of a half run 0..k-1 in ascending order of its class folders' names (of the class indices, for
 ImageNet: there the two orders agree). A split is made in one of three ways:
@@ -8,6 +8,8 @@ ImageNet: there the two orders agree). A split is made in one of three ways:
                        released files; their paper's text has A and B the other way round
     PATH.csv           a file with the columns class and half and one line for each   named by its stem
                        class; classes that it does not list are left out
+    all                no halves: all classes are one task, T, for layers from        named all
+                       elsewhere (a recipe's `source`)
 
 Halves may have names. Inside they are A and B all the same: of the two names in a CSV file, the first by the alphabet is A.
 """
@@ -23,7 +25,7 @@ from pathlib import Path
 import numpy
 
 from transfercli import paper
-from transfercli.plan.tasks import HALVES, Task
+from transfercli.plan.tasks import HALVES, WHOLE, Task
 from transfercli.system.errors import TransferError
 
 LEAST = 2  # classes a half needs: with one class there is nothing to tell apart
@@ -31,17 +33,20 @@ KINDS = ("natural", "man-made")  # A and B of man-made-natural
 LONGEST_NAME = 30  # of a half: it stands in titles, tables and sentences
 LARGEST_SEED = 2**32 - 1  # numpy's generator takes 32 bits
 
+UNDIVIDED = "all"  # the split that halves nothing
+
 # What a study folder holds beside its splits: a split named so would write over it.
 _RESERVED = {"figures", "results", "results.csv", "recipe", "recipe.yaml", "man-made-natural"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Two halves of a dataset's classes.
+    """Two halves of a dataset's classes; or, where they are `whole`, no halves.
 
     name: the split's folder in a study ("random-0"). method: "random", "man-made-natural" or the CSV file's
     name without its folder, so that a split is the same wherever the file lies. seed: None but for random.
-    A, B: names of class folders in label order. names: what the two halves are called.
+    A, B: names of class folders in label order. names: what the two halves are called. whole: all of them, of a
+    split that halves nothing.
     """
 
     name: str
@@ -50,14 +55,22 @@ class Split:
     A: tuple[str, ...]
     B: tuple[str, ...]
     names: tuple[str, str] = HALVES
+    whole: tuple[str, ...] = ()
 
-    def classes(self, half: str) -> tuple[str, ...]:
-        """The class folders of half "A" or "B" in label order; any other half is a KeyError."""
-        return {task.name: task.classes for task in self.tasks}[half]
+    def classes(self, task: str) -> tuple[str, ...]:
+        """The class folders of task "A", "B" or "T" in label order; one that the split does not have is a KeyError."""
+        return {one.name: one.classes for one in self.tasks}[task]
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The class folders of all tasks."""
+        return tuple(name for task in self.tasks for name in task.classes)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What networks of this split learn."""
+        if self.whole:
+            return (Task(WHOLE, self.whole, WHOLE),)
         halves = zip(HALVES, (self.A, self.B), self.names, strict=True)
         return tuple(Task(half, classes, called) for half, classes, called in halves)
 
@@ -75,12 +88,12 @@ def method_and_seed(name: str) -> tuple[str, int | None]:
     """
     if match := re.fullmatch(r"random-(0|[1-9][0-9]{0,18})", name):
         method, seed = "random", int(match[1])
-    elif name == "man-made-natural" or _is_csv(name):
+    elif name in ("man-made-natural", UNDIVIDED) or _is_csv(name):
         method, seed = name, None
     else:
         raise TransferError(
             f"split {name!r} is not known; write random-<seed> (as random-0), man-made-natural, "
-            "or the path of a .csv file with the header class,half"
+            "the path of a .csv file with the header class,half, or all"
         )
     split_name(method, seed)
     return method, seed
@@ -106,12 +119,12 @@ def split_name(method: str, seed: int | None = None) -> str:
         if seed is None or not 0 <= seed <= LARGEST_SEED:
             raise TransferError(f"a random split cannot have seed {seed}; give one from 0 to {LARGEST_SEED}")
         return f"random-{seed}"
-    if method == "man-made-natural":
+    if method in ("man-made-natural", UNDIVIDED):
         return method
     if not _is_csv(method):
         raise TransferError(
             f"split method {method!r} is not known; give random, man-made-natural, "
-            "or the path of a .csv file with the header class,half"
+            "the path of a .csv file with the header class,half, or all"
         )
     stem = Path(method).stem
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", stem):
@@ -156,14 +169,18 @@ def _kinds() -> dict[str, str]:
 def make_split(method: str, classes: Sequence[str], seed: int | None = 0) -> Split:
     """Split a dataset's classes (names of class folders, each once, in any order) in halves A and B.
 
-    method: "random", "man-made-natural" (A is natural, B is man-made) or the path of a CSV file with the
-    columns class and half and two halves of any names; classes that it does not list are in neither.
+    method: "random", "man-made-natural" (A is natural, B is man-made), "all" (no halves) or the path of a CSV file
+    with the columns class and half and two halves of any names; classes that it does not list are in neither.
     seed: of a random split; other methods ignore it.
     Raises TransferError where `split_name` does, for a half of fewer than 2 classes, for a class of
     unknown kind, and for a file that cannot be read or does not give each class that it lists one half.
     """
     name = split_name(method, seed)
     listed = sorted(classes)
+    if method == UNDIVIDED:
+        if len(listed) < LEAST:
+            raise TransferError(f"the pictures are of {len(listed)} class; with one there is nothing to tell apart")
+        return Split(name, method, None, (), (), whole=tuple(listed))
     split_seed, names = None, HALVES
     if method == "random":
         assert seed is not None  # split_name has refused it

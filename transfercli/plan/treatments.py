@@ -70,7 +70,7 @@ class Treatment:
         return not self.name.startswith("base")
 
 
-ALL, NEW = (Phase("all"),), (Phase("new"),)
+ALL, NEW, ABOVE = (Phase("all"),), (Phase("new"),), (Phase("above n"),)
 # In the order of the table.
 TREATMENTS: dict[str, Treatment] = {
     treatment.name: treatment
@@ -82,6 +82,11 @@ TREATMENTS: dict[str, Treatment] = {
         Treatment("AnB", "other", "first n", NEW, "transfer, frozen", ("base", "BnB")),
         Treatment("AnB+", "other", "first n", ALL, "transfer, fine-tuned", ("base", "AnB", "BnB+")),
         Treatment("RnB", "random", "first n", NEW, "random, frozen"),
+        Treatment("PnB", "pretrained", "first n", NEW, "pretrained, frozen; the rest fresh"),
+        Treatment("PnB+", "pretrained", "first n", ALL, "pretrained, fine-tuned; the rest fresh", ("base", "PnB")),
+        Treatment(
+            "PnB.keep", "pretrained", "all but the last", ABOVE, "pretrained but the last, the first n frozen", least=0
+        ),
     )
 }
 USUAL = ("BnB", "BnB+", "AnB", "AnB+", "RnB")  # what a recipe sweeps that says nothing: the study's, and random features

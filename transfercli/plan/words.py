@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from transfercli.plan.tasks import ALTERNATE, HALVES
+from transfercli.plan.tasks import ALTERNATE, HALVES, WHOLE
 from transfercli.system.errors import TransferError
 
 ALL = "all"  # layers
@@ -59,14 +59,16 @@ def check_layers(layers: Sequence[int], count: int) -> None:
 
 
 def check_targets(targets: Sequence[str]) -> None:
-    """Raise TransferError where ALTERNATE stands beside another target."""
+    """Raise TransferError where ALTERNATE, or the task of all classes, stands beside another target."""
     if ALTERNATE in targets and len(targets) > 1:
         raise TransferError(f"{ALTERNATE} stands alone: it gives each split one target, by turns")
+    if WHOLE in targets and len(targets) > 1:
+        raise TransferError(f"{WHOLE} stands alone: of the split all, which has no halves")
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
-    """Parse `A,B`, `B` or `alternate`. Raises TransferError."""
-    targets = parse_choices(text, (*HALVES, ALTERNATE), "target")
+    """Parse `A,B`, `B`, `alternate`, or `T`, all classes. Raises TransferError."""
+    targets = parse_choices(text, (*HALVES, ALTERNATE, WHOLE), "target")
     check_targets(targets)
     return targets
 

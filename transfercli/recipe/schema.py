@@ -29,7 +29,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from transfercli.plan.networks import Network, needed_bases, transfers, varied
-from transfercli.plan.treatments import USUAL, sweepable
+from transfercli.plan.splits import UNDIVIDED
+from transfercli.plan.tasks import WHOLE
+from transfercli.plan.treatments import TREATMENTS, USUAL, sweepable
 from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
@@ -59,6 +61,7 @@ from transfercli.recipe.network import LEAST_CROP as LEAST_CROP
 from transfercli.recipe.network import NetworkRecipe as NetworkRecipe
 from transfercli.recipe.section import NOT_DECISIVE, Since
 from transfercli.recipe.section import Section as Section
+from transfercli.recipe.source import SourceRecipe
 from transfercli.system.errors import TransferError
 
 
@@ -120,6 +123,10 @@ class Pictures(Section):
     """Where a folder has class folders alone: the share of each class that is measured on."""
     held_out_seed: Annotated[Seed, Since(0)] = 0
     """Which pictures that share is."""
+    folds: Annotated[Annotated[int, Number, Field(ge=2, le=100)] | None, Since(None)] = None
+    """Deal each class's training pictures out to so many folds: networks of seed 0 are trained without the first and measured on
+    it, too, those of seed 1 without the second; of seeds beyond the folds none is left out.
+    """
     builtin: BuiltIn | None = None
 
     @model_validator(mode="after")
@@ -241,6 +248,8 @@ class Training(Section):
     """Minutes between two checkpoints; decides no numbers."""
     checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
     """Steps between two checkpoints, besides; decides no numbers."""
+    keep_weights: Annotated[bool, NOT_DECISIVE] = True
+    """Whether the weights of networks are kept; without them nothing can be copied from one, and none be measured again."""
 
     @model_validator(mode="after")
     def _length(self) -> "Training":
@@ -342,12 +351,16 @@ class Recipe(Section):
     networks: Annotated[tuple[NetworkRecipe, ...] | None, Field(min_length=1)] = None
     """Several networks, each with its own bases and sweep, as a list of what `network` holds; either this or `network`."""
     network: NetworkRecipe = Field(None, validate_default=True)  # None beside `networks`: see `each`
+    source: SourceRecipe | None = None
+    """Where pretrained layers come from."""
     splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
-    class,half.
+    class,half; `all`: not at all.
     """
-    targets: Annotated[tuple[Literal["A", "B", "alternate"], ...], OneOrMore, Distinct, AfterValidator(alone)] = ("B",)
-    """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns."""
+    targets: Annotated[tuple[Literal["A", "B", "alternate", "T"], ...], OneOrMore, Distinct, AfterValidator(alone)] = ("B",)
+    """On which halves the transfer networks are trained and measured; `alternate`: one for each split, by turns; `T`: on all
+    classes, with `splits: all`.
+    """
     layers: Layers = ALL  # type: ignore[assignment]
     """For which n the first n layers are copied: `1-7`, a list, `all`, or so many of them, evenly spread: `{spread: 8}`."""
     treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = USUAL
@@ -382,13 +395,29 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if key not in ("network", "networks") or value is not None}
+        optional = ("network", "networks", "source")
+        return {key: value for key, value in handler(self).items() if key not in optional or value is not None}
 
     @model_validator(mode="after")
     def _networks_fit_the_pictures(self) -> "Recipe":
         for network in self.networks or (self.network,):
             if self.pictures.crop < (least := LEAST_CROP.get(network.name, 1)):
                 raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {network.name}, which needs {least}")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_and_sources_are_there(self) -> "Recipe":
+        if (UNDIVIDED in self.splits) != (WHOLE in self.targets) or (UNDIVIDED in self.splits and len(self.splits) > 1):
+            raise ValueError(f"splits: {UNDIVIDED} and targets: {WHOLE} go together, and alone: all classes have no halves")
+        origins = {TREATMENTS[treatment].origin: treatment for treatment in reversed(self.treatments)}
+        if WHOLE in self.targets and "other" in origins:
+            raise ValueError(f"{origins['other']} copies from the other half; of all classes there is none")
+        if self.source is None and "pretrained" in origins:
+            raise ValueError(f"{origins['pretrained']} copies pretrained layers; say where they are: source.weights")
+        if not self.training.keep_weights and (copies := origins.keys() & {"self", "other"}):
+            raise ValueError(f"{origins[min(copies)]} copies from a network of the study; leave training.keep_weights at true")
+        if self.source is not None and self.networks is not None:
+            raise ValueError("the weights of a source are of one network: set network, not networks")
         return self
 
     @field_validator("layers", mode="after")
@@ -429,7 +458,8 @@ class Recipe(Section):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers of a recipe's one network: neither the name, nor what is planned, nor how often it is kept."""
-        return {name: _decisive(getattr(self, name)) for name in ("pictures", "network", "training", "evaluation")}
+        sections = ("pictures", "network", *["source"] * (self.source is not None), "training", "evaluation")
+        return {name: _decisive(getattr(self, name)) for name in sections}
 
     def digest(self) -> str:
         """sha256 of what decides the numbers of a recipe's one network; so it is the same beside others (`of`) and alone."""

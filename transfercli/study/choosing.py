@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from transfercli.pictures.folder import PictureFolder, scan
-from transfercli.plan.splits import Split, make_split, method_and_seed
+from transfercli.plan.splits import UNDIVIDED, Split, make_split, method_and_seed
 from transfercli.recipe.schema import Pictures
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
@@ -22,7 +22,7 @@ def halve(classes: Sequence[str], word: str, most: int | None = None) -> Split:
     list some), and as many come from each of its halves.
     """
     method, seed = method_and_seed(word)
-    if method == "random":
+    if method in ("random", UNDIVIDED):
         return make_split(method, _spread(classes, most), seed)
     whole = make_split(method, classes, seed)
     if most is None or most >= len(whole.A) + len(whole.B):
@@ -35,7 +35,7 @@ def take(folder: PictureFolder, split: Split, pictures: Pictures, left_out: Coll
     if folder.store is not None:
         folder.store.check(pictures)
     parted = folder.held_out(pictures.held_out, pictures.held_out_seed)
-    return parted.only((*split.A, *split.B), pictures.train_per_class, pictures.val_per_class).without(left_out)
+    return parted.only(split.every, pictures.train_per_class, pictures.val_per_class).without(left_out)
 
 
 def halves_of(study: Study, taken: PictureFolder, split: Split, left_out: Collection[str] = ()) -> Halves:
@@ -72,7 +72,7 @@ def holds(folder: PictureFolder, halves: Halves, pictures: Pictures) -> bool:
 
 
 def _taken_again(folder: PictureFolder, halves: Halves, pictures: Pictures) -> PictureFolder:
-    if missing := [name for name in (*halves.split.A, *halves.split.B) if name not in folder.train]:
+    if missing := [name for name in halves.split.every if name not in folder.train]:
         raise TransferError(f"class {missing[0]} is missing in {folder.root}; put it back, or start a new study")
     return take(folder, halves.split, pictures, halves.left_out)
 
@@ -83,5 +83,6 @@ def _spread(names: Sequence[str], most: int | None) -> tuple[str, ...]:
 
 
 def _digest(taken: PictureFolder, split: Split) -> str:
-    text = json.dumps({"A": split.A, "B": split.B, "pictures": taken.digest((*split.A, *split.B))})
+    tasks = {task.name: task.classes for task in split.tasks}
+    text = json.dumps({**tasks, "pictures": taken.digest(split.every)})
     return hashlib.sha256(text.encode()).hexdigest()

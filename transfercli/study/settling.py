@@ -18,20 +18,31 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
     Nothing is written. Raises TransferError where the study has no recipe and none was named, and where the study was made
     by a recipe that would give other numbers.
     """
-    recipe = cut(wanted_recipe(study, name, overrides, smoke))
+    recipe = settled(wanted_recipe(study, name, overrides, smoke))
     refuse_changes(study, recipe)
     return recipe
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with all that is found out, and no choice: its network's layers, the digest of its source's weights."""
+    recipe = cut(recipe)
+    if recipe.source is None or recipe.source.digest is not None:
+        return recipe
+    from transfercli.networks.pretrained import find  # which takes torch
+
+    digest = find(recipe.source.weights, recipe.network.name).digest
+    return recipe.model_copy(update={"source": recipe.source.model_copy(update={"digest": digest})})
 
 
 def cut(recipe: Recipe) -> Recipe:
     """The recipe with the number of its networks' layers, where only a library tells that."""
     if all(one.network.settled for one in recipe.each().values()):
         return recipe
-    from transfercli.networks.catalogue import settled  # which takes torch
+    from transfercli.networks import catalogue  # which takes torch
 
     if recipe.networks is None:
-        return settled(recipe)
-    return recipe.model_copy(update={"networks": tuple(settled(one).network for one in recipe.each().values())})
+        return catalogue.settled(recipe)
+    return recipe.model_copy(update={"networks": tuple(catalogue.settled(one).network for one in recipe.each().values())})
 
 
 def wanted_recipe(study: Study, name: str | None, overrides: Sequence[str], smoke: bool) -> Recipe:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfercli.plan.splits import KINDS, Split, fault_of_names
-from transfercli.plan.tasks import HALVES
+from transfercli.plan.splits import KINDS, UNDIVIDED, Split, fault_of_names
+from transfercli.plan.tasks import HALVES, WHOLE
 from transfercli.recipe.schema import Recipe
 
 
@@ -32,18 +32,22 @@ class Halves:
 def parsed(name: str, text: str) -> Halves:
     """What split.json, of the split of that name, says. Raises ValueError, KeyError, TypeError, OverflowError, RecursionError."""
     values = json.loads(text)
-    for half in HALVES:
-        _check_classes(values[half]["classes"])
+    tasks = (WHOLE,) if values["method"] == UNDIVIDED else HALVES
+    for task in tasks:
+        _check_classes(values[task]["classes"])
     if not isinstance(values["method"], str) or not isinstance(values["digest"], str):
         raise TypeError("method and digest must be text")
     if ".." in Path(values["folder"]).parts:
         raise ValueError(f"its pictures lie outside, in {values['folder']}")
+    counts = {task: {part: int(values[task][part]) for part in ("train", "val")} for task in tasks}
+    if tasks == (WHOLE,):
+        split = Split(name, UNDIVIDED, None, (), (), whole=tuple(values[WHOLE]["classes"]))
+        return Halves(split, values["folder"], counts, values["digest"], _texts(values["left_out"]))
     usual = KINDS if values["method"] == "man-made-natural" else HALVES  # where the file is of before halves had names
     A, B = (tuple(values[half]["classes"]) for half in HALVES)
     called = [values[half].get("name", other) for half, other in zip(HALVES, usual, strict=True)]
     if fault := fault_of_names(_texts(called)):
         raise ValueError(fault)
-    counts = {half: {part: int(values[half][part]) for part in ("train", "val")} for half in HALVES}
     if twice := {*A} & {*B}:
         raise ValueError(f"{min(twice)} is in both halves")
     split = Split(name, values["method"], values["seed"], A, B, (called[0], called[1]))

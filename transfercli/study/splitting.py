@@ -12,7 +12,8 @@ from transfercli.recipe.default import Chosen, default_recipe
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, halves_of, holds, take
 from transfercli.study.folder import Study
-from transfercli.study.settling import cut, refuse_changes, wanted_recipe
+from transfercli.study.settling import refuse_changes, wanted_recipe
+from transfercli.study.settling import settled as settle
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.progress import Counting, Told, ignored, uncounted
@@ -66,7 +67,7 @@ def split(
     chosen = None if known else default_recipe(len(found.classes) if found else None)
     if chosen:
         told("chosen", chosen)
-    settled = cut(wanted_recipe(study, chosen.recipe if chosen else recipe, overrides, smoke))
+    settled = settle(wanted_recipe(study, chosen.recipe if chosen else recipe, overrides, smoke))
     words = (splits,) if isinstance(splits, str) else splits or settled.splits
     for word in words:
         check_file(word)
@@ -147,7 +148,7 @@ def _refuse_other_pictures(study: Study, found: PictureFolder, recipe: Recipe, r
 def _unlisted(found: PictureFolder, word: str) -> Unlisted | None:
     """What a CSV file leaves out of the folder's classes; None where a split has all of them."""
     whole = halve(found.classes, word)
-    left_out = tuple(sorted({*found.classes} - {*whole.A, *whole.B}))
+    left_out = tuple(sorted({*found.classes} - {*whole.every}))
     return Unlisted(whole, left_out, len(found.classes)) if left_out else None
 
 

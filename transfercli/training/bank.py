@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transfercli.networks.layers import layers_of, run
 from transfercli.networks.start import digest, names_of
 from transfercli.pictures.stream import Pixels, Stream, centre, centre_crop
-from transfercli.plan.networks import Network
+from transfercli.plan.networks import PRETRAINED, Network
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.system.threads import pool
@@ -44,11 +44,14 @@ class Bank:
         precision: torch.dtype,
         threads: int,
         copied: Mapping[str, str] | None = None,
+        holdout: Mapping[str, Pixels] | None = None,
     ):
-        """`copied`: of each origin that layers were copied from, the digest of its weights."""
+        """`copied`: of each origin that layers were copied from, the digest of its weights. `holdout`: training pictures that
+        these networks do not see, on which they are measured at the end.
+        """
         first = next(iter(started))
         assert len({(network.split, network.seed) for network in started}) == 1, "a bank is of one split and seed"
-        self.recipe, self.steps, self.train, self.val = recipe, steps, train, val
+        self.recipe, self.steps, self.train, self.val, self.holdout = recipe, steps, train, val, holdout or {}
         on_device = {source: mean if mean is None else mean.to(device) for source, mean in means.items()}
         self.setting = Setting(device, precision, recipe.pictures, on_device, pool(threads) if device.type == "cpu" else None)
         self.rate = recipe.training.schedule.bind(steps)
@@ -70,6 +73,7 @@ class Bank:
         member = Member(
             resolved,
             Feed.of(network, training),
+            PRETRAINED in resolved.origins and not (self.recipe.source and self.recipe.source.dropout),
             " ".join(copied.get(source, "") for source in resolved.sources),
             module,
             layers,
@@ -115,10 +119,10 @@ class Bank:
 
     def evaluate(self) -> None:
         """Measure every network on the whole validation part of its target and add a line to its log."""
-        size = self.recipe.evaluation.batch
-        found = self.count(self.val, {target: centre(pixels, size) for target, pixels in self.val.items()})
+        found = self.of_part(self.val)
         for member in self.live:
             counted = found[member.network.name]
+            member.counted = counted
             correct1, correct5, loss = counted.shares()
             trained = float(member.loss_sum / member.loss_count) if member.loss_count else math.nan
             rate = self.rate(max(0, self.step_number - 1))
@@ -129,6 +133,18 @@ class Bank:
             member.loss_sum.zero_()
             member.finite.zero_()
             member.loss_count = 0
+
+    def of_part(self, pixels: Mapping[str, Pixels]) -> "dict[str, Counted]":
+        """By network that trains on, what is right of all these pictures of its target."""
+        size = self.recipe.evaluation.batch
+        return self.count(pixels, {target: centre(of, size) for target, of in pixels.items()})
+
+    def last_counts(self) -> "dict[str, dict[str, Counted]]":
+        """By network that trains on and part, what is right at the last step; of `val` it has just been counted, as a rule."""
+        again = {} if all(member.counted for member in self.live) else self.of_part(self.val)
+        held = self.of_part(self.holdout)
+        names = {m.network.name: m.counted for m in self.live}
+        return {name: {"val": counted or again[name], "holdout": held[name]} for name, counted in names.items()}
 
     def fixed_losses(self) -> dict[str, float]:
         """By network, the loss on training pictures that are always the same, centre-cropped and without dropout.

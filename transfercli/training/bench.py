@@ -1,6 +1,7 @@
 """What the banks of one split work with: pictures, means, weights of bases."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -8,9 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from transfercli.networks.pretrained import find
 from transfercli.networks.start import Source, random_features, start
 from transfercli.pictures.stream import Part, Pixels, centre_crop, normalise
-from transfercli.plan.networks import RANDOM, Network
+from transfercli.plan import purposes
+from transfercli.plan.networks import PRETRAINED, RANDOM, Network
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import pictures_of
@@ -19,6 +22,7 @@ from transfercli.study.hints import command
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
+from transfercli.system.randomness import generator
 from transfercli.system.threads import processors
 from transfercli.training.bank import Bank
 from transfercli.training.cost import bank_size
@@ -46,7 +50,7 @@ class Bench:
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.steps = halves.steps(recipe)
-        self.loaded = {} if loaded is None else loaded
+        self.loaded = {} if loaded is None else loaded  # whole parts, which networks of all seeds and kinds share
         self.randoms: dict[tuple[str, int], Source] = {}
 
     @property
@@ -72,10 +76,11 @@ class Bench:
         means = sorted({one.input for one in resolved})
         needed = {source: one for one in resolved for source in one.sources}
         sources = {origin: self.source(origin, one) for origin, one in needed.items()}
+        seed = networks[0].seed
         return Bank(
             self.recipe,
             {one.network: self.start(one, sources) for one in resolved},
-            {half: self.pixels(half, "train") for half in targets},
+            {half: self.seen(half, seed) for half in targets},
             {half: self.pixels(half, "val") for half in targets},
             {half: self.mean(half) for half in means},
             self.steps,
@@ -83,10 +88,13 @@ class Bench:
             self.precision,
             processors(),
             {origin: source.digest for origin, source in sources.items()},
+            {half: held for half in targets if (held := self.holdout(half, seed)) is not None},
         )
 
     def source(self, origin: str, of: Resolved) -> Source:
-        """The weights of that origin of a network: its donor's. Raises TransferError where they are not those of its row."""
+        """The weights of that origin of a network: its donor's, or pretrained. Raises TransferError where they have changed."""
+        if origin == PRETRAINED:
+            return self.pretrained
         donor = of.network.donor
         if donor is None or origin != donor.name:
             raise TransferError(f"{of.network.name} copies layers from {origin}, which this study does not have")
@@ -96,6 +104,19 @@ class Bench:
             again = how_to_train(self.study, donor, self.study.recipe())
             raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
         return source
+
+    @cached_property
+    def pretrained(self) -> Source:
+        """The weights of the recipe's source. Raises TransferError where they are not those that the study was begun with."""
+        wanted = self.recipe.source
+        assert wanted is not None, "the recipe is checked"
+        found = find(wanted.weights, self.recipe.network.name)
+        if wanted.digest not in (None, found.digest):
+            raise TransferError(
+                f"the weights of {wanted.weights} are not those that this study was begun with; "
+                "put those back, or start a new study: --study DIR"
+            )
+        return Source(found.state, found.digest)
 
     def random(self, network: Network) -> Source:
         """Random features for the network's target: with BatchNorm's statistics, where there is BatchNorm, of its pictures."""
@@ -108,7 +129,7 @@ class Bench:
         classes = len(self.halves.split.classes(network.target))
 
         def pictures() -> Tensor:
-            parts = self.pixels(network.target, "train")
+            parts = self.seen(network.target, network.seed)
             index = torch.arange(n := min(MEASURED_ON, len(parts))) * len(parts) // n
             mean = self.mean(network.target)
             batch = centre_crop(parts, index)
@@ -135,6 +156,29 @@ class Bench:
             spare = int(self.device.type != "cpu")  # a processor for the thread that feeds the device
             self.loaded[half, part] = Pixels(pictures, self.recipe.pictures, self.device, max(1, processors() - spare))
         return self.loaded[half, part]
+
+    def seen(self, half: str, seed: int) -> Pixels:
+        """The training pictures of networks of that seed: all, or without the fold that is theirs to be measured on."""
+        pixels, fold = self.pixels(half, "train"), self.fold(half, seed)
+        return pixels if fold is None else pixels.only((~fold).nonzero()[:, 0])
+
+    def holdout(self, half: str, seed: int) -> Pixels | None:
+        """The fold of the training pictures that networks of that seed do not see; None where there is none."""
+        fold = self.fold(half, seed)
+        return None if fold is None else self.pixels(half, "train").only(fold.nonzero()[:, 0])
+
+    def fold(self, half: str, seed: int) -> Tensor | None:
+        """Which of the training pictures are in the fold of that seed, bool (pictures,): of each class its share."""
+        count = self.recipe.pictures.folds
+        if count is None or seed >= count:
+            return None
+        labels = self.pixels(half, "train").labels
+        chosen = torch.zeros(len(labels), dtype=torch.bool)
+        for label, name in enumerate(self.halves.split.classes(half)):
+            of_class = (labels == label).nonzero()[:, 0]
+            dealt = of_class[torch.randperm(len(of_class), generator=generator(*purposes.folds(self.halves.name, name)))]
+            chosen[dealt[(seed - label) % count :: count]] = True  # the larger shares in turns, so that folds are of one size
+        return chosen
 
     def mean(self, half: str) -> Tensor | None:
         """What is subtracted for a source half: (size, size, 3), (3,) or None; of pixels 0-255, where there is a `std` 0-1.

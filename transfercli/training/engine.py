@@ -84,7 +84,11 @@ def _run(bank: Bank, bench: Bench, reporter: Reporter) -> None:
         seconds, steps = time.monotonic() - began, bank.step_number - first
         made_by = provenance(bank, bench.recipe, halves, seconds, steps, bench.accepted)
         fixed = bank.fixed_losses()
-        rows = [write_member(study, halves, bank, m, fixed.get(m.network.name), made_by) for m in bank.members]
+        counts = bank.last_counts() if bank.holdout else {}
+        rows = []
+        for member in bank.members:
+            name = member.network.name
+            rows.append(write_member(study, halves, bank, member, fixed.get(name), counts.get(name, {}), made_by))
         if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
             reporter.say(f"{halves.name}: {', '.join(failed)}")
         study.write_table()

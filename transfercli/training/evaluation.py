@@ -1,6 +1,6 @@
 """What is counted of pictures that are measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ class Counted:
     sums: Tensor  # (3,)
     right: Tensor  # (classes,): of each class those right at first guess
     there: Tensor  # (classes,): of each class all
+    guesses: list[Tensor] = field(default_factory=list)  # of each batch, the class that each picture is taken for
 
     @classmethod
     def none(cls, classes: int, device: torch.device) -> "Counted":
@@ -24,7 +25,9 @@ class Counted:
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (batch, classes), labels (batch,)."""
-        top = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        best = logits.topk(min(5, logits.shape[1])).indices
+        top = best == labels[:, None]
+        self.guesses.append(best[:, 0].to(torch.int16 if logits.shape[1] <= 2**15 else torch.int32))
         loss = F.cross_entropy(logits, labels, reduction="sum")
         self.sums += torch.stack([top[:, 0].sum(), top.sum(), loss]).to(self.sums.dtype)
         self.right.index_add_(0, labels, top[:, 0].to(torch.int64))

@@ -2,7 +2,7 @@
 
 import math
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,27 @@ from transfercli.system.devices import device_name
 from transfercli.system.files import replacing
 from transfercli.training.bank import Bank
 from transfercli.training.cost import share_copied
+from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
+PREDICTIONS = "predictions.safetensors"  # of each picture of `val` and `holdout`, in the order of the classes, the class named
 SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
 
 
 def write_member(
-    study: Study, halves: Halves, bank: Bank, member: Member, fixed_loss: float | None, made_by: dict[str, Any]
+    study: Study,
+    halves: Halves,
+    bank: Bank,
+    member: Member,
+    fixed_loss: float | None,
+    counts: Mapping[str, Counted],
+    made_by: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write one network's weights, log and, last, its row, which is returned."""
+    """Write one network's weights, log and, last, its row, which is returned.
+
+    `counts`: at the last step, of `val` and `holdout`, where there are folds; what it says of each picture is then kept.
+    """
     network, state = member.network, member.module.state_dict()
     classes = len(halves.split.classes(network.target))
     train, val = (source[network.target].labels.bincount().tolist() for source in (bank.train, bank.val))
@@ -46,6 +57,7 @@ def write_member(
         "classes": classes,
         "chance": guess(val),
         "val_pictures": sum(val),
+        **held_out(counts),
         "frozen_digest_before": member.frozen_before,
         "frozen_digest_after": digest(state, names_of(member.module, member.resolved.frozen)),
         "source_digest": member.copied,
@@ -56,12 +68,27 @@ def write_member(
         "weights_digest": digest(state, sorted(state)),
         **made_by,
     }
+    if counts:
+        with replacing(study.folder(network) / PREDICTIONS) as aside:
+            save_file({part: torch.cat(counted.guesses).cpu() for part, counted in counts.items()}, aside)
+    if not bank.recipe.training.keep_weights:
+        study.write_network(network, row, member.log)
+        return row
     mean = bank.setting.means[member.resolved.input]
     told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), mean)
     with replacing(study.folder(network) / "weights.safetensors") as aside:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
     study.write_network(network, row, member.log)
     return row
+
+
+def held_out(counts: Mapping[str, Counted]) -> dict[str, Any]:
+    """The columns of what was measured on the fold of the training pictures that the network has not seen."""
+    if (counted := counts.get("holdout")) is None:
+        return {}
+    top1, _, loss = counted.shares()
+    pictures = int(counted.there.sum())
+    return {"holdout_top1": top1, "holdout_loss": loss if math.isfinite(loss) else None, "holdout_pictures": pictures}
 
 
 def best10(log: list[dict[str, float]]) -> float:

@@ -66,7 +66,7 @@ class Inputs:
                 if not outputs:
                     outputs = [normalise(self.batches[feed], mean, self.setting.pictures)]
                 for layer in member.layers[len(outputs) - 1 : member.shared]:
-                    outputs.append(layer.run(outputs[-1], self.masks.get(feed)))
+                    outputs.append(layer.run(outputs[-1], None if member.quiet else self.masks.get(feed)))
             return outputs
 
         self.chains[own] = _submitted(self.setting.pool, compute)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transfercli.networks.layers import Layer
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import FRESH, Resolved
+from transfercli.training.evaluation import Counted
 from transfercli.training.feed import Feed
 from transfercli.training.optimiser import forget
 
@@ -25,6 +26,7 @@ class Member:
 
     resolved: Resolved
     feed: Feed
+    quiet: bool  # whether what is frozen leaves out nothing in training
     copied: str  # the digest of the weights that its layers were copied from; "" where they are no network's of the study
     module: nn.Module  # the whole network
     layers: list[Layer]
@@ -34,6 +36,7 @@ class Member:
     finite: Tensor  # of these steps, how many before the loss was not finite
     loss_count: int = 0
     diverged: int | None = None  # the step (1-based) at which the loss was not finite
+    counted: Counted | None = None  # at the last measurement, where that was in this process
     log: list[dict[str, float]] = field(default_factory=list)
     learning: frozenset[int] = frozenset()  # the layers that learn now, numbered from 1
     shared: int = 0  # of the first layers those that have not learned so far, whose output others may share

@@ -13,6 +13,7 @@ from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network
+from transfercli.plan.splits import UNDIVIDED
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.fields import is_network
 from transfercli.recipe.schema import Recipe
@@ -116,7 +117,7 @@ def _together(recipe: Recipe, parts: dict[str, Estimate]) -> Estimate:
 def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device, bank_size: int | None) -> Estimate:
     """Of one network, without its time; `known` is what `_pictures` says."""
     count, pictures, assumed = known
-    classes = -(-count // 2)
+    classes = in_a_task(settled, count)
     steps = settled.training.length(-(-pictures * classes // count))
     settled.training.schedule.bind(steps)  # said now, not when a study is begun
     networks, layers = settled.planned(), cost.Layers.of(settled, classes)
@@ -149,7 +150,7 @@ def timed(found: Estimate, counting: Counting = uncounted) -> Estimate:
         return replace(found, parts={net: timed(part, counting) for net, part in found.parts.items()})
     if found.memory_bytes > free_memory(found.device):
         raise TransferError("a single network does not fit in the free memory; choose another device or a smaller training.batch")
-    recipe, classes, bank = found.recipe, -(-found.classes // 2), found.banks[found.largest]
+    recipe, classes, bank = found.recipe, in_a_task(found.recipe, found.classes), found.banks[found.largest]
     how = (bank, recipe, classes, found.device, found.precision)
     with reproducible(found.device), counting("measuring", 2) as progress:
         seconds, reckoned = measuring.reckoned(*how), True
@@ -160,14 +161,19 @@ def timed(found: Estimate, counting: Counting = uncounted) -> Estimate:
     return replace(found, seconds_per_step=seconds, reckoned=reckoned)
 
 
+def in_a_task(recipe: Recipe, classes: int) -> int:
+    """How many of so many classes a network learns: half of them, where they are halved."""
+    return classes if UNDIVIDED in recipe.splits else -(-classes // 2)
+
+
 def _pictures(recipe: Recipe, folder: str | Path | None) -> tuple[int, int, str]:
     """How many classes and training pictures a study would take: of a folder, built-in, or those of a dataset, then named."""
     taken = recipe.pictures
     if folder is not None:
         found = scan(Path(folder))
         split = halve(found.classes, "random-0", taken.classes)
-        train, _ = take(found, split, taken).counts((*split.A, *split.B))
-        return len(split.A) + len(split.B), train, ""
+        train, _ = take(found, split, taken).counts(split.every)
+        return len(split.every), train, ""
     if taken.builtin:
         return taken.builtin.classes, taken.builtin.classes * taken.builtin.train, ""
     count = min(IMAGENET_CLASSES, taken.classes or IMAGENET_CLASSES)

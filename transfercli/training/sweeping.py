@@ -61,7 +61,8 @@ def train_base(
     settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
     splits = study.need_splits()
     needed = [network for network in settled.planned(splits) if network.is_base]
-    left_out = () if wanted else sorted({*HALVES} - {base.target for base in needed})
+    tasks = {task.name for name in splits for task in study.halves(name).split.tasks}
+    left_out = () if wanted else sorted(tasks - {base.target for base in needed})
     asked = [varied(one, net=net) for net in settled.each() for one in bases(splits, settled.seeds, wanted or ())]
     networks = asked if wanted else needed
     _write(study, settled)
