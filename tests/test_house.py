@@ -25,7 +25,7 @@ PACKAGE = ROOT / "transfercli"
 
 # The rooms. A module imports from its own room and from those above it; see docs/architecture.md.
 ROOMS = (
-    *("system", "paper", "plan", "recipe", "pictures", "networks", "study", "training", "analysis", "report", "cli"),
+    *("system", "paper", "plan", "recipe", "pictures", "networks", "study", "training", "analysis", "advice", "report", "cli"),
     *("transfercli", "__main__"),
 )
 LIGHT = (

@@ -1,4 +1,4 @@
-"""All classes of a folder as one task: layers from elsewhere, folds of the training pictures, and what is kept of each picture."""
+"""All classes of a folder as one task: layers from elsewhere, folds of training pictures, what is kept of each picture."""
 
 from pathlib import Path
 
@@ -139,8 +139,7 @@ def test_other_weights_than_the_study_began_with_are_refused(tiny: Tiny, weights
     with pytest.raises(TransferError) as raised:
         train(study, [named("all", 0, "P3T")], CPU, None, SILENT)
     assert str(raised.value) == (
-        f"the weights of {given} are not those that this study was begun with; "
-        "put those back, or start a new study: --study DIR"
+        f"the weights of {given} are not those that this study was begun with; put those back, or start a new study: --study DIR"
     )
 
 

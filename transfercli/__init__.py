@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from transfercli.advice.advising import advise
     from transfercli.analysis.published import published_table
     from transfercli.analysis.studies import analyze, compare
     from transfercli.networks.catalogue import allow as allow_network
@@ -39,6 +40,7 @@ _PLACES = {
     "write_figures": "report.figures.writing.write_figures",
     "write_report": "report.running.write_report",
     "run": "report.running.run",
+    "advise": "advice.advising.advise",
     "analyze": "analysis.studies.analyze",
     "compare": "analysis.studies.compare",
     "published_table": "analysis.published.published_table",

@@ -20,6 +20,7 @@ from transfercli.system.interrupts import Stopped, at_once
 # In the order of use: the name, and the module that holds it.
 COMMANDS = {
     "demo": "run",
+    "advise": "advise",
     "run": "run",
     "pack": "pack",
     "split": "split",

@@ -111,8 +111,13 @@ def network_option(command: F) -> F:
 
 def set_option(command: F) -> F:
     """`--set`, and `--network`."""
+    return changes_option(network_option(command))
+
+
+def changes_option(command: F) -> F:
+    """`--set` alone."""
     return _all(
-        network_option(command),
+        command,
         click.option(
             "--set",
             "overrides",

@@ -84,9 +84,7 @@ TREATMENTS: dict[str, Treatment] = {
         Treatment("RnB", "random", "first n", NEW, "random, frozen"),
         Treatment("PnB", "pretrained", "first n", NEW, "pretrained, frozen; the rest fresh"),
         Treatment("PnB+", "pretrained", "first n", ALL, "pretrained, fine-tuned; the rest fresh", ("base", "PnB")),
-        Treatment(
-            "PnB.keep", "pretrained", "all but the last", ABOVE, "pretrained but the last, the first n frozen", least=0
-        ),
+        Treatment("PnB.keep", "pretrained", "all but the last", ABOVE, "pretrained but the last, the first n frozen", least=0),
     )
 }
 USUAL = ("BnB", "BnB+", "AnB", "AnB+", "RnB")  # what a recipe sweeps that says nothing: the study's, and random features

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import digest, names_of
@@ -26,7 +27,7 @@ from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
-PREDICTIONS = "predictions.safetensors"  # of each picture of `val` and `holdout`, in the order of the classes, the class named
+PREDICTIONS = "predictions.safetensors"  # see `predictions`
 SIGMAS = 3  # standard errors above chance within which an accuracy may be a guess's
 
 
@@ -70,7 +71,7 @@ def write_member(
     }
     if counts:
         with replacing(study.folder(network) / PREDICTIONS) as aside:
-            save_file({part: torch.cat(counted.guesses).cpu() for part, counted in counts.items()}, aside)
+            save_file(predictions(bank, member, counts), aside)
     if not bank.recipe.training.keep_weights:
         study.write_network(network, row, member.log)
         return row
@@ -80,6 +81,15 @@ def write_member(
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
     study.write_network(network, row, member.log)
     return row
+
+
+def predictions(bank: Bank, member: Member, counts: Mapping[str, Counted]) -> dict[str, Tensor]:
+    """For `val` and `holdout`: (pictures,) the class that each is taken for, and in `val_labels` and so on that it is of."""
+    there = {"val": bank.val, "holdout": bank.holdout}
+    guesses = {part: torch.cat(counted.guesses).cpu() for part, counted in counts.items()}
+    return guesses | {
+        f"{part}_labels": there[part][member.network.target].labels.to(told.dtype) for part, told in guesses.items()
+    }
 
 
 def held_out(counts: Mapping[str, Counted]) -> dict[str, Any]:

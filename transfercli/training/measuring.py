@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from transfercli.networks.start import Source, build, start
 from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base
 from transfercli.plan.resolve import resolve
+from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Pictures, Recipe, Schedule
 from transfercli.system.threads import processors
 from transfercli.training.bank import Bank
@@ -27,13 +29,23 @@ def random_pictures(count: int, classes: int, pictures: Pictures, device: torch.
     return Pixels(Part(Path(), ("",) * count, labels), pictures, device, 1, pixels.to(device))
 
 
-def reckoned(networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype) -> float:
-    """What `seconds_per_step` comes to, reckoned from one network's steps with few pictures: within seconds on any device.
+@dataclass(frozen=True)
+class Pace:
+    """What a step takes on a device: a time for each network (its weights change), and one for what is computed."""
 
-    A step takes a time for each network (its weights change) and a time for each multiply-add, as two steps of one base tell.
-    """
-    first, layers, batch = networks[0], Layers.of(recipe, classes), recipe.training.batch
-    one = [base(first.split, first.seed, first.target)]
+    network: float  # seconds
+    multiply_add: float  # seconds
+
+    def seconds(self, networks: Sequence[Network], recipe: Recipe, classes: int, at_work: int) -> float:
+        """Of a step of a bank of these networks, so many of which are at work at the same moment."""
+        work = recipe.training.batch * multiply_adds(networks, Layers.of(recipe, classes))
+        return (self.network * len(networks) + self.multiply_add * work) / min(at_work, len(networks))
+
+
+def pace(recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype) -> Pace:
+    """What steps take here, reckoned from two of a base with few pictures: within seconds on any device."""
+    batch = recipe.training.batch
+    one = [base("", 0, HALVES[0])]
 
     def taken(pictures: int) -> float:
         training = recipe.training.model_copy(update={"batch": pictures})
@@ -44,9 +56,12 @@ def reckoned(networks: Sequence[Network], recipe: Recipe, classes: int, device: 
     many = min(batch, max(MORE * few, int(few * PROBE_SECONDS / short)))
     long = taken(many) if many > few else short
     each = max(0.0, long - short) / (many - few) if many > few else long / many
-    rest = max(0.0, long - each * many)
-    work = multiply_adds(networks, layers) / multiply_adds(one, layers)
-    return (rest * len(networks) + each * batch * work) / min(at_once(device), len(networks))
+    return Pace(max(0.0, long - each * many), each / multiply_adds(one, Layers.of(recipe, classes)))
+
+
+def reckoned(networks: Sequence[Network], recipe: Recipe, classes: int, device: torch.device, precision: torch.dtype) -> float:
+    """What `seconds_per_step` comes to, by the pace of this device."""
+    return pace(recipe, classes, device, precision).seconds(networks, recipe, classes, at_once(device))
 
 
 def seconds_per_step(

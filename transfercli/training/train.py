@@ -31,11 +31,13 @@ def train(
     bank_size: int | None,
     reporter: Reporter,
     accept_change: bool = False,
+    loaded: dict[tuple[str, str], Pixels] | None = None,
 ) -> list[dict[str, Any]]:
     """Train and measure the networks that have no row yet; return the rows of all.
 
     Resumes from the study's checkpoints. `bank_size` is how many train side by side; None: as many as fit in memory.
-    `accept_change`: go on with other versions than those that the study was begun with.
+    `accept_change`: go on with other versions than those that the study was begun with. `loaded`: pictures of the one split of
+    these networks, which calls one after another share.
     Raises TransferError, and leaves a study that the same call goes on with.
     """
     recipe = study.recipe()
@@ -51,7 +53,7 @@ def train(
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
-            loaded: dict[tuple[str, str], Pixels] = {}
+            loaded = {} if loaded is None or len(halves) > 1 else loaded
             of_split = [network for network in todo if network.split == split]
             for net, seed in dict.fromkeys((network.net, network.seed) for network in of_split):
                 bench = Bench(study, recipe.of(net), halves[split], device, precision, accepted, loaded)

@@ -1,0 +1,106 @@
+"""A plan that fits into the time: how many steps, n, rates and repeats, by what a step takes on this device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from transfercli.advice.arms import rates, ways
+from transfercli.advice.kept import Asked, Plan
+from transfercli.plan.jobs import jobs
+from transfercli.recipe.schema import Recipe
+from transfercli.training.cost import Layers
+from transfercli.training.measuring import Pace
+
+RATES = 3
+LEAST_STEPS = 120  # fewer tell little of any way to train
+LEAST_REPEATS = 2
+EPOCHS, FEWEST, MOST = 20, 300, 2000
+SPARE = 0.7  # of the time for training: the rest is for rates beyond the grid, reading pictures, and luck
+MEASURED_AGAIN = 0.4  # of a forward and backward pass, what a picture takes that is only measured
+
+
+class Size(NamedTuple):
+    """How much of a study."""
+
+    layers: int | None  # n of a family; None: all
+    rates: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What training takes here."""
+
+    recipe: Recipe
+    classes: int
+    pace: Pace
+    at_work: int  # networks at the same moment
+    bank_size: int
+    measured: int  # pictures that each network is measured on: all measurements of the validation part, and the fold
+
+    def seconds(self, size: Size, steps: int, fresh: bool) -> float:
+        """Of all networks."""
+        depth = self.recipe.network.depth
+        every = [way.network(0, rate) for way in ways(depth, size.layers, fresh) for rate in rates(way.family, size.rates)]
+        banks = [job.networks for job in jobs(every, self.bank_size)]
+        each = sum(self.pace.seconds(bank, self.recipe, self.classes, self.at_work) for bank in banks)
+        forward = MEASURED_AGAIN * 3 * sum(Layers.of(self.recipe, self.classes).work) * self.pace.multiply_add
+        measuring = len(every) * self.measured * forward / min(self.at_work, len(every))
+        return size.repeats * (each * steps + measuring)
+
+
+def fit(work: Work, asked: Asked, steps: int) -> Plan:
+    """The largest plan within the time that was asked: of all `steps` where there is time. Thinner before it is too short."""
+    whole = Size(None, RATES, asked.repeats)
+    depth, seconds = work.recipe.network.depth, None if asked.minutes is None else SPARE * 60 * asked.minutes
+    chosen, taken = whole, steps
+    for size in _smaller(whole, depth):
+        chosen = size
+        if seconds is None:
+            break
+        fixed = work.seconds(size, 0, asked.fresh)
+        taken = min(steps, int((seconds - fixed) / max(1e-9, work.seconds(size, 1, asked.fresh) - fixed)))
+        if taken >= min(steps, LEAST_STEPS):
+            break
+    taken = max(1, min(taken, steps))
+    return Plan(
+        layers=chosen.layers,
+        rates=chosen.rates,
+        repeats=chosen.repeats,
+        steps=taken,
+        seconds=work.seconds(chosen, taken, asked.fresh),
+        network_seconds=work.pace.network,
+        multiply_add_seconds=work.pace.multiply_add,
+        left_out=tuple(_left_out(whole, chosen, depth, steps, taken)),
+    )
+
+
+def _smaller(size: Size, depth: int) -> Iterator[Size]:
+    """The size, and ever smaller ones: first fewer n, then fewer repeats, then a single rate; always both ends of n."""
+    thinned = [None, *(n for n in (8, 6, 5, 4) if n < depth)]
+    for layers in thinned:
+        yield size._replace(layers=layers)
+    least = thinned[-1]
+    for repeats in range(size.repeats - 1, LEAST_REPEATS - 1, -1):
+        yield Size(least, size.rates, repeats)
+    fewest = min(size.repeats, LEAST_REPEATS)
+    yield Size(min(3, depth), size.rates, fewest)
+    yield Size(min(3, depth), 1, fewest)
+    yield Size(2, 1, 1)
+
+
+def _left_out(whole: Size, chosen: Size, depth: int, steps: int, taken: int) -> Iterator[str]:
+    """What a longer run would add."""
+    if chosen.layers is not None and chosen.layers < depth:
+        yield f"{depth - chosen.layers} of {depth} n"
+    if chosen.rates < whole.rates:
+        yield f"{whole.rates - chosen.rates} of {whole.rates} learning rates"
+    if chosen.repeats < whole.repeats:
+        yield f"{whole.repeats - chosen.repeats} of {whole.repeats} repeats"
+    if taken < steps:
+        yield f"{steps - taken} of {steps} steps"
+
+
+def usual_steps(pictures: int, batch: int) -> int:
+    """How long a network trains where nobody says: through its pictures twenty times, but neither too short nor too long."""
+    return max(FEWEST, min(MOST, round(EPOCHS * pictures / batch)))

@@ -1,0 +1,170 @@
+"""transfer advise"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import transfercli
+from transfercli.cli import show
+from transfercli.cli.options import accept_option, changes_option, device_options, json_option, report_options, skip_option
+from transfercli.cli.progress import counting, reporting
+from transfercli.system.progress import ignored
+
+if TYPE_CHECKING:
+    from transfercli.advice.answer import Advice
+    from transfercli.advice.kept import Kept
+    from transfercli.networks.pretrained import Pretrained
+    from transfercli.study.folder import Study
+
+USUAL = "results/advice"
+
+
+@click.command(short_help="Which layers of a pretrained network to copy, and freeze, for your pictures.")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="The pretrained network: torchvision/resnet50[@WEIGHTS], timm/NAME, hf-hub:OWNER/NAME, a file, or a network's folder.",
+)
+@click.option("--minutes", metavar="M", type=click.FloatRange(0, min_open=True), help="How long it may take, about.")
+@click.option(
+    "--repeats", metavar="N", type=click.IntRange(1), help="Holdout folds, each with fresh layers of its own; by default 3."
+)
+@click.option(
+    "--within",
+    metavar="POINTS",
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    help="How many points of accuracy a cheaper way may give away; by default 1.",
+)
+@click.option("--fresh", is_flag=True, default=None, help="Also the ways of the study: all that is not frozen drawn anew.")
+@click.option("--plan", "plan_only", is_flag=True, help="Print what would be trained, and how long that takes; train nothing.")
+@click.option(
+    "--csv",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table of all ways there; - is standard output.",
+)
+@json_option
+@click.option("--network", metavar="NAME", help="Of which network a file's weights are, as torchvision/resnet18.")
+@changes_option
+@skip_option
+@device_options
+@accept_option
+@report_options
+@click.option(
+    "--study",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(USUAL),
+    show_default=True,
+    help="Where networks, plan and answer are kept.",
+)
+def advise(
+    directory: Path | None,
+    source: str | None,
+    network: str | None,
+    within: float | None,
+    plan_only: bool,
+    file: Path | None,
+    as_json: bool,
+    folder: Path,
+    **how: Any,
+) -> None:
+    """Say which layers of a pretrained network to copy, and which of them to freeze, for the pictures in DIR.
+
+    Measured, not guessed: the network is trained on your pictures with its first n layers frozen, for each n, from scratch,
+    and on random features, each at several learning rates and in several repeats, all side by side; and the cheapest way is
+    advised that gives away no more than --within points. docs/advise-rule.md has the rule.
+
+    Killed or interrupted, the same command goes on where it was. With --csv - or --json nothing else is printed to standard
+    output.
+
+    \b
+        transfer advise DIR --from torchvision/resnet50
+        transfer advise DIR --from mine.safetensors --network torchvision/resnet18 --minutes 10
+    """
+    from transfercli.study.folder import Study
+
+    if network and ":" in network:
+        transfercli.allow_network(network)
+        network = f"python/{network}"
+    study, within = Study(folder), None if within is None else within / 100
+    alone = as_json or file == show.STDOUT  # nothing but the document, or the table
+    found = transfercli.advise(
+        study,
+        directory,
+        source,
+        network=network,
+        within=within,
+        plan_only=plan_only,
+        told=ignored if alone else telling(study),
+        counting=counting,
+        reporting=lambda label: reporting(f"{label}, network-steps"),
+        **how,
+    )
+    if found is None:
+        return
+    if file:
+        show.csv(found.table, file)
+    if as_json:
+        show.document(found.document())
+    if not alone:
+        _answer(found)
+
+
+def telling(study: "Study") -> Callable[[str, Any], None]:
+    """Says what the library tells while it works."""
+    words: dict[str, Callable[[Any], None]] = {"source": _source, "plan": lambda kept: _plan(study, kept)}
+    usual = show.telling(study)
+    return lambda what, found: words[what](found) if what in words else usual(what, found)
+
+
+def _source(found: "Pretrained") -> None:
+    show.echo(f"Source: {found.called}, sha256 {found.digest[:12]}, licence {found.licence or 'unknown'}")
+    for note in found.notes:
+        show.echo(f"Source: {note}")
+    given = found.input
+    assumed = f" (assumed, as the source does not say: {', '.join(found.assumed)})" if found.assumed else ""
+    show.echo(f"Input: {given.size} pixels, of which {given.crop}; mean {given.mean}, std {given.std}{assumed}")
+
+
+def _plan(study: "Study", kept: "Kept") -> None:
+    from transfercli.advice import advising
+
+    plan, recipe = kept.plan, study.recipe()
+    planned = advising.planned(recipe, kept)
+    show.echo(
+        f"Plan: {len({network.name.partition('@')[0] for network in planned})} ways to train {recipe.network.name}, "
+        f"{plan.rates} learning rates and {plan.repeats} repeats each: {len(planned)} networks of {plan.steps} steps, "
+        f"about {plan.seconds / 60:.0f} minutes"
+    )
+    if plan.left_out:
+        show.echo(f"Left out for the time: {', '.join(plan.left_out)}")
+
+
+def _answer(found: "Advice") -> None:
+    click.echo()
+    for sentence in found.sentences:
+        show.paragraph(sentence)
+    click.echo()
+    header = ["way", "frozen", "rate", "top-1 (95%)", "balanced", "cost", "s/step", "trained", ""]
+    rows = [
+        [
+            row["arm"],
+            f"{row['frozen']}" + f" (to {row['up_to']})" * bool(row["up_to"]),
+            f"{row['rate']:.3g}" + {"low": " or less", "high": " or more"}.get(row["edge"], ""),
+            f"{row['top1']:.3f} ({row['low']:.3f}-{row['high']:.3f})",
+            f"{row['balanced_top1']:.3f}",
+            f"{row['cost']:.2f}",
+            f"{row['seconds']:.2g}",
+            f"{row['trained']:,}",
+            "advised" * row["advised"],
+        ]
+        for row in found.table.to_dict("records")
+    ]
+    show.table(header, rows, "lrrrrrrrl")
