@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from transfercli.advice.advising import advise
+    from transfercli.advice.exporting import export
     from transfercli.analysis.published import published_table
     from transfercli.analysis.studies import analyze, compare
     from transfercli.networks.catalogue import allow as allow_network
@@ -41,6 +42,7 @@ _PLACES = {
     "write_report": "report.running.write_report",
     "run": "report.running.run",
     "advise": "advice.advising.advise",
+    "export": "advice.exporting.export",
     "analyze": "analysis.studies.analyze",
     "compare": "analysis.studies.compare",
     "published_table": "analysis.published.published_table",

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def advise(
     if plan_only:
         return None
     how: dict[str, Any] = {"device": where, "bank_size": bank_size, "accept_change": accept_change}
-    _train(study, before, reporting or _silent, how)
+    _train(study, before, reporting or silent, how)
     return answer(study, before)
 
 
@@ -196,12 +196,10 @@ def _fitted(
 
 # -- and trained
 
-Reporting = Any  # a label to a context in which there is a Reporter
+Reporting = Callable[[str], AbstractContextManager[Reporter]]  # a label to a context in which there is a Reporter
 
 
-def _silent(label: str) -> AbstractContextManager[Reporter]:
-    from contextlib import nullcontext
-
+def silent(label: str) -> AbstractContextManager[Reporter]:
     return nullcontext(SILENT)
 
 

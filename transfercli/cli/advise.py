@@ -1,6 +1,7 @@
 """transfer advise"""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from transfercli.advice.kept import Kept
     from transfercli.networks.pretrained import Pretrained
     from transfercli.study.folder import Study
+    from transfercli.training.reporter import Reporter
 
 USUAL = "results/advice"
 
@@ -48,6 +50,13 @@ USUAL = "results/advice"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the table of all ways there; - is standard output.",
 )
+@click.option(
+    "--export",
+    "out",
+    metavar="FILE.safetensors",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Train the advised way on all training pictures and write that network there, with a script that loads it.",
+)
 @json_option
 @click.option("--network", metavar="NAME", help="Of which network a file's weights are, as torchvision/resnet18.")
 @changes_option
@@ -71,9 +80,13 @@ def advise(
     within: float | None,
     plan_only: bool,
     file: Path | None,
+    out: Path | None,
     as_json: bool,
     folder: Path,
-    **how: Any,
+    device: str,
+    bank_size: int | None,
+    accept_change: bool,
+    **asked: Any,
 ) -> None:
     """Say which layers of a pretrained network to copy, and which of them to freeze, for the pictures in DIR.
 
@@ -94,6 +107,11 @@ def advise(
         transfercli.allow_network(network)
         network = f"python/{network}"
     study, within = Study(folder), None if within is None else within / 100
+    if out is not None:
+        from transfercli.advice.exporting import check_place
+
+        check_place(out)
+    how: dict[str, Any] = {"device": device, "bank_size": bank_size, "accept_change": accept_change, "reporting": _reporting}
     alone = as_json or file == show.STDOUT  # nothing but the document, or the table
     found = transfercli.advise(
         study,
@@ -104,17 +122,24 @@ def advise(
         plan_only=plan_only,
         told=ignored if alone else telling(study),
         counting=counting,
-        reporting=lambda label: reporting(f"{label}, network-steps"),
+        **asked,
         **how,
     )
     if found is None:
         return
+    files = [] if out is None else transfercli.export(found, out, **how)
     if file:
         show.csv(found.table, file)
     if as_json:
         show.document(found.document())
     if not alone:
         _answer(found)
+    for path in [] if alone else files:
+        show.echo(f"Network: {path}")
+
+
+def _reporting(label: str) -> AbstractContextManager["Reporter"]:
+    return reporting(f"{label}, network-steps")
 
 
 def telling(study: "Study") -> Callable[[str, Any], None]:

@@ -249,7 +249,7 @@ class Training(Section):
     checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
     """Steps between two checkpoints, besides; decides no numbers."""
     keep_weights: Annotated[bool, NOT_DECISIVE] = True
-    """Whether the weights of networks are kept; without them nothing can be copied from one, and none be measured again."""
+    """Whether weights of networks that a fold was left out for (`pictures.folds`) are kept; else these cannot be measured again."""
 
     @model_validator(mode="after")
     def _length(self) -> "Training":
