@@ -249,7 +249,7 @@ class Training(Section):
     checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
     """Steps between two checkpoints, besides; decides no numbers."""
     keep_weights: Annotated[bool, NOT_DECISIVE] = True
-    """Whether weights of networks that a fold was left out for (`pictures.folds`) are kept; else these cannot be measured again."""
+    """Whether weights are kept of networks that a fold is left out for (`pictures.folds`), so that they can be measured again."""
 
     @model_validator(mode="after")
     def _length(self) -> "Training":

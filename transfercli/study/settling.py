@@ -30,7 +30,7 @@ def settled(recipe: Recipe) -> Recipe:
         return recipe
     from transfercli.networks.pretrained import find  # which takes torch
 
-    digest = find(recipe.source.weights, recipe.network.name).digest
+    digest = find(recipe.source.weights, recipe.network, recipe.pictures.crop).digest
     return recipe.model_copy(update={"source": recipe.source.model_copy(update={"digest": digest})})
 
 

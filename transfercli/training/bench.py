@@ -110,7 +110,7 @@ class Bench:
         """The weights of the recipe's source. Raises TransferError where they are not those that the study was begun with."""
         wanted = self.recipe.source
         assert wanted is not None, "the recipe is checked"
-        found = find(wanted.weights, self.recipe.network.name)
+        found = find(wanted.weights, self.recipe.network, self.recipe.pictures.crop)
         if wanted.digest not in (None, found.digest):
             raise TransferError(
                 f"the weights of {wanted.weights} are not those that this study was begun with; "
