@@ -138,7 +138,7 @@ def composed(found: Pretrained) -> list[str]:
     pictures = {
         key: getattr(found.input, key) for key in ("size", "crop", "fit", "interpolation", "channels", "mean", "std", "divide")
     }
-    changes = {"source.weights": found.said, "source.digest": found.digest, "network": spec}
+    changes = {"source.weights": found.called, "source.digest": found.digest, "network": spec}
     changes |= {f"pictures.{key}": value for key, value in pictures.items()}
     return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
 
