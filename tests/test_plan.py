@@ -192,7 +192,7 @@ def test_choices() -> None:
     assert parse_choices("AnB+, BnB", sweepable(), "treatment") == ("BnB", "AnB+")
     assert parse_choices("B,B", HALVES, "target") == ("B",)
     assert message(parse_choices, "AnB,CnB", sweepable(), "treatment") == (
-        "unknown treatment 'CnB'; choose from base+,BnB,BnB+,AnB,AnB+,RnB"
+        "unknown treatment 'CnB'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep"
     )
     assert message(parse_choices, "", HALVES, "target") == "unknown target ''; choose from A,B"
 

@@ -115,13 +115,14 @@ def export(
         train(study, [network], pick_device(device), bank_size, reporter, accept_change)
     row, weights = study.row(network), study.folder(network) / "weights.safetensors"
     assert row is not None
-    if row["status"] != "done":
+    if row["top1"] is None:
         raise TransferError(f"the advised way, trained on all training pictures, {row['status']}; look at {weights.parent}")
     told = json.loads(metadata(weights)["about"])
     about = {
         "network": told.get("builder", {"name": recipe.network.name}),
         "input": told["input"],
         "classes": told["classes"],
+        "status": row["status"],
         "top1": row["top1"],
         "val_pictures": row["val_pictures"],
         "way": advice.verdict.advised.name,

@@ -127,15 +127,15 @@ def advise(
     )
     if found is None:
         return
-    files = [] if out is None else transfercli.export(found, out, **how)
     if file:
         show.csv(found.table, file)
     if as_json:
         show.document(found.document())
     if not alone:
         _answer(found)
-    for path in [] if alone else files:
-        show.echo(f"Network: {path}")
+    for path in [] if out is None else transfercli.export(found, out, **how):
+        if not alone:
+            show.echo(f"Network: {path}")
 
 
 def _reporting(label: str) -> AbstractContextManager["Reporter"]:
