@@ -224,7 +224,7 @@ def test_layers_that_the_network_does_not_have(refused: Callable[..., str], stud
         ("--layers", "", "cannot read the layers ''; write a range or a list, such as 1-7 or 1,3,5"),
         ("--layers", "-1", "cannot read the layers '-1'; write a range or a list, such as 1-7 or 1,3,5"),
         ("--treatments", "AnC", "unknown treatment 'AnC'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep"),
-        ("--targets", "C", "unknown target 'C'; choose from A,B,alternate"),
+        ("--targets", "C", "unknown target 'C'; choose from A,B,alternate,T"),
         ("--targets", "A,alternate", "alternate stands alone: it gives each split one target, by turns"),
         ("--device", "gpu", "no device is called 'gpu'; choose from auto, cpu, cuda, cuda:1, mps"),
         ("--set", "training", "cannot read 'training'; write key=value, such as training.epochs=5"),
@@ -342,7 +342,7 @@ def test_a_copy_never_overwrites(refused: Callable[..., str], here: Path) -> Non
         (
             "halves",
             "split 'halves' is not known; write random-<seed> (as random-0), man-made-natural, "
-            "or the path of a .csv file with the header class,half",
+            "the path of a .csv file with the header class,half, or all",
         ),
         ("none.csv", "split file none.csv does not exist; give a CSV file with the header class,half"),
         (

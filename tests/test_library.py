@@ -302,7 +302,7 @@ def test_errors_are_the_commands(transfer: Callable[..., Said], tmp_path: Path, 
             lambda s: transfercli.sweep(s, treatments=["CnC"]),
             "unknown treatment 'CnC'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep",
         ),
-        (lambda s: transfercli.sweep(s, targets="C"), "unknown target 'C'; choose from A,B,alternate"),
+        (lambda s: transfercli.sweep(s, targets="C"), "unknown target 'C'; choose from A,B,alternate,T"),
         (lambda s: transfercli.train_base(s, ["C"]), "unknown half 'C'; choose from A,B"),
         (lambda s: transfercli.analyze(s, "worst"), "no metric is called 'worst'; choose from last, best10, balanced"),
         (

@@ -49,12 +49,12 @@ def trained(half: str) -> dict[str, Tensor]:
 
 
 SOURCES = {"A": trained("A"), "B": trained("B")}
+PRETRAINED = Source.of(trained("P"))
 
 
 def state_of(network: Network, of: Recipe = RECIPE, classes: int = CLASSES) -> dict[str, Tensor]:
-    return start(
-        of, resolve(network, 8), classes, {f"base{half}": Source.of(state) for half, state in SOURCES.items()}
-    ).state_dict()
+    sources = {"P": PRETRAINED, **{f"base{half}": Source.of(state) for half, state in SOURCES.items()}}
+    return start(of, resolve(network, 8), classes, sources).state_dict()
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], names: list[str]) -> list[str]:
@@ -84,7 +84,7 @@ def test_copied_layers_are_the_sources_and_the_others_fresh(treatment: str, targ
 
 @pytest.mark.parametrize("target", ["A", "B"])
 def test_all_treatments_share_the_fresh_draw_of_a_layer(target: str) -> None:
-    swept = [treatment for treatment in sweepable() if TREATMENTS[treatment].swept]
+    swept = [treatment for treatment in sweepable() if TREATMENTS[treatment].copied == "first n"]
     networks = transfers(["random-0"], [0], [target], [1, 4, 7], swept)
     states = [state_of(network) for network in networks]
     for n in range(2, 9):
