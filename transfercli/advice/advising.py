@@ -138,7 +138,8 @@ def composed(found: Pretrained) -> list[str]:
     pictures = {
         key: getattr(found.input, key) for key in ("size", "crop", "fit", "interpolation", "channels", "mean", "std", "divide")
     }
-    changes = {"source.weights": found.called, "source.digest": found.digest, "network": spec}
+    where = str(found.file.resolve()) if Path(found.called).exists() else found.called  # found again from any folder
+    changes = {"source.weights": where, "source.digest": found.digest, "network": spec}
     changes |= {f"pictures.{key}": value for key, value in pictures.items()}
     return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
 
@@ -217,29 +218,32 @@ def planned(recipe: Recipe, kept: Kept) -> list[Network]:
 def _train(study: Study, kept: Kept, reporting: Reporting, how: dict[str, Any]) -> None:
     """Train what the plan has; then, where the best rate of a way is the first or last, that beyond, and perhaps another."""
     loaded: dict[tuple[str, str], Pixels] = {}
-    networks = planned(study.recipe(), kept)
-    with reporting("ways to train") as reporter:
-        train(study, networks, how["device"], how["bank_size"], reporter, how["accept_change"], loaded)
-    left = math.inf if kept.asked.minutes is None else RESERVE * 60 * kept.asked.minutes
-    for _ in range(EXTENSIONS if kept.plan.rates > 1 else 0):
-        further, left = _beyond(study, kept, left)
-        if not further:
-            return
-        with reporting("rates beyond") as reporter:
-            train(study, further, how["device"], how["bank_size"], reporter, how["accept_change"], loaded)
+    label, networks = "ways to train", planned(study.recipe(), kept)
+    while networks:
+        with reporting(label) as reporter:
+            train(study, networks, how["device"], how["bank_size"], reporter, how["accept_change"], loaded)
+        label, networks = "rates beyond", _beyond(study, kept)
 
 
-def _beyond(study: Study, kept: Kept, seconds: float) -> tuple[list[Network], float]:
-    """Networks at the rate beyond the edge at which a way's best lies, of the best ways first; and what is left of the seconds.
+def _beyond(study: Study, kept: Kept) -> list[Network]:
+    """The networks at rates beyond the edges at which ways have their best that are still to be trained; none at the end.
 
-    By what was reckoned when the plan was made, and not by a clock, so that a study that was interrupted is the same study.
+    All is gone through from the beginning, by what was reckoned when the plan was made and not by a clock, so that a study that
+    was interrupted is the same study.
     """
-    recipe, classes, further = study.recipe(), len(study.halves(UNDIVIDED).split.every), list[Network]()
-    for way, chosen in rates_so_far(study, kept).items():
-        if chosen.edge in ("low", "high"):
-            networks = [way.network(seed, beyond(chosen.rate, chosen.edge)) for seed in range(kept.plan.repeats)]
-            takes = len(networks) * kept.plan.steps * arm_of(way, recipe, kept, classes).seconds
-            if takes <= seconds:
-                further += networks
-                seconds -= takes
-    return further, seconds
+    recipe, classes, plan = study.recipe(), len(study.halves(UNDIVIDED).split.every), kept.plan
+    seconds = math.inf if kept.asked.minutes is None else RESERVE * 60 * kept.asked.minutes
+    tried = {network.name for network in planned(recipe, kept)}
+    for _ in range(EXTENSIONS if plan.rates > 1 else 0):
+        further = list[Network]()
+        for way, chosen in rates_so_far(study, kept, tried).items():
+            if chosen.edge in ("low", "high"):
+                networks = [way.network(seed, beyond(chosen.rate, chosen.edge)) for seed in range(plan.repeats)]
+                takes = len(networks) * plan.steps * arm_of(way, recipe, kept, classes).seconds
+                if takes <= seconds:
+                    further += networks
+                    seconds -= takes
+        if any(study.row(network) is None for network in further):
+            return further
+        tried |= {network.name for network in further}
+    return []

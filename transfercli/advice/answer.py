@@ -1,7 +1,7 @@
 """What the networks of an advice study say: from their rows, and from what each said of each picture, to the answer."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,7 @@ class Advice:
 
     def networks(self, arm: rule.Arm) -> list[Network]:
         """The arm's networks at its rate, one a repeat."""
-        way = way_of(arm)
+        way = Way(arm.family, arm.n)
         return [way.network(seed, self.rates[arm.name].rate) for seed in range(self.kept.plan.repeats)]
 
     @cached_property
@@ -135,16 +135,17 @@ class Advice:
 def answer(study: Study, kept: Kept) -> Advice:
     """The advice of a study that is trained. Raises TransferError where there is none yet."""
     recipe, halves = study.recipe(), study.halves(UNDIVIDED)
-    measured = list(measured_networks(study, kept))
+    ways, measured = zip(*measured_networks(study, kept), strict=True)
     rates = rule.choose_rates(measured)
-    ways = {Way(*key) for key in (_family_and_n(of_row(row)) for row in study.rows()) if key is not None}
-    arms = [arm_of(way, recipe, kept, len(halves.split.every)) for way in ways]
+    arms = [arm_of(way, recipe, kept, len(halves.split.every)) for way in {*ways}]
     try:
         verdict = rule.judge(arms, rule.rightness(measured, rates), kept.asked.within)
     except ValueError as error:
         raise TransferError(f"there is nothing to advise: {error}; look at {study.root / 'results.csv'}") from None
     of_val = shown(verdict, rule.rightness(measured, rates, "right_val"), recipe.network.depth)
-    chosen = [way_of(arm).network(seed, rates[arm.name].rate) for arm in verdict.arms for seed in range(kept.plan.repeats)]
+    chosen = [
+        Way(arm.family, arm.n).network(seed, rates[arm.name].rate) for arm in verdict.arms for seed in range(kept.plan.repeats)
+    ]
     rows = [row for network in chosen if (row := study.row(network)) is not None]
     said = sentences(verdict, of_val, rates, _source_in_words(kept), recipe.network.depth, max(row["chance"] for row in rows))
     described = describe(blueprint(recipe, len(halves.split.every)), recipe.pictures.crop)
@@ -152,25 +153,26 @@ def answer(study: Study, kept: Kept) -> Advice:
     return Advice(study, kept, recipe, halves.split.every, rates, verdict, of_val, said, names, rows)
 
 
-def measured_networks(study: Study, kept: Kept) -> Iterator[rule.Network]:
-    """What every network of the study's ways says, as the rule takes it."""
+def measured_networks(study: Study, kept: Kept, tried: Container[str] | None = None) -> list[tuple[Way, rule.Network]]:
+    """What every network of the study's ways says, as the rule takes it; `tried`: of networks of these ids alone."""
+    found = []
     for row in study.rows():
-        network = of_row(row)
-        key = _family_and_n(network)
-        if key is None or network.seed >= kept.plan.repeats:
+        network, way = of_row(row), way_of(of_row(row))
+        if way is None or network.seed >= kept.plan.repeats or (tried is not None and network.name not in tried):
             continue
-        loss, right = row.get("holdout_loss"), None
-        told = load_file(path) if (path := study.folder(network) / PREDICTIONS).exists() else {}
-        of_val = told["val"] == told["val_labels"] if told else None
-        right = told["holdout"] == told["holdout_labels"] if told else None
+        loss, path = row.get("holdout_loss"), study.folder(network) / PREDICTIONS
+        told = load_file(path) if path.exists() else {}
+        right = {part: told[part] == told[f"{part}_labels"] if told else None for part in ("holdout", "val")}
         rate = float(dict(network.axes).get("rate", 1.0))
-        yield rule.Network(Way(*key).name, rate, network.seed, math.nan if loss is None else loss, right, of_val)
+        one = rule.Network(way.name, rate, network.seed, math.nan if loss is None else loss, right["holdout"], right["val"])
+        found.append((way, one))
+    return found
 
 
-def rates_so_far(study: Study, kept: Kept) -> dict[Way, rule.Rate]:
-    """The rate of each way, by its holdouts; those of the smallest loss first."""
-    found = rule.choose_rates(measured_networks(study, kept))
-    by_name = {Way(*key).name: Way(*key) for key in (_family_and_n(of_row(row)) for row in study.rows()) if key is not None}
+def rates_so_far(study: Study, kept: Kept, tried: Container[str]) -> dict[Way, rule.Rate]:
+    """The rate of each way, of the networks of these ids, by its holdouts; those of the smallest loss first."""
+    measured = measured_networks(study, kept, tried)
+    by_name, found = {way.name: way for way, _ in measured}, rule.choose_rates(one for _, one in measured)
     return {by_name[name]: found[name] for name in sorted(found, key=lambda name: (found[name].loss, name))}
 
 
@@ -188,14 +190,11 @@ def arm_of(way: Way, recipe: Recipe, kept: Kept, classes: int) -> rule.Arm:
     )
 
 
-def way_of(arm: rule.Arm) -> Way:
-    return Way(arm.family, arm.n)
-
-
-def _family_and_n(network: Network) -> tuple[Any, int] | None:
+def way_of(network: Network) -> Way | None:
+    """Which way to train a network is; None where it is none of them."""
     families = {treatment: family for family, (treatment, _) in FAMILIES.items()}
     family = families.get(network.treatment)
-    return None if family is None else (family, network.layer)
+    return None if family is None else Way(family, network.layer)
 
 
 def _source_in_words(kept: Kept) -> str:

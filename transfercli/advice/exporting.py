@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 from transfercli.advice.advising import Reporting, silent
-from transfercli.advice.answer import Advice, way_of
+from transfercli.advice.answer import Advice
+from transfercli.advice.arms import Way
 from transfercli.plan.networks import Network
 from transfercli.system.devices import pick_device
 from transfercli.system.errors import TransferError
@@ -151,4 +152,4 @@ def export(
 def whole_network(advice: Advice) -> Network:
     """The advised way's network that sees all training pictures: of the first seed beyond the folds."""
     arm = advice.verdict.advised
-    return way_of(arm).network(advice.recipe.pictures.folds or 0, advice.rates[arm.name].rate)
+    return Way(arm.family, arm.n).network(advice.recipe.pictures.folds or 0, advice.rates[arm.name].rate)

@@ -169,7 +169,7 @@ class PictureFolder:
         return names
 
 
-def scan(root: Path) -> PictureFolder:
+def scan(root: Path, halved: bool = True) -> PictureFolder:
     """List the pictures below ``root``, in any of the layouts, or those of the store that ``root`` is.
 
     Hidden files and folders are passed over, and so is what has no picture's ending. Linked folders and
@@ -201,8 +201,10 @@ def scan(root: Path) -> PictureFolder:
         val = {name: () for name in train}
     else:
         _check_parts(root, train, val, validation)
-    if len(train) < LEAST_CLASSES:
+    if halved and len(train) < LEAST_CLASSES:
         raise TransferError(f"{len(train)} {_plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes")
+    if len(train) < 2:
+        raise TransferError(f"{len(train)} {_plural(train)} in {root}: there is nothing to tell apart. Add classes")
     return PictureFolder(root, train, val, store, validation)
 
 

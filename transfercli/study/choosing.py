@@ -54,7 +54,7 @@ def pictures_of(study: Study, halves: Halves, pictures: Pictures) -> PictureFold
             f"the pictures of split {halves.name} are no longer in {root}; "
             f"put them back, or say where they are now: transfer split DIR --study {study.quoted}"
         )
-    taken = _taken_again(scan(root), halves, pictures)
+    taken = _taken_again(scan(root, not halves.split.whole), halves, pictures)
     if _digest(taken, halves.split) != halves.digest:
         raise TransferError(
             f"the pictures in {root} are not those that split {halves.name} was made of; "

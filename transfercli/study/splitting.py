@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from transfercli.pictures.folder import PictureFolder, scan
-from transfercli.plan.splits import Split, check_file, method_and_seed, split_name
+from transfercli.plan.splits import UNDIVIDED, Split, check_file, method_and_seed, split_name
 from transfercli.recipe.default import Chosen, default_recipe
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, halves_of, holds, take
@@ -73,7 +73,7 @@ def split(
         check_file(word)
     remade = {split_name(*method_and_seed(word)) for word in words}
     refuse_changes(study, settled, remade)
-    found = found or scan(folder or _own_pictures(study, settled, words, counting))
+    found = found or scan(folder or _own_pictures(study, settled, words, counting), UNDIVIDED not in words)
     _refuse_place(study, found)
     _refuse_other_pictures(study, found, settled, remade)
 

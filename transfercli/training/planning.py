@@ -170,8 +170,8 @@ def _pictures(recipe: Recipe, folder: str | Path | None) -> tuple[int, int, str]
     """How many classes and training pictures a study would take: of a folder, built-in, or those of a dataset, then named."""
     taken = recipe.pictures
     if folder is not None:
-        found = scan(Path(folder))
-        split = halve(found.classes, "random-0", taken.classes)
+        found = scan(Path(folder), UNDIVIDED not in recipe.splits)
+        split = halve(found.classes, UNDIVIDED if UNDIVIDED in recipe.splits else "random-0", taken.classes)
         train, _ = take(found, split, taken).counts(split.every)
         return len(split.every), train, ""
     if taken.builtin:
