@@ -1,9 +1,12 @@
 """What a study costs: sums that a person can redo, and a time that was measured."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import ADAMW, CLASSES, SPLIT, Tiny, tiny_recipe
 
+from transfercli.networks.layers import layers_of, run
+from transfercli.networks.start import build
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network, base, bases, named, transfers
 from transfercli.recipe.reading import find
@@ -73,6 +76,36 @@ def test_what_the_optimiser_remembers_is_counted(tiny: Tiny, optimizer: str, kep
     for at_work in (1, 2):
         each = cost.bank_bytes(9, recipe, layers, at_work) - cost.bank_bytes(8, recipe, layers, at_work)
         assert each == cost.held_bytes(recipe, layers)
+
+
+def taken(recipe: Recipe, frozen: int) -> int:
+    """The memory that a training step outside this program takes, by torch's own account of it: the most at any moment."""
+    layers, batch = layers_of(built := build(recipe, CLASSES)), recipe.training.batch
+    for layer in layers:
+        layer.learn(layer in layers[frozen:])
+    learning = [weight for weight in built.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(learning, 0.001, momentum=0.9)
+    pictures, labels = torch.randn(batch, 3, recipe.pictures.crop, recipe.pictures.crop), torch.zeros(batch, dtype=torch.long)
+
+    def step() -> None:
+        torch.nn.functional.cross_entropy(run(layers, pictures), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()  # after which the optimiser remembers
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    return 4 * sum(each.numel() for each in [*built.parameters(), *learning]) + int(changes.max())
+
+
+def test_a_step_of_one_network_takes_less_memory_the_more_of_it_is_frozen() -> None:
+    recipe = find("demo", ["network.widths=[16,24,32,32,24,64,64]", "network.dropout=0", "training.batch=16"])
+    reckoned = [cost.step_bytes(network(name), recipe, CLASSES) for name in ("baseB", *(f"A{n}B" for n in range(1, 8)))]
+    assert reckoned == sorted(set(reckoned), reverse=True)
+    for frozen in (0, 7):
+        assert reckoned[frozen] == pytest.approx(taken(recipe, frozen), rel=0.25)
 
 
 def test_bases_come_in_banks_before_what_needs_them() -> None:

@@ -23,7 +23,7 @@ from transfercli.plan.splits import UNDIVIDED
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.training.cost import Layers, multiply_adds
+from transfercli.training.cost import Layers, multiply_adds, step_bytes
 from transfercli.training.finish import PREDICTIONS
 from transfercli.training.measuring import Pace
 
@@ -77,6 +77,7 @@ class Advice:
                     "multiply_adds": arm.cost,
                     "seconds": arm.seconds,
                     "trained": arm.trained,
+                    "memory": step_bytes(way_of(arm).network(0, 1.0), self.recipe, len(self.classes)),
                 }
                 for arm in sorted(self.arms, key=lambda arm: (order[arm.family], arm.n))
             ]

@@ -177,7 +177,7 @@ def _answer(found: "Advice") -> None:
     for sentence in found.sentences:
         show.paragraph(sentence)
     click.echo()
-    header = ["way", "frozen", "rate", "top-1 (95%)", "balanced", "cost", "s/step", "trained", ""]
+    header = ["way", "frozen", "rate", "top-1 (95%)", "balanced", "cost", "s/step", "memory", "trained", ""]
     rows = [
         [
             row["arm"],
@@ -187,9 +187,10 @@ def _answer(found: "Advice") -> None:
             f"{row['balanced_top1']:.3f}",
             f"{row['cost']:.2f}",
             f"{row['seconds']:.2g}",
+            f"{row['memory'] / 2**20:,.0f} MiB",
             f"{row['trained']:,}",
             "advised" * row["advised"],
         ]
         for row in found.table.to_dict("records")
     ]
-    show.table(header, rows, "lrrrrrrrl")
+    show.table(header, rows, "lrrrrrrrrl")

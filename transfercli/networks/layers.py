@@ -268,7 +268,10 @@ def _drop(network: nn.Module, node: fx.Node, shapes: Mapping[fx.Node, tuple[int,
 
 
 def describe(network: nn.Module, crop: int) -> list[dict]:
-    """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and all its modules' outputs."""
+    """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and its modules' outputs.
+
+    outputs: the numbers that all modules put out; largest: that one of them does.
+    """
     layers = layers_of(network)
     own: Chain = network.transfer_chain  # type: ignore[assignment]
     counted = _Counting(network, own.graph)
@@ -277,6 +280,7 @@ def describe(network: nn.Module, crop: int) -> list[dict]:
     nodes = list(own.graph.nodes)
     for number, (layer, piece) in enumerate(zip(layers, own.pieces, strict=True), start=1):
         inside = nodes[piece.begin : piece.end]
+        sizes = [math.prod(counted.shapes.get(node, (0,))) for node in inside if node.op != "get_attr"]
         last = own.pieces[number].incoming[0] if number < len(layers) else own.graph.output_node().all_input_nodes[0]
         rows.append(
             {
@@ -286,18 +290,21 @@ def describe(network: nn.Module, crop: int) -> list[dict]:
                 "shape": counted.shapes[last],
                 "parameters": sum(parameter.numel() for parameter in layer.parameters()),
                 "multiply_adds": sum(counted.work[node] for node in inside),
-                "outputs": sum(math.prod(counted.shapes.get(node, (0,))) for node in inside if node.op != "get_attr"),
+                "outputs": sum(sizes),
+                "largest": max(sizes),
             }
         )
     return rows
 
 
-def saved_for_backward(network: nn.Module, crop: int) -> int:
+def saved_for_backward(network: nn.Module, crop: int, frozen: int = 0) -> int:
     """How many bytes a training step keeps for its backward pass of one picture, in float32: each tensor once, without weights.
 
-    Found by a forward pass that computes nothing (meta tensors).
+    frozen: so many first layers do not learn. Found by a forward pass that computes nothing (meta tensors).
     """
     held = copy.deepcopy(network).to("meta").train()
+    for layer in layers_of(held)[:frozen]:
+        layer.learn(False)
     own = {tensor.untyped_storage()._cdata for tensor in held.state_dict(keep_vars=True).values()}
     kept: dict[int, Tensor] = {}
 

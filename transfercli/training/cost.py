@@ -19,6 +19,7 @@ from transfercli.system.threads import processors
 from transfercli.training.checkpoints import KEEP
 
 PREFIXES = len(HALVES) + 1  # frozen beginnings of a target: of either half, and random
+REMEMBERED = {"sgd": 1, "adamw": 2}  # numbers that an optimiser keeps of each weight
 SHARE = 0.7  # of the free memory, for a bank
 
 
@@ -103,7 +104,24 @@ def at_once(device: torch.device) -> int:
 
 def held_bytes(recipe: Recipe, layers: Layers) -> int:
     """Of a network in training: its weights, and for each what the optimiser remembers (SGD one number, AdamW two)."""
-    return 4 * sum(layers.parameters) * {"sgd": 2, "adamw": 3}[recipe.training.optimizer]
+    return 4 * sum(layers.parameters) * (1 + REMEMBERED[recipe.training.optimizer])
+
+
+@lru_cache(maxsize=256)
+def step_bytes(network: Network, recipe: Recipe, classes: int) -> int:
+    """Memory for a training step of this network alone, in float32: weights; gradients and the optimiser's memory of what learns.
+
+    Activations are kept from the lowest layer that learns; below it there are only a module's input and output at a time.
+    """
+    layers, batch = Layers.of(recipe, classes), recipe.training.batch
+    learns = resolve(network, len(layers.work)).learns
+    frozen = min(learns) - 1
+    trained = sum(layers.parameters[layer - 1] for layer in learns)
+    built, crop = blueprint(recipe, classes), recipe.pictures.crop
+    below = max((2 * 4 * row["largest"] for row in describe(built, crop)[:frozen]), default=0)
+    above = saved_for_backward(built, crop, frozen) + 2 * 4 * max(layers.outputs[frozen:])  # and gradients, as backward passes
+    changing = 4 * trained * (1 + REMEMBERED[recipe.training.optimizer])
+    return 4 * sum(layers.parameters) + changing + batch * max(below, above)
 
 
 def disk_bytes(networks: int, recipe: Recipe, layers: Layers) -> int:
