@@ -77,7 +77,7 @@ class Advice:
                     "multiply_adds": arm.cost,
                     "seconds": arm.seconds,
                     "trained": arm.trained,
-                    "memory": step_bytes(way_of(arm).network(0, 1.0), self.recipe, len(self.classes)),
+                    "memory": step_bytes(self.networks(arm)[0], self.recipe, len(self.classes)),
                 }
                 for arm in sorted(self.arms, key=lambda arm: (order[arm.family], arm.n))
             ]
