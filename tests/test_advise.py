@@ -200,6 +200,34 @@ def test_pictures_that_are_too_few(
     assert said.code == 1 and said.err == f"Error: {message}\n"
 
 
+def test_what_can_be_told_before_training(words: list[str], transfer: Callable[..., Said], tmp_path: Path) -> None:
+    said = transfer(*words, "--quick")
+    assert said.code == 0, said
+    assert "probe (95%)" in said.out and "conv5.0" in said.out
+    assert not Study(tmp_path / "results/advice").row_files()
+    kept = (tmp_path / "results/advice/predictors.json").read_bytes()
+    assert (
+        transfer("advise", "--quick").out.splitlines()[1:]
+        == said.out.splitlines()[-len(transfer("advise", "--quick").out.splitlines()) + 1 :]
+    )
+    assert (tmp_path / "results/advice/predictors.json").read_bytes() == kept
+    (tmp_path / "results/advice/predictors.json").write_text("{}")
+    said = transfer("advise", "--quick")
+    assert said.code == 1
+    assert said.err == "Error: results/advice/predictors.json is damaged; remove it, and it is made anew\n"
+
+
+def test_predictors_over_studies(advised: Path, transfer: Callable[..., Said], tmp_path: Path) -> None:
+    said = transfer("advise", "--predictors", advised, "--predictors", advised)
+    assert said.code == 0 and "fine-tuning all" in said.out
+    document = json.loads(transfer("advise", "--predictors", advised, "--json").out)
+    assert {row["rule"] for row in document["rules"]} and document["sentences"]
+    (tmp_path / "empty").mkdir()
+    said = transfer("advise", "--predictors", "empty")
+    assert said.code == 1
+    assert said.err == "Error: empty holds no predictors.json; finish it first: transfer advise --study empty\n"
+
+
 def test_a_network_is_written_as_safetensors(words: list[str], transfer: Callable[..., Said]) -> None:
     said = transfer(*words, "--export", "out.pth")
     assert said.code == 1

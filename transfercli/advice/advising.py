@@ -14,6 +14,7 @@ from transfercli.advice.answer import Advice, answer, arm_of, rates_so_far
 from transfercli.advice.arms import beyond, rates, ways
 from transfercli.advice.fitting import Work, fit, usual_steps
 from transfercli.advice.kept import Asked, Kept, Plan
+from transfercli.advice.predicting import predictions
 from transfercli.networks.pretrained import Pretrained, find
 from transfercli.networks.start import blueprint
 from transfercli.pictures.stream import Pixels
@@ -47,6 +48,7 @@ def advise(
     fresh: bool | None = None,
     overrides: Sequence[str] = (),
     plan_only: bool = False,
+    quick: bool = False,
     skip_unreadable: bool = False,
     device: str = "auto",
     bank_size: int | None = None,
@@ -60,9 +62,11 @@ def advise(
     source: as `networks.pretrained.find` takes it; network: of which network a file's weights are. minutes: the time for all;
     None: as long as it takes. repeats: holdout folds (3). within: the accuracy that may be given away for a cheaper way, a
     fraction (0.01). fresh: also ways in which all that is not frozen is drawn anew. overrides: of the recipe `advise`.
-    plan_only: make the study and its plan, train nothing, and return None.
+    plan_only: make the study and its plan, train nothing, and return None. quick: tell what can be told before training, and
+    return None.
 
-    `told` is given `source` (a Pretrained), `split` (what `split` made) and `plan`. Killed, the same call goes on where it was.
+    `told` is given `source` (a Pretrained), `split` (what `split` made), `plan`, and `predictions` (docs/predictors.md). Killed,
+    the same call goes on where it was.
     Raises TransferError.
     """
     study.check_plain()
@@ -88,6 +92,9 @@ def advise(
             split(study, folder, skip_unreadable=skip_unreadable, counting=counting)
     told("plan", before)
     if plan_only:
+        return None
+    told("predictions", predictions(study, before, where, counting))
+    if quick:
         return None
     how: dict[str, Any] = {"device": where, "bank_size": bank_size, "accept_change": accept_change}
     _train(study, before, reporting or silent, how)

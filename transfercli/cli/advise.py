@@ -16,6 +16,7 @@ from transfercli.system.progress import ignored
 if TYPE_CHECKING:
     from transfercli.advice.answer import Advice
     from transfercli.advice.kept import Kept
+    from transfercli.advice.predicting import Predictions
     from transfercli.networks.pretrained import Pretrained
     from transfercli.study.folder import Study
     from transfercli.training.reporter import Reporter
@@ -24,7 +25,7 @@ USUAL = "results/advice"
 
 
 @click.command(short_help="Which layers of a pretrained network to copy, and freeze, for your pictures.")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("places", metavar="[DIR]", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--from",
     "source",
@@ -43,6 +44,13 @@ USUAL = "results/advice"
 )
 @click.option("--fresh", is_flag=True, default=None, help="Also the ways of the study: all that is not frozen drawn anew.")
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would be trained, and how long that takes; train nothing.")
+@click.option("--quick", is_flag=True, help="Say what can be told before training (docs/predictors.md); train nothing.")
+@click.option(
+    "--predictors",
+    "over_studies",
+    is_flag=True,
+    help="In the place of DIR, advice studies that are done: whether what can be told before training beats fine-tuning all.",
+)
 @click.option(
     "--csv",
     "file",
@@ -74,11 +82,13 @@ USUAL = "results/advice"
     help="Where networks, plan and answer are kept.",
 )
 def advise(
-    directory: Path | None,
+    places: tuple[Path, ...],
     source: str | None,
     network: str | None,
     within: float | None,
     plan_only: bool,
+    quick: bool,
+    over_studies: bool,
     file: Path | None,
     out: Path | None,
     as_json: bool,
@@ -100,9 +110,15 @@ def advise(
     \b
         transfer advise DIR --from torchvision/resnet50
         transfer advise DIR --from mine.safetensors --network torchvision/resnet18 --minutes 10
+        transfer advise --predictors results/one results/another results/third
     """
     from transfercli.study.folder import Study
 
+    if over_studies:
+        _over_targets([Study(one) for one in places or [folder]], as_json)
+        return
+    if len(places) > 1:
+        raise click.UsageError(f"one folder of pictures is wanted, not {len(places)}")
     if network and ":" in network:
         transfercli.allow_network(network)
         network = f"python/{network}"
@@ -115,24 +131,30 @@ def advise(
     alone = as_json or file == show.STDOUT  # nothing but the document, or the table
     found = transfercli.advise(
         study,
-        directory,
+        next(iter(places), None),
         source,
         network=network,
         within=within,
         plan_only=plan_only,
-        told=ignored if alone else telling(study),
+        quick=quick,
+        told=ignored if alone else telling(study, quick),
         counting=counting,
         **asked,
         **how,
     )
     if found is None:
         return
+    from transfercli.advice.predicting import compared
+
     if file:
         show.csv(found.table, file)
     if as_json:
         show.document(found.document())
     if not alone:
         _answer(found)
+        click.echo()
+        for sentence in compared(study):
+            show.paragraph(sentence)
     for path in [] if out is None else transfercli.export(found, out, **how):
         if not alone:
             show.echo(f"Network: {path}")
@@ -142,9 +164,13 @@ def _reporting(label: str) -> AbstractContextManager["Reporter"]:
     return reporting(f"{label}, network-steps")
 
 
-def telling(study: "Study") -> Callable[[str, Any], None]:
+def telling(study: "Study", quick: bool) -> Callable[[str, Any], None]:
     """Says what the library tells while it works."""
-    words: dict[str, Callable[[Any], None]] = {"source": _source, "plan": lambda kept: _plan(study, kept)}
+    words: dict[str, Callable[[Any], None]] = {
+        "source": _source,
+        "plan": lambda kept: _plan(study, kept),
+        "predictions": _predictions if quick else ignored,
+    }
     usual = show.telling(study)
     return lambda what, found: words[what](found) if what in words else usual(what, found)
 
@@ -170,6 +196,38 @@ def _plan(study: "Study", kept: "Kept") -> None:
     )
     if plan.left_out:
         show.echo(f"Left out for the time: {', '.join(plan.left_out)}")
+
+
+def _predictions(found: "Predictions") -> None:
+    click.echo()
+    header = ["layer", "name", "width", "probe (95%)", "H-score", "LogME", "gradient ratio"]
+    rows = [
+        [
+            str(row["layer"]),
+            row["name"],
+            str(row["width"]),
+            f"{row['ridge']:.3f} ({row['ridge_low']:.3f}-{row['ridge_high']:.3f})",
+            f"{row['hscore']:.3g}",
+            f"{row['logme']:.3g}",
+            f"{row['gradient_ratio']:.2g}",
+        ]
+        for row in found.table.to_dict("records")
+    ]
+    show.table(header, rows, "rlr", keys=2)
+    click.echo()
+    for sentence in found.sentences:
+        show.paragraph(sentence)
+
+
+def _over_targets(studies: "list[Study]", as_json: bool) -> None:
+    from transfercli.advice.predicting import over_targets
+
+    tables, sentences = over_targets(studies)
+    if as_json:
+        show.document({"sentences": sentences, **{name: table.to_dict("records") for name, table in tables.items()}})
+        return
+    for sentence in sentences:
+        show.paragraph(sentence)
 
 
 def _answer(found: "Advice") -> None:
