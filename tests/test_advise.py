@@ -206,10 +206,7 @@ def test_what_can_be_told_before_training(words: list[str], transfer: Callable[.
     assert "probe (95%)" in said.out and "conv5.0" in said.out
     assert not Study(tmp_path / "results/advice").row_files()
     kept = (tmp_path / "results/advice/predictors.json").read_bytes()
-    assert (
-        transfer("advise", "--quick").out.splitlines()[1:]
-        == said.out.splitlines()[-len(transfer("advise", "--quick").out.splitlines()) + 1 :]
-    )
+    assert transfer("advise", "--quick").out in said.out
     assert (tmp_path / "results/advice/predictors.json").read_bytes() == kept
     (tmp_path / "results/advice/predictors.json").write_text("{}")
     said = transfer("advise", "--quick")
@@ -218,7 +215,7 @@ def test_what_can_be_told_before_training(words: list[str], transfer: Callable[.
 
 
 def test_predictors_over_studies(advised: Path, transfer: Callable[..., Said], tmp_path: Path) -> None:
-    said = transfer("advise", "--predictors", advised, "--predictors", advised)
+    said = transfer("advise", "--predictors", advised, advised)
     assert said.code == 0 and "fine-tuning all" in said.out
     document = json.loads(transfer("advise", "--predictors", advised, "--json").out)
     assert {row["rule"] for row in document["rules"]} and document["sentences"]
