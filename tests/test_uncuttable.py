@@ -1,9 +1,11 @@
 """Networks that are refused, and why: one line each, before anything is trained."""
 
+import random
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -92,6 +94,36 @@ class Noisy(Plain):
         return self.three(torch.dropout(x, 0.5, self.training))
 
 
+class Drawn(Plain):
+    """As many random numbers as there are pictures."""
+
+    def head(self, x: Tensor) -> Tensor:
+        return self.three(x * torch.rand(x.shape[0], 1))
+
+
+class Constant(Plain):
+    def head(self, x: Tensor) -> Tensor:
+        return self.three(x + torch.randn(4))
+
+
+class Like(Plain):
+    def head(self, x: Tensor) -> Tensor:
+        return self.three(x + torch.rand_like(x))
+
+
+class Choosing(Plain):
+    """Leaves a layer out now and then, in training: what is drawn as it is followed would hold for good."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        return self.head((x if self.training and random.random() < 0 else self.two(x)).mean((2, 3)))
+
+
+class ByNumpy(Plain):
+    def head(self, x: Tensor) -> Tensor:
+        return self.three(x * float(np.random.rand()))
+
+
 class InPlace(Plain):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.two(self.one(x.sub_(0.5))).mean((2, 3)))
@@ -176,8 +208,13 @@ def test_the_plain_network_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         (DependsOnThePictures, "it cannot be followed (symbolically traced variables cannot be used as inputs to control flow)"),
         (Tied, "two of its parameters are one and the same"),
         (Unused, "its parameter spare.weight takes part in nothing"),
-        (Attention, "its layer attention draws random numbers of its own"),
-        (Noisy, "its layer two draws random numbers of its own"),
+        (Attention, "its layer attention draws random numbers of its own, by scaled_dot_product_attention"),
+        (Noisy, "its layer two draws random numbers of its own, by dropout"),
+        (Drawn, "it draws random numbers of its own, by rand"),
+        (Constant, "it draws random numbers of its own, by randn"),
+        (Like, "its layer two draws random numbers of its own, by rand_like"),
+        (Choosing, "it draws random numbers of its own, by random"),
+        (ByNumpy, "it draws random numbers of its own, by a generator of torch, Python or NumPy"),
         (InPlace, "its layer one changes its input in place"),
         (BlockInPlace, "its layer two.0 changes its input in place"),
         (Several, "for 5 classes it must return (pictures, 5)"),

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from transfercli.networks.draws import drawing_call, states
 from transfercli.networks.layers import Activation, Layer, layers_of
 from transfercli.networks.tracing import Uncuttable, is_dropout
 from transfercli.system.randomness import generator
@@ -57,10 +58,11 @@ def _check_rest(network: nn.Module, noise: Tensor) -> None:
 def _run(layer: Layer, given: Activation, training: bool) -> Activation:
     """A layer's output on given input, which must stay as it is, as others share it; nothing may be drawn."""
     masks = {name: torch.ones(()) for name in layer.link.drops} if training else None
-    before, state = [tensor._version for tensor in _tensors(given)], torch.random.get_rng_state()
+    before, drawn = [tensor._version for tensor in _tensors(given)], states()
     found = layer.run(given, masks)
-    if not torch.equal(state, torch.random.get_rng_state()):
-        raise Uncuttable(f"its layer {layer.name} draws random numbers of its own")
+    if states() != drawn:
+        call = drawing_call(lambda: layer.run(given, masks))
+        raise Uncuttable(f"its layer {layer.name} draws random numbers of its own, by {call}")
     if before != [tensor._version for tensor in _tensors(given)]:
         raise Uncuttable(f"its layer {layer.name} changes its input in place")
     return found

@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import fx, nn
 
+from transfercli.networks.draws import drawing_call, states
+
 Kind = Literal["weight", "bias", "table"]
 Cut = Literal["blocks", "finest"] | Sequence[str]
 
@@ -57,16 +59,24 @@ def is_dropout(module: nn.Module) -> bool:
 
 def trace(network: nn.Module) -> fx.Graph:
     """What it computes in the mode that it is in. Raises Uncuttable where that depends on the pictures."""
-    before = dict(network.named_buffers())
+    before, drawn = dict(network.named_buffers()), states()
     try:
         graph = _Tracer().trace(network)
     except Exception as error:  # whatever its own code raises of a value that is not there yet
+        _refuse_draws(network)
         raise Uncuttable(f"it cannot be followed ({' '.join(str(error).split())[:160]})") from None
+    if states() != drawn:  # what it drew just now would be drawn for good
+        _refuse_draws(network)
     if any(node.op == "get_attr" and str(node.target).startswith("_tensor_constant") for node in graph.nodes):
         raise Uncuttable("it makes a constant tensor as it runs, which would stay on one device; register it as a buffer")
     if written := [name for name, now in network.named_buffers() if now is not before.get(name)]:
         raise Uncuttable(f"it writes its {written[0]} anew as it runs")
     return graph
+
+
+def _refuse_draws(network: nn.Module) -> None:
+    if call := drawing_call(lambda: _Tracer().trace(network)):
+        raise Uncuttable(f"it draws random numbers of its own, by {call}")
 
 
 @dataclass(frozen=True)
