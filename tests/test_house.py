@@ -216,6 +216,13 @@ def test_modules_stay_small(name: str) -> None:
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 500
 
 
+def test_the_table_of_benchmarks_names_every_script() -> None:
+    page = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py") if '"__main__"' in path.read_text(encoding="utf-8")}
+    named = re.findall(r"`(\w+\.py)`", "".join(line for line in page.splitlines(keepends=True) if line.startswith("| `")))
+    assert scripts - {"peak.py"} <= {*named}  # which others call
+
+
 # -- recipes
 
 
