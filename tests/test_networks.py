@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from transfercli.networks.costs import describe
 from transfercli.networks.eight import CAFFENET_WIDTHS, Eight, caffenet, chatfield, small
 from transfercli.networks.initialise import initialise
-from transfercli.networks.layers import Masks, describe, layers_of, run
+from transfercli.networks.layers import Masks, layers_of, run
 from transfercli.networks.modules import LRN, Dropout
 from transfercli.recipe.network import CHATFIELD_WIDTHS
 from transfercli.system.randomness import generator

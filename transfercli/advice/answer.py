@@ -15,7 +15,7 @@ from transfercli.advice.arms import FAMILIES, Way
 from transfercli.advice.kept import Kept
 from transfercli.analysis import advice as rule
 from transfercli.analysis.advised import Shown, sentences, shown
-from transfercli.networks.layers import describe
+from transfercli.networks.costs import describe
 from transfercli.networks.start import blueprint
 from transfercli.plan.networks import Network, of_row
 from transfercli.plan.resolve import resolve

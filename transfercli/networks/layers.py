@@ -5,17 +5,15 @@ its graph are which layer's; it is made once (`tracing.py` has the graph and its
 Every parameter is in exactly one layer; the layers one after another are the network, bit for bit, in training and evaluation.
 """
 
-import copy
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from transfercli.networks.modules import Dropout
+from transfercli.networks.shapes import shapes_in
 from transfercli.networks.tracing import Cut, Kind, Piece, Uncuttable, is_dropout, parameters_of, pieces, trace
 
 Modules = tuple[tuple[str, nn.Module], ...]
@@ -134,7 +132,7 @@ def chain(network: nn.Module, cut: Cut = "blocks", crop: int = 0, outputs: int =
     names = [piece.name for piece in parts[True]]
     if names != [piece.name for piece in parts[False]]:
         raise Uncuttable("its layers in training are others than those in evaluation")
-    shapes = _shapes(network, graphs[True], crop) if crop else {}
+    shapes = shapes_in(network, graphs[True], crop) if crop else {}
     last = graphs[True].output_node().args[0]
     shape = shapes.get(last, ()) if isinstance(last, fx.Node) else ()
     if crop and shape != (outputs,):
@@ -262,103 +260,3 @@ def _drop(network: nn.Module, node: fx.Node, shapes: Mapping[fx.Node, tuple[int,
             return Drop(float(module.drop_prob or 0), rows, bool(module.scale_by_keep))  # type: ignore[arg-type]
         case _:  # whole channels
             return Drop(float(module.p), shape[:1] + rows[1:])  # type: ignore[arg-type]
-
-
-# -- what a network costs
-
-
-def describe(network: nn.Module, crop: int) -> list[dict]:
-    """For each layer: number, name, output shape, parameters; for one picture its multiply-adds and its modules' outputs.
-
-    outputs: the numbers that all modules put out; largest: that one of them does.
-    """
-    layers = layers_of(network)
-    own: Chain = network.transfer_chain  # type: ignore[assignment]
-    counted = _Counting(network, own.graph)
-    counted.run(_example(crop))
-    rows = []
-    nodes = list(own.graph.nodes)
-    for number, (layer, piece) in enumerate(zip(layers, own.pieces, strict=True), start=1):
-        inside = nodes[piece.begin : piece.end]
-        sizes = [math.prod(counted.shapes.get(node, (0,))) for node in inside if node.op != "get_attr"]
-        last = own.pieces[number].incoming[0] if number < len(layers) else own.graph.output_node().all_input_nodes[0]
-        rows.append(
-            {
-                "layer": number,
-                "name": layer.name,
-                "modules": list(layer.link.modules),
-                "shape": counted.shapes[last],
-                "parameters": sum(parameter.numel() for parameter in layer.parameters()),
-                "multiply_adds": sum(counted.work[node] for node in inside),
-                "outputs": sum(sizes),
-                "largest": max(sizes),
-            }
-        )
-    return rows
-
-
-def saved_for_backward(network: nn.Module, crop: int, frozen: int = 0) -> int:
-    """How many bytes a training step keeps for its backward pass of one picture, in float32: each tensor once, without weights.
-
-    frozen: so many first layers do not learn. Found by a forward pass that computes nothing (meta tensors).
-    """
-    held = copy.deepcopy(network).to("meta").train()
-    for layer in layers_of(held)[:frozen]:
-        layer.learn(False)
-    own = {tensor.untyped_storage()._cdata for tensor in held.state_dict(keep_vars=True).values()}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage()._cdata, tensor)  # and so alive: no other takes its place
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        logits = held(_example(crop))
-        nn.functional.cross_entropy(logits, logits.argmax(1))
-    return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own) // PICTURES
-
-
-class _Counting(fx.Interpreter):
-    """Runs a graph without computing anything (meta tensors): shapes without the batch, and multiply-adds of one picture."""
-
-    def __init__(self, network: nn.Module, graph: fx.Graph, counting: bool = True):
-        held = copy.deepcopy(network).to("meta").train()
-        super().__init__(held, graph=graph)
-        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
-        self.work: dict[fx.Node, int] = {}
-        self.counter, self.counting = FlopCounterMode(display=False), counting
-
-    def run_node(self, n: fx.Node) -> Any:
-        plain = n.op == "call_module" and not any(True for _ in self.module.get_submodule(str(n.target)).parameters())
-        bare = plain or not self.counting
-        if bare:  # as normalisation by a band of constants
-            result = super().run_node(n)
-        else:
-            with self.counter:  # from nothing, at each node
-                result = super().run_node(n)
-        self.work[n] = 0 if bare else self.counter.get_total_flops() // (2 * PICTURES)
-        if isinstance(result, Tensor):
-            self.shapes[n] = tuple(result.shape[1:])
-        return result
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad():
-            return super().run(*args, **kwargs)
-
-
-PICTURES = 2  # in what is run for its shapes: BatchNorm takes no single one
-
-
-def _example(crop: int) -> Tensor:
-    return torch.empty(PICTURES, 3, crop, crop, device="meta")
-
-
-def _shapes(network: nn.Module, graph: fx.Graph, crop: int) -> dict[fx.Node, tuple[int, ...]]:
-    """The shape of every tensor in the graph, without the batch. Raises Uncuttable where the pictures are no input of it."""
-    counted = _Counting(network, graph, counting=False)
-    try:
-        counted.run(_example(crop))
-    except Exception as error:  # whatever its modules raise of a shape
-        said = " ".join(str(error).partition("While executing")[0].split())
-        raise Uncuttable(f"it takes no pictures of {crop}×{crop} ({said[:160]})") from None
-    return counted.shapes

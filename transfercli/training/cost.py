@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from transfercli.networks.layers import describe, saved_for_backward
+from transfercli.networks.costs import describe, saved_for_backward
 from transfercli.networks.start import blueprint
 from transfercli.plan.networks import Network
 from transfercli.plan.resolve import resolve

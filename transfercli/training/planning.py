@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from transfercli.networks.catalogue import usual_crop
-from transfercli.networks.layers import describe
+from transfercli.networks.costs import describe
 from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
 from transfercli.plan.jobs import jobs

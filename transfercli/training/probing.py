@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfercli.networks.layers import Activation, Layer, layers_of, saved_for_backward
+from transfercli.networks.costs import saved_for_backward
+from transfercli.networks.layers import Activation, Layer, layers_of
 from transfercli.networks.probes import Head, gradient_ratio, gradients, h_score, log_me, pooled, ridge
 from transfercli.pictures.stream import Pixels, centre, centre_crop, normalise
 from transfercli.plan.networks import PRETRAINED, Network
