@@ -85,6 +85,7 @@ CHANNELS = torch.tensor([100.5, 90.25, 80.125])
 EVERY_NETWORK = [
     ({"network": {"normalisation": "lrn"}}, CHANNELS),
     ({"network": {"normalisation": "batch", "outputs": 11}}, None),
+    ({"network": {"widths": [4, 4, 6, 5, 4, 8, 8], "skips": True}}, None),
     (
         {"network": {"name": "caffenet", "normalisation": "lrn"}, "pictures": {"size": 72, "crop": 67, "channels": "bgr"}},
         CHANNELS,
