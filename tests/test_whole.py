@@ -155,6 +155,36 @@ def test_weights_need_not_be_kept(tiny: Tiny, weights: Path, tmp_path: Path) -> 
     assert study.row(network) and not (study.folder(network) / "weights.safetensors").exists()
 
 
+def test_verify_reads_pretrained_layers_and_what_was_said_of_pictures(tiny: Tiny, weights: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(weights.read_bytes())
+    recipe = tmp_path / "whole.yaml"
+    recipe.write_text(recipes.dump(whole(given, training={**TINY["training"], "keep_weights": False})))
+    study = Study(tmp_path / "study")
+    transfercli.split(study, tiny.study.root / "pictures", recipe=str(recipe))
+    # Of the seed beyond the folds weights are kept, of the other not.
+    train(study, [named("all", seed, name) for seed in (0, FOLDS) for name in ("P3T.keep", "R3T")], CPU, None, SILENT)
+    report = transfercli.verify(study, CPU)
+    assert (report.problems, report.unchecked) == ([], [])
+    assert report.counts["weights that were not to be kept"] == report.counts["predictions"] - 4 == 2
+    assert report.counts["frozen layers"] == report.counts["weights"] == 2
+
+    given.rename(tmp_path / "gone.safetensors")
+    report = transfercli.verify(study, CPU)
+    assert report.problems == [] and report.counts["frozen layers"] == 1
+    assert report.unchecked[0].startswith("whether frozen layers are the pretrained ones: no file, folder or library's weights")
+
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, given)
+    assert transfercli.verify(study, CPU).problems == [f"{given} holds other weights now"]
+
+    (tmp_path / "gone.safetensors").replace(given)
+    path = study.folder(named("all", 0, "R3T")) / "predictions.safetensors"
+    told = load_file(path)
+    save_file({**told, "holdout": (told["holdout"] + 1) % CLASSES}, path)
+    (problem,) = transfercli.verify(study, CPU).problems
+    assert problem.startswith("all R3T: its row has holdout_top1 ")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -17,7 +17,7 @@ from transfercli.system.errors import TransferError
 @study_options
 @study_argument
 def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> None:
-    """Read a study again and check it: digests, rows against logs, weights, frozen layers against their base, the table.
+    """Read a study again and check it: digests, rows against logs, weights, frozen layers against their source, the table.
 
     Every network is measured again and must have its row's accuracy: to the bit on the same kind of processor and torch, else
     within 0.01 or two pictures (losses within 2 per cent). Nothing is written.
@@ -29,6 +29,8 @@ def verify(device: str, bank_size: int | None, folder: Path, smoke: bool) -> Non
     study = study_at(folder, smoke)
     report = transfercli.verify(study, device, bank_size, say)
     show.table(("checked", "number"), [(what, f"{count:,}") for what, count in report.counts.items()], "lr")
+    for left in dict.fromkeys(report.unchecked):
+        show.echo(f"Not checked: {left}")
     problems = list(dict.fromkeys(report.problems))  # a base that is damaged is missed by all that came of it
     for problem in problems:
         show.echo(f"Problem: {problem}")

@@ -58,7 +58,7 @@ def write_member(
         "classes": classes,
         "chance": guess(val),
         "val_pictures": sum(val),
-        **held_out(counts),
+        **held_out(counts.get("holdout")),
         "frozen_digest_before": member.frozen_before,
         "frozen_digest_after": digest(state, names_of(member.module, member.resolved.frozen)),
         "source_digest": member.copied,
@@ -92,9 +92,9 @@ def predictions(bank: Bank, member: Member, counts: Mapping[str, Counted]) -> di
     }
 
 
-def held_out(counts: Mapping[str, Counted]) -> dict[str, Any]:
+def held_out(counted: Counted | None) -> dict[str, Any]:
     """The columns of what was measured on the fold of the training pictures that the network has not seen."""
-    if (counted := counts.get("holdout")) is None:
+    if counted is None:
         return {}
     top1, _, loss = counted.shares()
     pictures = int(counted.there.sum())

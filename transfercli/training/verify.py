@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from transfercli.networks.start import Source, build, digest, names_of, start
+from transfercli.networks.pretrained import find
+from transfercli.networks.start import Source, blueprint, build, digest, names_of, start
 from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import Network, columns, of_row
+from transfercli.plan.networks import PRETRAINED, Network, columns, of_row
 from transfercli.plan.resolve import Resolved, resolve
+from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.rows import LOG_COLUMNS, mixtures, read_row, table_text
@@ -29,9 +33,12 @@ from transfercli.system.progress import ignored
 from transfercli.training import checkpoints
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
-from transfercli.training.finish import best10, guess, status
+from transfercli.training.cost import share_copied
+from transfercli.training.finish import PREDICTIONS, best10, guess, held_out, status
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
+EXACT = 1e-9  # means of as many pictures may differ by rounding
+WEIGHTS = "weights.safetensors"
 NEEDED = ("val_pictures", "train_loss", "precision")  # beside what every row has
 
 Line = dict[str, float]
@@ -43,6 +50,7 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)  # what could not be checked, and why
 
     def check(self, what: str, fine: bool, problem: str) -> bool:
         """Count one `what`; where it is not fine, note the problem."""
@@ -114,7 +122,8 @@ def verify(
         with report.gathering("splits"), reproducible(device):
             halves = study.halves(name)
             steps = halves.steps(recipe)
-            sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, report)]
+            given = _given(recipe, report)
+            sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, given, report)]
             say(f"{name}: {len(sound)} of {len(of_split)} networks are measured again, on {device_name(device)}")
             loaded: dict[tuple[str, str], Pixels] = {}
             for net, precision in sorted({(n.net, of_split[n]["precision"]) for n in sound}):
@@ -160,9 +169,16 @@ def _table(study: Study, rows: list[dict[str, Any]], report: Report) -> None:
 
 
 def _network(
-    study: Study, recipe: Any, halves: Halves, steps: int, network: Network, row: dict[str, Any], report: Report
+    study: Study,
+    recipe: Any,
+    halves: Halves,
+    steps: int,
+    network: Network,
+    row: dict[str, Any],
+    given: Source | None,
+    report: Report,
 ) -> bool:
-    """Row, log and weights of one network; True where it can be measured."""
+    """Row, log and weights of one network; True where it can be measured. `given`: pretrained weights, where they are there."""
     who = f"{network.split} {network.name}" + f" (seed {network.seed})" * bool(network.seed)
 
     def check(what: str, fine: bool, problem: str) -> bool:
@@ -181,11 +197,19 @@ def _network(
         log = read_log(study.folder(network) / "log.csv")
         for problem in _log_problems(log, row, network, recipe, steps):
             check("logs", False, problem)
+    module = blueprint(recipe, classes)
+    share = round(share_copied(recipe, classes, network.first, network.layer), 6)
+    check("rows against their split", row.get("share_copied", share) == share, "its row has another share_copied")
+    if "holdout_top1" in row:
+        with report.gathering("predictions"):
+            _predictions(study, network, row, check)
+        if not recipe.training.keep_weights and not (study.folder(network) / WEIGHTS).exists():
+            report.counts["weights that were not to be kept"] += 1
+            return False
     try:
         weights = load_weights(study, network)
     except TransferError as error:
         return report.check("weights", False, str(error))
-    module = build(recipe, classes)
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if not check("weights", shapes == wanted, "its weights have other names or shapes than the recipe's network"):
@@ -196,8 +220,34 @@ def _network(
     if "network_digest" in row:  # rows of old have none
         now = resolved.digest(recipe.digest(), halves.digest)
         check("digests", row["network_digest"] == now, f"it was trained by another treatment {network.treatment}")
-    _frozen(study, recipe, classes, resolved, row, weights, names_of(module, resolved.frozen), check, report)
+    _frozen(study, recipe, classes, resolved, row, weights, names_of(module, resolved.frozen), given, check, report)
     return True
+
+
+def _given(recipe: Recipe, report: Report) -> Source | None:
+    """The pretrained weights that the recipe names, where they are there still and are those that the study was begun with."""
+    if recipe.source is None:
+        return None
+    try:
+        found = find(recipe.source.weights, recipe.network, recipe.pictures.crop)
+    except TransferError as error:
+        report.unchecked.append(f"whether frozen layers are the pretrained ones: {error}")
+        return None
+    same = report.check("sources", found.digest == recipe.source.digest, f"{recipe.source.weights} holds other weights now")
+    return Source(found.state, found.digest) if same else None
+
+
+def _predictions(study: Study, network: Network, row: dict[str, Any], check: Callable[[str, bool, str], bool]) -> None:
+    """What the network said of each picture gives its row's accuracies. Raises TransferError."""
+    path = study.folder(network) / PREDICTIONS
+    try:
+        told = load_file(path)
+        right = {part: (told[part] == told[f"{part}_labels"]).double().mean().item() for part in ("val", "holdout")}
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
+    for part, key in (("val", "top1"), ("holdout", "holdout_top1")):
+        fine = row[key] is not None and abs(right[part] - row[key]) < EXACT
+        check("predictions", fine, f"its row has {key} {row[key]}, its predictions give {right[part]}")
 
 
 def _frozen(
@@ -208,22 +258,26 @@ def _frozen(
     row: dict[str, Any],
     weights: dict[str, Tensor],
     names: list[str],
+    given: Source | None,
     check: Callable[[str, bool, str], bool],
     report: Report,
 ) -> None:
-    """Frozen layers are those of the base, or of the random draw, and their digests are the row's."""
+    """Frozen layers are those of the base, of the source or of the random draw, and their digests are the row's."""
     before, after = row.get("frozen_digest_before"), row.get("frozen_digest_after")
     check("digests", before == after == digest(weights, names), "its frozen layers are not those of its row")
-    if not names:
+    pretrained = PRETRAINED in resolved.origins
+    if not names or (pretrained and given is None):
         return
     with report.gathering("frozen layers"):
         donor = resolved.network.donor
         sources = {donor.name: Source.of(load_weights(study, donor))} if donor else {}
+        if given is not None:
+            sources[PRETRAINED] = given
         began = start(recipe, resolved, classes, sources).state_dict()
-        buffers = {name for name, _ in build(recipe, classes).named_buffers()}  # random layers have their statistics of pictures
-        known = [name for name in names if donor or name not in buffers]
+        buffers = {name for name, _ in blueprint(recipe, classes).named_buffers()}  # of random layers they are of pictures
+        known = [name for name in names if donor or pretrained or name not in buffers]
         if other := [name for name in known if not torch.equal(weights[name], began[name])]:
-            what = f"{donor.name}'s" if donor else "the random draw's"
+            what = f"{donor.name}'s" if donor else "the source's" if pretrained else "the random draw's"
             check("frozen layers", False, f"its frozen layers are not {what}: {', '.join(other)}")
 
 
@@ -295,8 +349,18 @@ def _measure(bench: Again, group: Sequence[Network], rows: dict[Network, dict[st
     """Measure networks again; each must have its row's accuracy and loss."""
     bank = bench.bank(group)
     bank.evaluate()
-    fixed = bank.fixed_losses()
-    measured = [(m.network, {**m.log[-1], "fixed_loss": fixed.get(m.network.name, math.nan)}) for m in bank.members]
+    fixed, held = bank.fixed_losses(), bank.of_part(bank.holdout)
+    measured = [
+        (
+            m.network,
+            {
+                **{key: math.nan if value is None else value for key, value in held_out(held.get(m.network.name)).items()},
+                **m.log[-1],
+                "fixed_loss": fixed.get(m.network.name, math.nan),
+            },
+        )
+        for m in bank.members
+    ]
     bank.close()
     for network, line in measured:
         row = rows[network]
@@ -305,7 +369,7 @@ def _measure(bench: Again, group: Sequence[Network], rows: dict[Network, dict[st
             "top1",
             "top5",
             "loss",
-            *(key for key in ("balanced_top1", "fixed_loss") if key in row),
+            *(key for key in ("balanced_top1", "fixed_loss", "holdout_top1", "holdout_loss") if key in row),
         ):
             found = line[key] if math.isfinite(line[key]) else None
             report.check(
