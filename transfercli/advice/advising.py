@@ -23,6 +23,7 @@ from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
+from transfercli.study.hints import command
 from transfercli.study.splits import Halves
 from transfercli.study.splitting import split
 from transfercli.system.devices import free_memory, pick_device, pick_precision, reproducible
@@ -101,6 +102,20 @@ def advise(
     return answer(study, before)
 
 
+def advice_of(study: Study) -> Advice | None:
+    """The answer of an advice study that is trained to the end; None of any other study. Raises TransferError."""
+    kept = keeping.read(study)
+    if kept is None:
+        return None
+    study.check_plain()
+    if lacking := [network for network in planned(study.recipe(), kept) if study.row(network) is None]:
+        raise TransferError(
+            f"{study.root} has no answer yet: {len(lacking)} of its networks are to be trained; go on: "
+            f"{command('advise', study=study)}"
+        )
+    return answer(study, kept)
+
+
 # -- a study is begun
 
 
@@ -134,7 +149,7 @@ def _begin(
     plan = _fitted(recipe, halves, asked, device, bank_size, counting)
     recipe = _replaced(recipe, "training", steps=plan.steps, epochs=None)
     study.write_recipe(recipe.model_copy(update={"seeds": tuple(range(plan.repeats))}))
-    kept = Kept(asked=asked, plan=plan)
+    kept = Kept(asked=asked, plan=plan, licence=found.licence or "")
     keeping.write(study, kept)
     return kept
 

@@ -56,6 +56,11 @@ class Advice:
         return [way.network(seed, self.rates[arm.name].rate) for seed in range(self.kept.plan.repeats)]
 
     @cached_property
+    def logs(self) -> "dict[str, pandas.DataFrame]":
+        """Each network's log, by its place in the study."""
+        return self.study.logs()
+
+    @cached_property
     def table(self) -> "pandas.DataFrame":
         """One row an arm, in the order of families and n: what it is, costs and gives. Accuracies are fractions in [0, 1]."""
         import pandas

@@ -9,7 +9,6 @@ from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text, write_text
 
-FILE = "advice.json"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -46,11 +45,12 @@ class Plan(Section):
 class Kept(Section):
     asked: Asked
     plan: Plan
+    licence: str = ""  # the source's, where it says
 
 
 def read(study: Study) -> Kept | None:
     """What the study was asked and plans; None where it is no advice study. Raises TransferError."""
-    path = study.root / FILE
+    path = study.advice_file
     if not path.exists():
         return None
     try:
@@ -61,7 +61,7 @@ def read(study: Study) -> Kept | None:
 
 
 def write(study: Study, kept: Kept) -> None:
-    write_text(study.root / FILE, json.dumps(kept.model_dump(mode="json"), indent=1) + "\n")
+    write_text(study.advice_file, json.dumps(kept.model_dump(mode="json"), indent=1) + "\n")
 
 
 def refuse_other(study: Study, before: Asked, now: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def each_benefit(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataF
     bases = both.assign(network=[of_row(row).control.name for row in records(both)])
     goals = SHARE * both["base"] - 1e-9  # in floating point 0.9 * 0.8 is more than 0.72
     found = [
-        _measure(curves.get(own, _NO_CURVE), curves.get(base, _NO_CURVE), goal)
+        measure(curves.get(own, _NO_CURVE), curves.get(base, _NO_CURVE), goal)
         for own, base, goal in zip(log_names(both), log_names(bases), goals, strict=True)
     ]
     measured = pd.DataFrame(found, columns=["logged", "start", "slope", "reached"], index=both.index)
@@ -93,8 +93,11 @@ def curve(log: pd.DataFrame) -> pd.Series:
 _NO_CURVE = pd.Series(dtype=float)
 
 
-def _measure(own: pd.Series, base: pd.Series, goal: float) -> tuple[bool, float, float, bool]:
-    """(logged, start, slope, reached): whether both have an evaluation after step 0, and what their curves say."""
+def measure(own: pd.Series, base: pd.Series, goal: float) -> tuple[bool, float, float, bool]:
+    """(logged, start, slope, reached) of two `curve`s: whether both have an evaluation after step 0, and what they say.
+
+    goal: the top-1 to which slope is measured.
+    """
     evaluations = min(_evaluations(own), _evaluations(base))
     if evaluations < 2:
         return evaluations > 0, math.nan, math.nan, False

@@ -155,9 +155,16 @@ def advise(
         click.echo()
         for sentence in compared(study):
             show.paragraph(sentence)
+    plotted, page = transfercli.plot(study), transfercli.write_report(study)
+    if not alone:
+        click.echo()
+        show.plotted(study, plotted)
+        show.reported(page)
     for path in [] if out is None else transfercli.export(found, out, **how):
         if not alone:
             show.echo(f"Network: {path}")
+    if out is not None:
+        transfercli.write_report(study)  # which says now how to load it
 
 
 def _reporting(label: str) -> AbstractContextManager["Reporter"]:

@@ -33,4 +33,4 @@ def plot(paper: bool, out: Path | None, folder: Path, smoke: bool) -> None:
     plotted = transfercli.plot(study, paper, out)
     show.plotted(study, plotted)
     if not plotted.paper_alone and not paper:
-        show.next_step("analyze", study=study)
+        show.next_step("report" if study.advice_file.exists() else "analyze", study=study)

@@ -46,7 +46,7 @@ def next_of(study: "Study", *flags: str) -> list[str]:
     from transfercli.study.standing import following
 
     step = following(study)
-    return [] if step is None else [step] if step == "plot" else [step, *flags]
+    return [] if step is None else [step] if step in ("plot", "advise") else [step, *flags]
 
 
 def csv(rows: "pandas.DataFrame", file: Path) -> None:

@@ -55,3 +55,12 @@ def side_by_side(networks: int) -> list[float]:
     if networks == 1:
         return [0.0]
     return [SPREAD * (2 * place / (networks - 1) - 1) for place in range(networks)]
+
+
+# What `transfer advise` compares, by family: the words of legends. Their looks are those of their treatments.
+WAYS = {
+    "keep": "pretrained, the first n frozen",
+    "fresh": "the first n pretrained and frozen, the rest fresh",
+    "scratch": "from scratch",
+    "random": "random features",
+}

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfercli.advice.advising import advice_of
 from transfercli.report.figures import Plotted, plot
 from transfercli.report.page import html
+from transfercli.report.page.advice import advice_html
 from transfercli.study import table as tables
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
@@ -22,13 +24,19 @@ from transfercli.training.sweeping import Trained, sweep, train_base
 
 
 def write_report(study: Study, out: str | Path | None = None) -> Path:
-    """Write the study as one HTML page that needs nothing else; by default report.html in the study. Raises TransferError."""
+    """Write the study as one HTML page that needs nothing else; by default report.html in the study. Raises TransferError.
+
+    An advice study has a page of its own: its answer, and what that was made of.
+    """
     study.check_plain()
+    path, advice = study.root / "report.html" if out is None else Path(out), advice_of(study)
+    if advice is not None:
+        write_text(path, advice_html(advice))
+        return path
     if not study.row_files():
         tables.finished(study, "report")
         look = command("analyze", study=study)
         raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
-    path = study.root / "report.html" if out is None else Path(out)
     write_text(path, html(study))
     return path
 

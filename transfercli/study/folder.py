@@ -67,6 +67,11 @@ class Study:
         """Its folder, as a shell takes it."""
         return shlex.quote(str(self.root))
 
+    @property
+    def advice_file(self) -> Path:
+        """What was asked of an advice study, and its plan: an advice study is one that has it."""
+        return self.root / "advice.json"
+
     # -- the recipe
 
     @property

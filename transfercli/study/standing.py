@@ -26,7 +26,7 @@ def status(study: Study) -> dict[str, Any]:
     rows, weights = _rows(study)
     bare = not weights and not study.recipe_file.exists()  # a results.csv alone, planned by nobody
     recipe = None if bare else study.recipe()
-    planned = recipe.planned(study.need_splits()) if recipe else []
+    planned = recipe.planned(study.need_splits()) if recipe and not study.advice_file.exists() else []
     halves = {name: study.halves(name) for name in study.split_names()} if recipe else {}
     steps = {name: of.steps(recipe) for name, of in halves.items()} if recipe else {}
     holder, kept = study.holder(), _checkpoints(study, {*rows}) if recipe else []
@@ -60,8 +60,10 @@ def status(study: Study) -> dict[str, Any]:
 def following(study: Study) -> str | None:
     """The command with which the study's recipe goes on: what it plans is trained, then drawn; after a failed base none.
 
-    Of several networks those go on that need no failed base.
+    Of several networks those go on that need no failed base. An advice study, which has a plan of its own, is advised.
     """
+    if study.advice_file.exists():
+        return "advise"
     recipe = study.recipe()
     planned = recipe.planned(study.need_splits())
     rows = {network: study.row(network) for network in planned}

@@ -25,6 +25,7 @@ def load(path: Path) -> pd.DataFrame:
     Raises TransferError where there is none, or where a row is none of a study.
     """
     if path.is_dir():
+        refuse_advice(Study(path))
         table = Study(path).table()
         if len(table) or not (path / "results.csv").exists():
             return table
@@ -68,6 +69,15 @@ def whole(study: Study) -> pd.DataFrame:
     """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
     study.check_plain()
     return load(study.root) if study.root.exists() else study.table()
+
+
+def refuse_advice(study: Study) -> None:
+    """Raise TransferError of an advice study, whose networks are compared otherwise than those of a table."""
+    if study.advice_file.exists():
+        raise TransferError(
+            f"{study.root} is an advice study, which has an answer of its own; "
+            f"see it: {command('advise', study=study)}, or {command('report', study=study)}"
+        )
 
 
 def _no_table(path: Path, reason: str) -> TransferError:

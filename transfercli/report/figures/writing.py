@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from transfercli.advice.advising import advice_of
 from transfercli.analysis.published import published_table
+from transfercli.report.figures.advice import figures_of_advice
 from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
@@ -26,9 +28,11 @@ from transfercli.system.files import replacing
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
     """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), filters.
 
-    None that has nothing to show.
+    None that has nothing to show. Of an advice study they are those of `advice.figures_of_advice`.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
     """
+    if not paper and (advice := advice_of(study)):
+        return figures_of_advice(advice)
     return _drawn(study, _table(study, paper), paper)
 
 
@@ -42,6 +46,8 @@ class Plotted:
 
 def plot(study: Study, paper: bool = False, out: str | Path | None = None) -> Plotted:
     """Write what `draw` gives into the folder `out`: by default figures/ in the study, or paper-2014/ beside one without."""
+    if not paper and (advice := advice_of(study)):
+        return Plotted(write_figures(figures_of_advice(advice), out or study.root / "figures"), False)
     table = _table(study, paper)
     folder = study.root.with_name("paper-2014") if table.empty else study.root / "figures"
     return Plotted(write_figures(_drawn(study, table, paper), out or folder), table.empty)
@@ -54,7 +60,7 @@ def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Pat
         for kind in ("png", "svg"):
             path = Path(folder) / f"{name}.{kind}"
             with replacing(path) as aside:
-                aside.write_bytes(_rendered(figure, kind))
+                aside.write_bytes(rendered(figure, kind))
             written.append(path)
     return written
 
@@ -89,10 +95,10 @@ def figures_of(
     return figures
 
 
-def _rendered(figure: Figure, kind: str) -> bytes:
+def rendered(figure: Figure, kind: str, transparent: bool = False) -> bytes:
     """The picture's bytes; without date and program, so that the same figure is the same file."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
     buffer = BytesIO()
     with style():
-        figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=200, metadata=metadata, transparent=transparent)
     return buffer.getvalue()

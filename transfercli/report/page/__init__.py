@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -55,13 +55,13 @@ def html(study: Study) -> str:
         raise TransferError(f"no network in {study.root} is done; train some: transfer train-base")
     recipe, logs = study.recipe(), study.logs()
     published = published_beside(table)
-    style, script, template = (_file(name) for name in ("style.css", "script.js", "page.html"))
+    style, script = (text_of(name) for name in ("style.css", "script.js"))
     found, names = differences.bounded(table), half_names(table)
     treatments = [treatment for treatment in TREATMENTS if treatment in set(table["treatment"])]
     drawn = charts.everything(table, logs, published, found)
     return (
-        _environment(names)
-        .from_string(template)
+        environment(names)
+        .get_template("page.html")
         .render(
             recipe=recipe,
             recipe_text=dump(recipe),
@@ -212,12 +212,16 @@ def _values(table: pd.DataFrame, column: str) -> list[str]:
     return sorted({plain(str(value)) for value in table[column].dropna() if value != ""})
 
 
-def _environment(names: Names) -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def environment(names: Names) -> Environment:
+    """What makes the pages of their templates."""
+    found = Environment(
+        loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     titles = {"title_of": partial(panel_title, names=names), "conclusion_title": partial(conclusion_title, names=names)}
-    environment.filters.update(titles, sentence=sentence, plain=plain)
-    return environment
+    found.filters.update(titles, sentence=sentence, plain=plain)
+    return found
 
 
-def _file(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file that lies beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
