@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from transfercli.advice.answer import Advice
 from transfercli.advice.arms import FAMILIES
 from transfercli.analysis.advice import Arm
 from transfercli.analysis.advised import compared
@@ -19,6 +18,9 @@ from transfercli.analysis.benefits import SHARE, curve, measure
 from transfercli.analysis.words import signed
 from transfercli.report.appearance import WAYS, Look, look
 from transfercli.report.figures.style import DASHES, GREY, WIDTH, NothingToDraw, handle, legend, note, style
+
+if TYPE_CHECKING:
+    from transfercli.advice.answer import Advice  # which takes torch
 
 TOGETHER = "95% intervals, all together"
 ACCURACY = "top-1 on the validation pictures"
@@ -30,7 +32,7 @@ WORST = 20  # confusions that are named of more
 LONGEST = 28  # letters of a class's name
 
 
-def figures_of_advice(advice: Advice) -> dict[str, Figure]:
+def figures_of_advice(advice: "Advice") -> dict[str, Figure]:
     """All of them by name; none that has nothing to show."""
     makers: dict[str, Callable[[Advice], Figure]] = {
         "accuracy-vs-frozen": accuracy_vs_frozen,
@@ -50,7 +52,7 @@ def look_of(family: str) -> Look:
     return look(FAMILIES[family][0])  # type: ignore[index]
 
 
-def accuracy_vs_frozen(advice: Advice, width: float = WIDTH, height: float = 4.6) -> Figure:
+def accuracy_vs_frozen(advice: "Advice", width: float = WIDTH, height: float = 4.6) -> Figure:
     """Accuracy on the validation pictures against n, the layers frozen; from scratch and random features are lines.
 
     A bar, or a line's band, is the interval of a mean over repeats; all hold together. The advised way has a ring.
@@ -80,7 +82,7 @@ def accuracy_vs_frozen(advice: Advice, width: float = WIDTH, height: float = 4.6
     return figure
 
 
-def accuracy_vs_cost(advice: Advice) -> Figure:
+def accuracy_vs_cost(advice: "Advice") -> Figure:
     """Accuracy on the validation pictures against what a training step costs: multiply-adds, and seconds on the device."""
     table = advice.table
     panels = {"multiply_adds": "multiply-adds of a training step", "seconds": "seconds of a training step, one network alone"}
@@ -104,7 +106,7 @@ def accuracy_vs_cost(advice: Advice) -> Figure:
     return figure
 
 
-def advised_curves(advice: Advice) -> Figure:
+def advised_curves(advice: "Advice") -> Figure:
     """Learning curves of the advised way and of those that it is compared with, means of repeats; and what transfer brings.
 
     That is measured as `benefits.each_benefit` does, against training from scratch: start, slope and asymptote.
@@ -132,17 +134,17 @@ def advised_curves(advice: Advice) -> Figure:
     return figure
 
 
-def mean_curve(advice: Advice, arm: Arm) -> pd.Series:
+def mean_curve(advice: "Advice", arm: Arm) -> pd.Series:
     """Top-1 on the validation pictures by step, the mean of an arm's repeats; empty where one has no log."""
     return pd.DataFrame(each).T.mean(axis=1) if all(map(len, each := _each_curve(advice, arm))) else pd.Series(dtype=float)
 
 
-def _each_curve(advice: Advice, arm: Arm) -> list[pd.Series]:
+def _each_curve(advice: "Advice", arm: Arm) -> list[pd.Series]:
     logs = advice.logs
     return [curve(logs.get(network.place, pd.DataFrame())) for network in advice.networks(arm)]
 
 
-def _shown(advice: Advice) -> dict[str, Arm]:
+def _shown(advice: "Advice") -> dict[str, Arm]:
     """The arms whose curves are drawn, by what the legend calls them; the advised one first."""
     advised = advice.verdict.advised
     return {f"advised: {advised.name}": advised} | {
@@ -150,7 +152,7 @@ def _shown(advice: Advice) -> dict[str, Arm]:
     }
 
 
-def _brought(advice: Advice) -> list[str]:
+def _brought(advice: "Advice") -> list[str]:
     """A line for the advised way, or where that is from scratch for fine-tuning all: its three benefits over from scratch."""
     scratch = next((arm for arm in advice.arms if arm.family == "scratch"), None)
     copied = [arm for arm in (advice.verdict.advised, *advice.arms) if arm.family == "keep"]
@@ -182,7 +184,7 @@ def _mean(found: Sequence[Any], at: int) -> float:
 # -- what it mistakes
 
 
-def confusion(advice: Advice) -> Figure:
+def confusion(advice: "Advice") -> Figure:
     """What the advised way takes the validation pictures of each class for; of many classes the worst confusions alone."""
     found, names = advice.confusion, [_short(name) for name in advice.classes]
     if not found.sum():
@@ -192,7 +194,7 @@ def confusion(advice: Advice) -> Figure:
         return _matrix(share, names) if len(names) <= MOST_CLASSES else _worst(share, names)
 
 
-def worst_confusions(advice: Advice, most: int = WORST) -> list[tuple[str, str, float]]:
+def worst_confusions(advice: "Advice", most: int = WORST) -> list[tuple[str, str, float]]:
     """(class, what it is taken for, which share of its pictures), the worst first."""
     found = advice.confusion
     share = found / np.maximum(1, found.sum(axis=1, keepdims=True))
@@ -278,7 +280,7 @@ def _number(ax: Axes, table: pd.DataFrame, column: str) -> None:
             last = row[column]
 
 
-def _name_layers(ax: Axes, advice: Advice, width: float) -> None:
+def _name_layers(ax: Axes, advice: "Advice", width: float) -> None:
     """A tick for each n that was measured, with the name of the last frozen layer where there is room."""
     rows = sorted({(row["frozen"], row["up_to"]) for row in _of(advice.table, "keep") + _of(advice.table, "fresh")})
     numbers = [n for n, _ in rows]
