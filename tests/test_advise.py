@@ -2,26 +2,29 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import Said
+from safetensors.torch import load_file, save
 from torchvision import models
 
 from transfercli.advice import kept as keeping
-from transfercli.advice.advising import planned
 from transfercli.advice.answer import answer
 from transfercli.advice.arms import FAMILIES, beyond, rates, ways
+from transfercli.advice.extending import planned
 from transfercli.advice.fitting import LEAST_STEPS, SPARE, Work, fit, usual_steps
 from transfercli.advice.kept import Asked
 from transfercli.pictures import formula
 from transfercli.recipe import reading as recipes
 from transfercli.study.folder import Study
 from transfercli.study.settling import cut
+from transfercli.system.errors import TransferError
 from transfercli.training.bank import Bank
 from transfercli.training.measuring import Pace
 
@@ -91,7 +94,7 @@ def test_the_same_words_whoever_asks_and_however_often_it_was_killed(
     first, second = (answer(study, keeping.read(study)) for study in (Study(tmp_path / "other"), Study(advised)))  # type: ignore[arg-type]
     # What a step takes on this machine is measured anew; all that was learned is the same.
     assert [row["weights_digest"] for row in first.rows] == [row["weights_digest"] for row in second.rows]
-    keys = ["arm", "rate", "top1", "low", "high", "holdout_loss", "expected_loss", "at_most", "advised"]
+    keys = ["arm", "learning_rate", "top1", "low", "high", "holdout_loss", "expected_loss", "at_most", "advised"]
     assert first.table[keys].equals(second.table[keys])
     assert first.sentences[:2] == second.sentences[:2]
     assert transfer("advise", "--study", advised).out == whole.out
@@ -118,9 +121,9 @@ def test_each_arm_has_as_many_rates_and_repeats(advised: Path) -> None:
 def test_json_and_csv_are_alone_on_standard_output(advised: Path, transfer: Callable[..., Said]) -> None:
     document = json.loads(transfer("advise", "--study", advised, "--json").out)
     assert len(document["advice"]) == 3 and len(document["arms"]) == 6
-    assert len(document["confusion"]) == len(document["classes"]) == CLASSES
+    assert len(document["classes"]) == CLASSES and sum(count for *_, count in document["confusion"]) == 2 * CLASSES * VAL
     lines = transfer("advise", "--study", advised, "--csv", "-").out.splitlines()
-    assert len(lines) == 7 and lines[0].startswith("arm,family,frozen,up_to,advised,rate,edge,top1")
+    assert len(lines) == 7 and lines[0].startswith("arm,family,frozen,up_to,advised,rate,learning_rate,edge,top1")
 
 
 def test_the_network_that_is_handed_over_works_without_this_package(advised: Path, place: Path, tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_a_study_answers_the_question_that_it_was_asked(advised: Path, place: Pa
     said = transfer(*words, "--repeats", "3", "--study", advised)
     assert said.code == 1
     assert said.err == (
-        f"Error: the study {advised} was asked with another repeats (2, not 3); "
+        f"Error: the study {advised} is of another question (--repeats was 2, not 3); "
         "ask as before and it goes on, or start a new one: --study DIR\n"
     )
 
@@ -182,7 +185,7 @@ def test_what_is_missing_is_told(change: list[str], message: str, words: list[st
         (
             4,
             3,
-            "12 training pictures of 4 classes are too few to learn from and to hold out a fifth; have at least 5 of each class",
+            "class {first} has 3 training pictures, too few to hold out one in 5; have at least 5 of each class",
         ),
     ],
 )
@@ -197,7 +200,8 @@ def test_pictures_that_are_too_few(
             (tmp_path / "few" / part / name).mkdir(parents=True, exist_ok=True)
             os.link(picture, tmp_path / "few" / part / name / picture.name)
     said = transfer("advise", "few", *words[2:])
-    assert said.code == 1 and said.err == f"Error: {message}\n"
+    first = min(path.name for path in (tmp_path / "few/train").iterdir())
+    assert said.code == 1 and said.err == f"Error: {message.format(first=first)}\n"
 
 
 def test_what_can_be_told_before_training(words: list[str], transfer: Callable[..., Said], tmp_path: Path) -> None:
@@ -272,3 +276,73 @@ def test_ways_and_their_rates() -> None:
 
 def test_usual_steps_are_neither_few_nor_many() -> None:
     assert usual_steps(100, 32) == 300 and usual_steps(1600, 32) == 1000 and usual_steps(10**6, 32) == 2000
+
+
+def test_five_minutes_for_a_large_network_are_refused() -> None:
+    with pytest.raises(TransferError) as raised:
+        fit(work(1e-9), Asked(source="x", minutes=2), 1000)
+    assert str(raised.value).startswith("2 minutes are too few for torchvision/resnet18 on these pictures and this device: the")
+
+
+# -- what was asked before, and what strangers send
+
+
+def test_until_something_is_trained_another_question_begins_anew(words: list[str], transfer, place: Path, tmp_path: Path) -> None:
+    study = Study(tmp_path / "results/advice")
+    assert transfer(*words, "--plan").code == 0
+    assert transfer(*words, "--plan", "--minutes", "5", "--repeats", "6").code == 0
+    kept = keeping.read(study)
+    assert kept and kept.asked.minutes == 5 and study.recipe().pictures.folds == 6
+    formula.write(tmp_path / "others", 3, TRAIN, VAL, 40, 4, lambda count: None)
+    assert transfer("advise", "others", *words[2:], "--plan").code == 0
+    again = keeping.read(study)
+    assert again and again.split != kept.split and len(study.halves("all").split.every) == 3
+
+
+def test_questions_that_nobody_can_be_asked(words: list[str], transfer: Callable[..., Said]) -> None:
+    for flag, value in (("--minutes", "nan"), ("--minutes", "inf"), ("--repeats", "101")):
+        said = transfer(*words, flag, value, "--plan")
+        assert said.code == 1 and said.err.startswith(f"Error: {flag} cannot be {value}") and len(said.err.splitlines()) == 1
+    said = transfer(*words, "--set", "pictures.folds=2", "--plan")
+    assert said.err == "Error: 3 repeats need as many folds, and pictures.folds is 2; leave it out, or ask for --repeats 2\n"
+
+
+def test_another_tolerance_needs_no_training(advised: Path, transfer: Callable[..., Said]) -> None:
+    strict, lax = (transfer("advise", "--study", advised, "--within", points, "--json") for points in ("0.1", "50"))
+    assert strict.code == lax.code == 0
+    costs = [next(arm["cost"] for arm in json.loads(said.out)["arms"] if arm["advised"]) for said in (strict, lax)]
+    assert costs[1] == 1.0 <= costs[0]
+
+
+@pytest.mark.parametrize("name", ["advice.json", "predictors.json", "predictions.safetensors", "row.json"])
+def test_a_study_from_a_stranger_gives_one_line(advised: Path, name: str, transfer: Callable[..., Said], tmp_path: Path) -> None:
+    shutil.copytree(advised, tmp_path / "study")
+    path = next(path for path in sorted((tmp_path / "study").rglob(name)) if "seed-5" not in path.parts)
+    whole = path.read_bytes()
+    for hostile in (b"", b"{}", b"[" * 100_000, b"\0" * 64, whole[: len(whole) // 2], *_otherwise(name, path)):
+        path.write_bytes(hostile)
+        said = transfer("advise", "--study", "study")
+        assert said.code == 1 and said.err.startswith("Error: ") and len(said.err.splitlines()) == 1, (hostile[:80], said.err)
+
+
+def _otherwise(name: str, path: Path) -> Iterator[bytes]:
+    """Files that are whole, and say what cannot be."""
+    if name == "predictions.safetensors":
+        told = load_file(path)
+        for change in (
+            {"val": told["val"][:-1]},
+            {"val": told["val"].float().bfloat16()},
+            {"val_labels": told["val_labels"] + 1000},
+            {"val": told["val"] - 50},
+            {"holdout": told["holdout"][None]},
+        ):
+            yield save({**told, **change})
+        return
+    values = json.loads(path.read_text())
+    changes: dict[str, list] = {
+        "advice.json": [{"plan": {**values.get("plan", {}), "repeats": 10**9}}, {"asked": {"source": 5}}, {"split": None}],
+        "predictors.json": [{"rows": []}, {"measured": 0}, {"chance": "x"}],
+        "row.json": [{"holdout_loss": "x"}, {"holdout_top1": 7}, {"chance": []}],
+    }
+    for change in changes[name]:
+        yield json.dumps({**values, **change}).encode()

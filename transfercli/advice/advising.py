@@ -1,7 +1,6 @@
 """`transfer advise`: ways to train are compared on the pictures in a folder, and one is advised."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,18 +9,21 @@ from typing import Any
 import torch
 
 from transfercli.advice import kept as keeping
-from transfercli.advice.answer import Advice, answer, arm_of, rates_so_far
-from transfercli.advice.arms import beyond, rates, ways
+from transfercli.advice.answer import Advice, answer
+from transfercli.advice.extending import gone_through
 from transfercli.advice.fitting import Work, fit, usual_steps
 from transfercli.advice.kept import Asked, Kept, Plan
+from transfercli.advice.predicting import FILE as PREDICTIONS_FILE
 from transfercli.advice.predicting import predictions
 from transfercli.networks.pretrained import Pretrained, find
 from transfercli.networks.start import blueprint
+from transfercli.pictures.folder import scan
 from transfercli.pictures.stream import Pixels
-from transfercli.plan.networks import Network
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
+from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
+from transfercli.study.choosing import holds, pictures_of
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.splits import Halves
@@ -33,8 +35,8 @@ from transfercli.training import cost, measuring
 from transfercli.training.reporter import SILENT, Reporter
 from transfercli.training.train import train
 
-RESERVE = 0.15  # of the time, for rates beyond the grid
-EXTENSIONS = 2  # times that the grid of learning rates is carried on where an optimum lies at its edge
+ADAMWS_RATE, ADAMWS_DECAY = 1e-4, 0.05  # of fine-tuning: Kumar et al. (2022), Steiner et al. (2022)
+FOLDS = 5  # unless there are more repeats
 
 
 def advise(
@@ -82,15 +84,19 @@ def advise(
     }
     now["overrides"] = tuple(overrides) or None
     before = keeping.read(study)
+    if before is not None and (other := _other(study, before, now, folder)):
+        if study.row_files() or any(study.root.rglob("checkpoints/*.safetensors")):
+            raise TransferError(
+                f"the study {study.root} is of another question ({other}); "
+                "ask as before and it goes on, or start a new one: --study DIR"
+            )
+        before = None  # nothing was trained, so it begins anew
     if before is None:
         if source is None:
             raise TransferError("say which pretrained network: --from torchvision/resnet50 (docs/sources.md has every way to)")
-        asked = Asked.model_validate({key: value for key, value in now.items() if value is not None})
-        before = _begin(study, folder, asked, where, bank_size, skip_unreadable, told, counting)
-    else:
-        keeping.refuse_other(study, before.asked, now)
-        if folder is not None:
-            split(study, folder, skip_unreadable=skip_unreadable, counting=counting)
+        before = _begin(study, folder, keeping.asked(now), where, bank_size, skip_unreadable, told, counting)
+    elif within is not None:
+        before = before.model_copy(update={"asked": before.asked.model_copy(update={"within": within})})
     told("plan", before)
     if plan_only:
         return None
@@ -108,7 +114,7 @@ def advice_of(study: Study) -> Advice | None:
     if kept is None:
         return None
     study.check_plain()
-    if lacking := [network for network in planned(study.recipe(), kept) if study.row(network) is None]:
+    if lacking := [network for network in gone_through(study, kept)[1] if study.row(network) is None]:
         raise TransferError(
             f"{study.root} has no answer yet: {len(lacking)} of its networks are to be trained; go on: "
             f"{command('advise', study=study)}"
@@ -117,6 +123,17 @@ def advice_of(study: Study) -> Advice | None:
 
 
 # -- a study is begun
+
+
+def _other(study: Study, before: Kept, now: dict[str, Any], folder: str | Path | None) -> str:
+    """In words, what is asked otherwise than before, or of other pictures; empty where nothing is."""
+    if other := keeping.differing(before.asked, now):
+        return other
+    halves = study.halves(UNDIVIDED)
+    if halves.digest != before.split:
+        return "its split was made of other pictures"
+    same = folder is None or holds(scan(Path(folder), halved=False), halves, study.recipe().pictures)
+    return "" if same else f"the pictures in {folder} are others"
 
 
 def _begin(
@@ -135,22 +152,24 @@ def _begin(
         raise TransferError("name the folder DIR of your pictures: transfer advise DIR --from SOURCE")
     found = find(asked.source, asked.network or None)
     told("source", found)
-    overrides = [*composed(found), *asked.overrides]
+    overrides = [*composed(found), f"pictures.folds={max(FOLDS, asked.repeats)}", *asked.overrides]
     made = split(
         study, folder, recipe="advise", overrides=overrides, skip_unreadable=skip_unreadable, told=told, counting=counting
     )
     told("split", made)
-    halves = study.halves(UNDIVIDED)
-    _refuse_few(halves, study.recipe())
-    recipe = _with_optimiser(study.recipe(), asked, len(halves.split.every))
-    if not any(change.startswith(("training.steps", "training.epochs")) for change in asked.overrides):
-        usual = usual_steps(halves.counts[WHOLE]["train"], recipe.training.batch)
-        recipe = _replaced(recipe, "training", steps=usual, epochs=None)
-    plan = _fitted(recipe, halves, asked, device, bank_size, counting)
+    halves, usual = study.halves(UNDIVIDED), recipes.find("advise")
+    _refuse_few(study, halves, asked.repeats)
+    recipe = _with_optimiser(study.recipe(), usual, len(halves.split.every))
+    if (recipe.training.steps, recipe.training.epochs) == (usual.training.steps, usual.training.epochs):
+        recipe = _replaced(recipe, "training", steps=usual_steps(halves.counts[WHOLE]["train"], recipe.training.batch))
+    recipe, plan = _fitted(recipe, halves, asked, device, bank_size, counting)
     recipe = _replaced(recipe, "training", steps=plan.steps, epochs=None)
-    study.write_recipe(recipe.model_copy(update={"seeds": tuple(range(plan.repeats))}))
-    kept = Kept(asked=asked, plan=plan, licence=found.licence or "")
-    keeping.write(study, kept)
+    recipe = recipe.model_copy(update={"seeds": tuple(range(plan.repeats))})
+    kept = Kept(asked=asked, plan=plan, split=halves.digest, licence=found.licence)
+    with study.held([]):  # so that of two that begin at once one is told of the other
+        study.write_recipe(recipes.load(recipes.dump(recipe), "the recipe of this advice"))  # and so is checked again
+        keeping.write(study, kept)
+        (study.root / PREDICTIONS_FILE).unlink(missing_ok=True)  # of what was asked before
     return kept
 
 
@@ -160,46 +179,54 @@ def composed(found: Pretrained) -> list[str]:
     pictures = {
         key: getattr(found.input, key) for key in ("size", "crop", "fit", "interpolation", "channels", "mean", "std", "divide")
     }
-    where = str(found.file.resolve()) if Path(found.called).exists() else found.called  # found again from any folder
+    path = Path(found.called).expanduser()
+    where = str(path.resolve()) if path.exists() else found.called  # found again from any folder
     changes = {"source.weights": where, "source.digest": found.digest, "network": spec}
     changes |= {f"pictures.{key}": value for key, value in pictures.items()}
     return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
 
 
-def _with_optimiser(recipe: Recipe, asked: Asked, classes: int) -> Recipe:
-    """With AdamW for networks that are trained by it: those that have LayerNorm and no BatchNorm."""
-    if any(change.startswith(("training.optimizer", "training.schedule")) for change in asked.overrides):
+def _with_optimiser(recipe: Recipe, usual: Recipe, classes: int) -> Recipe:
+    """With AdamW for networks that are trained by it, where nobody said otherwise: those with LayerNorm and no BatchNorm."""
+    chosen = ("optimizer", "momentum", "nesterov", "velocity", "weight_decay", "schedule")
+    if any(getattr(recipe.training, key) != getattr(usual.training, key) for key in chosen):
         return recipe
     modules = list(blueprint(recipe, classes).modules())
     batch = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in modules)
     if batch or not any("LayerNorm" in type(module).__name__ for module in modules):
         return recipe
     schedule = recipe.training.schedule.model_copy(update={"rate": ADAMWS_RATE})
-    return _replaced(recipe, "training", optimizer="adamw", nesterov=False, weight_decay=ADAMWS_DECAY, schedule=schedule)
-
-
-ADAMWS_RATE, ADAMWS_DECAY = 1e-4, 0.05  # of fine-tuning: Kumar et al. (2022), Steiner et al. (2022)
+    return _replaced(
+        recipe, "training", optimizer="adamw", nesterov=False, momentum=0.9, weight_decay=ADAMWS_DECAY, schedule=schedule
+    )
 
 
 def _replaced(recipe: Recipe, section: str, **values: Any) -> Recipe:
     return recipe.model_copy(update={section: getattr(recipe, section).model_copy(update=values)})
 
 
-def _refuse_few(halves: Halves, recipe: Recipe) -> None:
-    """Raise TransferError where a class has too few pictures for each fold to have one."""
-    folds, trains = recipe.pictures.folds or 1, halves.counts[WHOLE]["train"]
-    classes = len(halves.split.every)
-    if trains < folds * classes:
+def _refuse_few(study: Study, halves: Halves, repeats: int) -> None:
+    """Raise TransferError where there are fewer folds than repeats, or a class has too few pictures for each fold to have one."""
+    folds = study.recipe().pictures.folds or 0
+    if folds < repeats:
         raise TransferError(
-            f"{trains} training pictures of {classes} classes are too few to learn from and to hold out a fifth; "
-            f"have at least {folds} of each class"
+            f"{repeats} repeats need as many folds, and pictures.folds is {folds}; leave it out, or ask for --repeats {folds}"
+        )
+    taken = pictures_of(study, halves, study.recipe().pictures)
+    name, count = min(((name, len(taken.train[name])) for name in halves.split.every), key=lambda one: one[1])
+    if count < folds:
+        raise TransferError(
+            f"class {name} has {count} training pictures, too few to hold out one in {folds}; have at least {folds} of each class"
         )
 
 
 def _fitted(
     recipe: Recipe, halves: Halves, asked: Asked, device: torch.device, bank_size: int | None, counting: Counting
-) -> Plan:
-    """The plan that fits, by some seconds of training on noise. Raises TransferError where no network fits in memory."""
+) -> tuple[Recipe, Plan]:
+    """The plan that fits, by some seconds of training on noise, and the recipe with as many measurements as there is time for.
+
+    Raises TransferError where no network fits in memory, or no plan into the time.
+    """
     classes, counts = len(halves.split.every), halves.counts[WHOLE]
     layers, at_work = cost.Layers.of(recipe, classes), cost.at_once(device)
     if cost.bank_bytes(1, recipe, layers, 1) > free_memory(device):
@@ -213,8 +240,12 @@ def _fitted(
         progress(1)
     size = bank_size or cost.bank_size(recipe, classes, device)
     steps = recipe.training.length(counts["train"])
-    measured = counts["val"] * len(recipe.evaluation.at(steps)) + counts["train"] // (recipe.pictures.folds or 1)
-    return fit(Work(recipe, classes, pace, at_work, size, measured), asked, steps)
+    held = counts["train"] // (recipe.pictures.folds or 1)
+    if asked.minutes is None:
+        measured = held + counts["val"] * len(recipe.evaluation.at(steps))
+        return recipe, fit(Work(recipe, classes, pace, at_work, size, measured), asked, steps)
+    recipe = _replaced(recipe, "evaluation", times=1, every=None)  # learning curves cost what training needs
+    return recipe, fit(Work(recipe, classes, pace, at_work, size, held + 2 * counts["val"]), asked, steps)
 
 
 # -- and trained
@@ -226,46 +257,11 @@ def silent(label: str) -> AbstractContextManager[Reporter]:
     return nullcontext(SILENT)
 
 
-def planned(recipe: Recipe, kept: Kept) -> list[Network]:
-    """The networks that the plan begins with."""
-    plan = kept.plan
-    return [
-        way.network(seed, rate)
-        for seed in range(plan.repeats)
-        for way in ways(recipe.network.depth, plan.layers, kept.asked.fresh)
-        for rate in rates(way.family, plan.rates)
-    ]
-
-
 def _train(study: Study, kept: Kept, reporting: Reporting, how: dict[str, Any]) -> None:
     """Train what the plan has; then, where the best rate of a way is the first or last, that beyond, and perhaps another."""
     loaded: dict[tuple[str, str], Pixels] = {}
-    label, networks = "ways to train", planned(study.recipe(), kept)
-    while networks:
+    label = "ways to train"
+    while networks := gone_through(study, kept)[1]:
         with reporting(label) as reporter:
             train(study, networks, how["device"], how["bank_size"], reporter, how["accept_change"], loaded)
-        label, networks = "rates beyond", _beyond(study, kept)
-
-
-def _beyond(study: Study, kept: Kept) -> list[Network]:
-    """The networks at rates beyond the edges at which ways have their best that are still to be trained; none at the end.
-
-    All is gone through from the beginning, by what was reckoned when the plan was made and not by a clock, so that a study that
-    was interrupted is the same study.
-    """
-    recipe, classes, plan = study.recipe(), len(study.halves(UNDIVIDED).split.every), kept.plan
-    seconds = math.inf if kept.asked.minutes is None else RESERVE * 60 * kept.asked.minutes
-    tried = {network.name for network in planned(recipe, kept)}
-    for _ in range(EXTENSIONS if plan.rates > 1 else 0):
-        further = list[Network]()
-        for way, chosen in rates_so_far(study, kept, tried).items():
-            if chosen.edge in ("low", "high"):
-                networks = [way.network(seed, beyond(chosen.rate, chosen.edge)) for seed in range(plan.repeats)]
-                takes = len(networks) * plan.steps * arm_of(way, recipe, kept, classes).seconds
-                if takes <= seconds:
-                    further += networks
-                    seconds -= takes
-        if any(study.row(network) is None for network in further):
-            return further
-        tried |= {network.name for network in further}
-    return []
+        label = "rates beyond"

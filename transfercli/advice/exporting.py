@@ -42,12 +42,13 @@ Needs torch, torchvision, safetensors{extra}; nothing else.
 
 import json
 import sys
+from pathlib import Path
 
 import torch
 from safetensors import safe_open
 {build}
 
-def load(path={path!r}):
+def load(path=Path(__file__).with_name({path!r})):
     """The network, what its input must be, and the names of its classes in the order of its outputs."""
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["about"])
@@ -94,6 +95,9 @@ def check_place(out: Path) -> None:
         raise TransferError(f"the network is written as {SUFFIX}, and {out} is called otherwise: --export {out.stem}{SUFFIX}")
     if not out.parent.is_dir():
         raise TransferError(f"there is no folder {out.parent} to write {out.name} into; make it first")
+    for beside in (out.with_suffix(".json"), out.with_suffix(".py")):
+        if beside.exists() and not out.exists():
+            raise TransferError(f"{beside} is there already, and would be written beside {out.name}; choose another name")
 
 
 def export(
@@ -116,9 +120,11 @@ def export(
         train(study, [network], pick_device(device), bank_size, reporter, accept_change)
     row, weights = study.row(network), study.folder(network) / "weights.safetensors"
     assert row is not None
-    if row["top1"] is None:
+    if row["status"].startswith("diverged"):
         raise TransferError(f"the advised way, trained on all training pictures, {row['status']}; look at {weights.parent}")
-    told = json.loads(metadata(weights)["about"])
+    if not (about_it := metadata(weights).get("about")):
+        raise TransferError(f"{weights} is gone or damaged; remove {weights.parent}, and the same command trains it again")
+    told = json.loads(about_it)
     about = {
         "network": told.get("builder", {"name": recipe.network.name}),
         "input": told["input"],
@@ -128,24 +134,28 @@ def export(
         "val_pictures": row["val_pictures"],
         "way": advice.verdict.advised.name,
         "frozen": advice.verdict.advised.n,
-        "rate": advice.rates[advice.verdict.advised.name].rate,
+        "learning_rate": advice.learning_rate(advice.verdict.advised),
+        "training": recipe.training.model_dump(mode="json", include={"optimizer", "batch", "schedule", "weight_decay"}),
         "steps": row["step"],
         "advice": advice.sentences,
         "source": advice.kept.asked.source,
+        "licence": advice.kept.licence,
         "source_digest": recipe.source.digest if recipe.source else None,
         "weights_digest": row["weights_digest"],
         "versions": {key: row[key] for key in ("torch", "torchvision") if key in row},
     }
     beside = out.with_suffix(".json")
-    with replacing(out) as aside:
+    with replacing(out, "--export FILE") as aside:
         shutil.copyfile(weights, aside)
-    write_text(beside, json.dumps(about, indent=1) + "\n")
+    write_text(beside, json.dumps(about, indent=1) + "\n", "--export FILE")
     if (library := recipe.network.library) not in BUILD:  # one's own code, or a network of ours: docs/weights.md loads those
         return [out, beside]
     script = out.with_suffix(".py")
     what = f"{recipe.network.name} for {len(told['classes'])} classes: {advice.verdict.advised.name}."
     extra = ", timm" * (library == "timm")
-    write_text(script, USE.format(what=what, script=script.name, extra=extra, build=BUILD[library], path=out.name))
+    write_text(
+        script, USE.format(what=what, script=script.name, extra=extra, build=BUILD[library], path=out.name), "--export FILE"
+    )
     return [out, beside, script]
 
 

@@ -1,5 +1,6 @@
 """A plan that fits into the time: how many steps, n, rates and repeats, by what a step takes on this device."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,11 +9,14 @@ from transfercli.advice.arms import rates, ways
 from transfercli.advice.kept import Asked, Plan
 from transfercli.plan.jobs import jobs
 from transfercli.recipe.schema import Recipe
+from transfercli.system.errors import TransferError
 from transfercli.training.cost import Layers
 from transfercli.training.measuring import Pace
 
 RATES = 3
 LEAST_STEPS = 120  # fewer tell little of any way to train
+ENOUGH = 0.5  # of the usual steps: a plan is made thinner before it is shorter, as short training favours what is frozen
+FEWEST_STEPS = 30  # of the smallest plan
 LEAST_REPEATS = 2
 EPOCHS, FEWEST, MOST = 20, 300, 2000
 SPARE = 0.7  # of the time for training: the rest is for rates beyond the grid, reading pictures, and luck
@@ -50,7 +54,10 @@ class Work:
 
 
 def fit(work: Work, asked: Asked, steps: int) -> Plan:
-    """The largest plan within the time that was asked: of all `steps` where there is time. Thinner before it is too short."""
+    """The largest plan within the time that was asked: of all `steps` where there is time, else thinner, and then shorter.
+
+    Raises TransferError where not even the smallest fits.
+    """
     whole = Size(None, RATES, asked.repeats)
     depth, seconds = work.recipe.network.depth, None if asked.minutes is None else SPARE * 60 * asked.minutes
     chosen, taken = whole, steps
@@ -60,9 +67,14 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
             break
         fixed = work.seconds(size, 0, asked.fresh)
         taken = min(steps, int((seconds - fixed) / max(1e-9, work.seconds(size, 1, asked.fresh) - fixed)))
-        if taken >= min(steps, LEAST_STEPS):
+        if taken >= min(steps, max(LEAST_STEPS, ENOUGH * steps)):
             break
-    taken = max(1, min(taken, steps))
+    if taken < min(steps, FEWEST_STEPS):
+        least = work.seconds(chosen, min(steps, FEWEST_STEPS), asked.fresh) / SPARE / 60
+        raise TransferError(
+            f"{asked.minutes:g} minutes are too few for {work.recipe.network.name} on these pictures and this device: the "
+            f"smallest plan takes {math.ceil(least)}; give it more, or fewer pictures: --set pictures.val_per_class=20"
+        )
     return Plan(
         layers=chosen.layers,
         rates=chosen.rates,
@@ -71,6 +83,7 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
         seconds=work.seconds(chosen, taken, asked.fresh),
         network_seconds=work.pace.network,
         multiply_add_seconds=work.pace.multiply_add,
+        at_work=work.at_work,
         left_out=tuple(_left_out(whole, chosen, depth, steps, taken)),
     )
 
@@ -92,7 +105,7 @@ def _smaller(size: Size, depth: int) -> Iterator[Size]:
 def _left_out(whole: Size, chosen: Size, depth: int, steps: int, taken: int) -> Iterator[str]:
     """What a longer run would add."""
     if chosen.layers is not None and chosen.layers < depth:
-        yield f"{depth - chosen.layers} of {depth} n"
+        yield f"{depth - chosen.layers} of {depth} numbers of frozen layers"
     if chosen.rates < whole.rates:
         yield f"{whole.rates - chosen.rates} of {whole.rates} learning rates"
     if chosen.repeats < whole.repeats:

@@ -22,7 +22,7 @@ class Asked(Section):
 
     source: str  # as the user named it
     network: str = ""  # likewise; empty: what the source says
-    minutes: Positive | None = None
+    minutes: Annotated[Positive, Field(le=1e6)] | None = None
     repeats: Annotated[int, Field(ge=1, le=100)] = 3
     within: Annotated[float, Field(gt=0, lt=1)] = 0.01  # a fraction
     fresh: bool = False
@@ -34,9 +34,10 @@ class Plan(Section):
 
     layers: Annotated[int | None, Field(ge=2)]  # how many n of a family; None: all
     rates: Annotated[int, Field(ge=1, le=9)]
-    repeats: Count
+    repeats: Annotated[int, Field(ge=1, le=100)]
     steps: Count
     seconds: Positive
+    at_work: Count = 1  # networks at the same moment
     network_seconds: Annotated[float, Field(ge=0)]  # of a step on this device, for each network and for each multiply-add
     multiply_add_seconds: Annotated[float, Field(ge=0)]
     left_out: tuple[str, ...] = ()  # what a longer run would add
@@ -45,7 +46,8 @@ class Plan(Section):
 class Kept(Section):
     asked: Asked
     plan: Plan
-    licence: str = ""  # the source's, where it says
+    split: str  # the digest of the pictures that it was asked of
+    licence: str = ""  # of the source's weights; empty where it is not known
 
 
 def read(study: Study) -> Kept | None:
@@ -64,12 +66,20 @@ def write(study: Study, kept: Kept) -> None:
     write_text(study.advice_file, json.dumps(kept.model_dump(mode="json"), indent=1) + "\n")
 
 
-def refuse_other(study: Study, before: Asked, now: dict[str, Any]) -> None:
-    """Raise TransferError where something else is asked now than before; what is not said now is as it was."""
-    wrong = [key for key, value in now.items() if value is not None and getattr(before, key) != value]
-    if wrong:
-        key = wrong[0]
-        raise TransferError(
-            f"the study {study.root} was asked with another {key} ({getattr(before, key)}, not {now[key]}); "
-            "ask as before and it goes on, or start a new one: --study DIR"
-        )
+def asked(values: dict[str, Any]) -> Asked:
+    """What is asked, of what is not None. Raises TransferError for what nobody can be asked."""
+    try:
+        return Asked.model_validate({key: value for key, value in values.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = ".".join(map(str, first["loc"]))
+        raise TransferError(f"{FLAGS.get(flag, flag)} cannot be {first['input']}: {first['msg'].lower()}") from None
+
+
+FLAGS = {"source": "--from", "overrides": "--set", **{key: f"--{key}" for key in ("network", "minutes", "repeats", "fresh")}}
+
+
+def differing(before: Asked, now: dict[str, Any]) -> str:
+    """In words, what is asked otherwise now than before; what is not said now is as it was, and `within` needs no training."""
+    wrong = [key for key, value in now.items() if value is not None and key in FLAGS and getattr(before, key) != value]
+    return f"{FLAGS[wrong[0]]} was {getattr(before, wrong[0])}, not {now[wrong[0]]}" if wrong else ""

@@ -47,7 +47,7 @@ class Predictions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rows: tuple[Row, ...]
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     fitted: int
     measured: Annotated[int, Field(ge=1)]
     differentiated: int
@@ -95,6 +95,7 @@ def read(study: Study) -> Predictions | None:
 
 def target_of(study: Study) -> predictors.Target:
     """What was told and what was measured of an advice study. Raises TransferError where one of them is not there."""
+    study.check_plain()
     told = read(study)
     if told is None or not study.row_files():
         what = "no predictors.json" if told is None else "no network that is trained"

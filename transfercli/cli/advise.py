@@ -192,13 +192,13 @@ def _source(found: "Pretrained") -> None:
 
 
 def _plan(study: "Study", kept: "Kept") -> None:
-    from transfercli.advice import advising
+    from transfercli.advice.extending import planned
 
     plan, recipe = kept.plan, study.recipe()
-    planned = advising.planned(recipe, kept)
+    networks = planned(recipe, kept)
     show.echo(
-        f"Plan: {len({network.name.partition('@')[0] for network in planned})} ways to train {recipe.network.name}, "
-        f"{plan.rates} learning rates and {plan.repeats} repeats each: {len(planned)} networks of {plan.steps} steps, "
+        f"Plan: {len({network.name.partition('@')[0] for network in networks})} ways to train {recipe.network.name}, "
+        f"{plan.rates} learning rates and {plan.repeats} repeats each: {len(networks)} networks of {plan.steps} steps, "
         f"about {plan.seconds / 60:.0f} minutes"
     )
     if plan.left_out:
@@ -242,12 +242,12 @@ def _answer(found: "Advice") -> None:
     for sentence in found.sentences:
         show.paragraph(sentence)
     click.echo()
-    header = ["way", "frozen", "rate", "top-1 (95%)", "balanced", "cost", "s/step", "memory", "trained", ""]
+    header = ["way", "frozen", "learning rate", "top-1 (95%)", "balanced", "cost", "s/step", "memory", "trained", ""]
     rows = [
         [
             row["arm"],
             f"{row['frozen']}" + f" (to {row['up_to']})" * bool(row["up_to"]),
-            f"{row['rate']:.3g}" + {"low": " or less", "high": " or more"}.get(row["edge"], ""),
+            f"{row['learning_rate']:.3g}" + {"low": " or less", "high": " or more"}.get(row["edge"], ""),
             f"{row['top1']:.3f} ({row['low']:.3f}-{row['high']:.3f})",
             f"{row['balanced_top1']:.3f}",
             f"{row['cost']:.2f}",

@@ -106,6 +106,9 @@ class Row(BaseModel):
     fixed_loss: Annotated[float, Field(ge=0)] | None = None
     balanced_top1: Share | None = None
     chance: Share | None = None
+    holdout_top1: Share | None = None
+    holdout_loss: Annotated[float, Field(ge=0)] | None = None
+    holdout_pictures: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""

@@ -174,10 +174,12 @@ class Bench:
             return None
         labels = self.pixels(half, "train").labels
         chosen = torch.zeros(len(labels), dtype=torch.bool)
+        dealt = 0  # so far: the next class goes on where the last ended, so that folds are of one size
         for label, name in enumerate(self.halves.split.classes(half)):
             of_class = (labels == label).nonzero()[:, 0]
-            dealt = of_class[torch.randperm(len(of_class), generator=generator(*purposes.folds(self.halves.name, name)))]
-            chosen[dealt[(seed - label) % count :: count]] = True  # the larger shares in turns, so that folds are of one size
+            of_class = of_class[torch.randperm(len(of_class), generator=generator(*purposes.folds(self.halves.name, name)))]
+            chosen[of_class[(seed - dealt) % count :: count]] = True
+            dealt += len(of_class)
         return chosen
 
     def mean(self, half: str) -> Tensor | None:

@@ -72,7 +72,7 @@ def write_member(
     if counts:
         with replacing(study.folder(network) / PREDICTIONS) as aside:
             save_file(predictions(bank, member, counts), aside)
-    if counts and not bank.recipe.training.keep_weights:
+    if network.target in bank.holdout and not bank.recipe.training.keep_weights:
         study.write_network(network, row, member.log)
         return row
     mean = bank.setting.means[member.resolved.input]

@@ -200,9 +200,10 @@ def _network(
     module = blueprint(recipe, classes)
     share = round(share_copied(recipe, classes, network.first, network.layer), 6)
     check("rows against their split", row.get("share_copied", share) == share, "its row has another share_copied")
-    if "holdout_top1" in row:
-        with report.gathering("predictions"):
-            _predictions(study, network, row, check)
+    if network.seed < (recipe.pictures.folds or 0):
+        if "holdout_top1" in row:  # what diverged has none
+            with report.gathering("predictions"):
+                _predictions(study, network, row, check)
         if not recipe.training.keep_weights and not (study.folder(network) / WEIGHTS).exists():
             report.counts["weights that were not to be kept"] += 1
             return False
