@@ -140,7 +140,7 @@ class Machine:
 @pytest.mark.parametrize(("rest", "each"), [(0.5, 1e-6), (0.01, 1e-8), (0.0, 1e-5), (2.0, 1e-9)])
 @pytest.mark.parametrize("batch", [1, 16, 256])
 def test_a_step_is_reckoned_within_seconds(rest: float, each: float, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a bank whose own step would take up to hours, by four steps of one network; and it comes to the bank's own time."""
+    """Of a bank whose own step would take up to hours, by a few steps of one network; and it comes to the bank's own time."""
     training = small().training.model_copy(update={"batch": batch})
     recipe = small().model_copy(update={"training": training})
     layers = cost.Layers.of(recipe, 4)
@@ -148,7 +148,8 @@ def test_a_step_is_reckoned_within_seconds(rest: float, each: float, batch: int,
     machine = Machine(monkeypatch, rest, each, layers)
     found = measuring.reckoned(networks, recipe, 4, CPU, torch.float32)
     one = cost.multiply_adds([base("random-0", 0, "B")], layers)
-    assert machine.steps <= 4
+    assert machine.steps <= 2 * (1 + measuring.TAKEN)  # of either size, and one before them; more than one only of short ones
+    assert machine.steps <= 4 or machine.clock <= 2 * measuring.PROBE_SECONDS
     assert machine.clock <= 4 * max(measuring.PROBE_SECONDS + rest, rest + each * one * measuring.FEW * measuring.MORE)
     if batch > 1:  # one picture cannot tell the two times apart
         assert found == pytest.approx(rest * len(networks) + each * batch * cost.multiply_adds(networks, layers))
