@@ -29,6 +29,11 @@ def of_kind(kind: str) -> tuple[str, str]:
     return net, kind
 
 
+def kind_title(kind: str) -> str:
+    """A kind of split as lines and tables begin with it: "random", "resnet18, random"."""
+    return ", ".join(filter(None, of_kind(kind)))
+
+
 Names = Mapping[tuple[str, str], str]  # (split, half) to what the half is called, where that is not its letter
 
 

@@ -59,7 +59,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         transfer analyze --json
     """
     from transfercli.analysis.pairs import half_names, kinds_of_split, unequal
-    from transfercli.analysis.words import half_name, half_title, of_kind
+    from transfercli.analysis.words import half_name, half_title, kind_title, of_kind
 
     study, metric = study_at(folder, smoke), metric or ("best10" if paper else "last")
     found = transfercli.analyze(transfercli.published_table() if paper else study, metric)
@@ -83,18 +83,23 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         click.echo()
     for kind in kinds_of_split(table):
         if (of_kind(kind)[1], "A") in names:
-            show.echo(f"{kind}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
+            show.echo(f"{kind_title(kind)}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
         _print(kind, found)
         for name, sentences in found.conclusions.items():
             of, _, target = name.partition(", target ")  # in other than random splits there is one for each target
             if of == kind:
-                show.echo(f"{kind}, target {half_title(kind, target, names)}:" if target else f"{kind}:")
+                of_target = f", target {half_title(kind, target, names)}" if target else ""
+                show.echo(f"{kind_title(kind)}{of_target}:")
                 for sentence in sentences:
                     show.paragraph(sentence, "- ")
         click.echo()
     if networks:
         _print_networks(found.networks)
-    intervals = " ".join(f"{kind}: {found.intervals(kind)}." for kind in dict.fromkeys(differences["splits"]))
+    said = {kind: found.intervals(kind) for kind in dict.fromkeys(differences["splits"])}
+    alike = {of_kind(kind)[1]: text for kind, text in said.items()}  # of all of a study's networks
+    if any(alike[of_kind(kind)[1]] != text for kind, text in said.items()):
+        alike = {kind_title(kind): text for kind, text in said.items()}
+    intervals = " ".join(f"{title}: {text}." for title, text in alike.items())
     for note in (*NOTES, *[BOUNDED] * bool(differences["low"].notna().any())) if len(differences) else ():
         show.paragraph(note.format(metric=SAID[metric], about=intervals))
     if metric != "balanced" and unequal(table):
@@ -113,6 +118,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
     from transfercli.analysis.contrasts import FORMULAS
     from transfercli.analysis.differences import layer_labels
     from transfercli.analysis.pairs import kinds, records
+    from transfercli.analysis.words import kind_title
 
     table, found = analysis.table, analysis.differences[analysis.differences["splits"] == kind]
     fixed = found[found["quantity"].isin(list(FORMULAS))]
@@ -122,7 +128,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
     if not quantities:
         trained = {*kinds(table[table["treatment"] != "base"])}
         why = "no transfer network is done that copied a base that is" if kind in trained else "no transfer network is done yet"
-        show.echo(f"{kind}: {why}, so there is nothing to compare.")
+        show.echo(f"{kind_title(kind)}: {why}, so there is nothing to compare.")
         return
     layers = [label for label in layer_labels(found) if label.isdigit()]
     ranges = [label for label in layer_labels(found) if not label.isdigit()]
@@ -135,13 +141,13 @@ def _print(kind: str, analysis: "Analysis") -> None:
         return f"{counts[0]}-{counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
 
     show.rich_table(
-        f"{kind}: paired differences by layer n (points)",
+        f"{kind_title(kind)}: paired differences by layer n (points)",
         ("", *(f"n={layer}" for layer in layers), "pairs"),
         [(quantity, *(cell(quantity, layer, "\n") for layer in layers), pairs(quantity)) for quantity in quantities],
     )
     if len(fixed):
         show.rich_table(
-            f"{kind}: two contrasts fixed in advance (points)",
+            f"{kind_title(kind)}: two contrasts fixed in advance (points)",
             ("", "", "pairs", ""),
             [(row["quantity"], show.gain(row), str(row["n"]), FORMULAS[row["quantity"]]) for row in records(fixed)],
         )
@@ -149,7 +155,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
         return
     beside = {quantity: analysis.unpaired(kind, quantity) for quantity in quantities}
     show.rich_table(
-        f"{kind}: mean over layers, as in the paper's Table 1 (points)",
+        f"{kind_title(kind)}: mean over layers, as in the paper's Table 1 (points)",
         ("", *ranges, "unpaired"),
         [
             (quantity, *(cell(quantity, layer) for layer in ranges), "" if math.isnan(value) else show.points(value))

@@ -76,9 +76,11 @@ def compare(
         if file:
             show.echo(f"Points: {file}")
         return
+    from transfercli.analysis.words import kind_title
+
     are_gains = points["quantity"].str.endswith("-base")
     for kind, of_kind in (points if accuracy else points[are_gains]).groupby("splits", sort=False):
-        _print(f"{kind}: {folder if folder in places else 'this study'} against {found.name}", of_kind)
+        _print(f"{kind_title(str(kind))}: {folder if folder in places else 'this study'} against {found.name}", of_kind)
     for label, of in (("accuracies", ~are_gains), ("gains over the base", are_gains)):
         strictly, within = (points["in_spread"] & of).sum(), (points["inside"] & ~points["in_spread"] & of).sum()
         if of.any():

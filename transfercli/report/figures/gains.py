@@ -1,6 +1,7 @@
 """What transfer gives while a network learns: start, slope and asymptote against the layer n (`benefits.each_benefit`)."""
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.benefits import SHARE, each_benefit
 from transfercli.analysis.pairs import half_names, kinds_of_split
-from transfercli.analysis.words import panel_title
+from transfercli.analysis.words import of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.appearance import LAYER, look
 from transfercli.report.figures.points import (
@@ -46,11 +47,12 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
         axes = figure.subplots(len(kinds), len(PANELS), squeeze=False)
         for row, kind in zip(axes, kinds, strict=True):
             for ax, benefit in zip(row, PANELS, strict=True):
-                of_kind = each[each["splits"] == kind]
-                _draw_panel(ax, benefit, of_kind.assign(value=100 * of_kind[benefit]).dropna(subset=["value"]))
-                layer_ticks(ax, of_kind["layer"])
+                shown = each[each["splits"] == kind]
+                _draw_panel(ax, benefit, shown.assign(value=100 * shown[benefit]).dropna(subset=["value"]))
+                layer_ticks(ax, shown["layer"])
             if kinds != ["random"]:
                 row[0].set_ylabel(f"{textwrap.fill(panel_title(kind, names), 36)}\n{row[0].get_ylabel()}")
+        _same_scales(axes, kinds)
         handles = treatment_handles(set(each["treatment"]))
         if (each["slope"].notna() & ~each["reached"].astype(bool)).any():
             bound = f"never reached {SHARE:.0%}: at most this"
@@ -61,6 +63,15 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> Figure:
         figure.supxlabel(LAYER)
         legend(figure, handles)
     return figure
+
+
+def _same_scales(axes: Any, kinds: list[str]) -> None:
+    """One scale for each benefit of a kind of split, of all of a study's networks. axes: (kinds, benefits)."""
+    for splits in {of_kind(kind)[1] for kind in kinds}:
+        for column in axes[[of_kind(kind)[1] == splits for kind in kinds]].T:
+            ends = [end for ax in column for end in ax.get_ylim()]
+            for ax in column:
+                ax.set_ylim(min(ends), max(ends))
 
 
 def _draw_panel(ax: Axes, benefit: str, points: pd.DataFrame) -> None:

@@ -57,7 +57,7 @@ def accuracy_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             by_target = not is_random(kind)
             levels = base_levels(points, by_target)
-            _accuracy_limits(ax, points, others)
+            _accuracy_limits(ax, *_of_each_network(panels, kind))
             _draw_panel(ax, panel_title(kind, names), points, others, by_target)
             for level in levels.values():
                 ax.axhline(level, color="black", alpha=0.3, linewidth=0.8, zorder=1)
@@ -81,7 +81,7 @@ def drop_vs_layer(table: pd.DataFrame, published: pd.DataFrame | None = None) ->
         figure, axes = _canvas(len(panels))
         for ax, (kind, points, others) in zip(axes, panels, strict=True):
             ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
-            limits(ax, [*_counted(points)["value"], *_counted(others)["value"]])
+            limits(ax, [value for part in _of_each_network(panels, kind) for value in _counted(part)["value"]])
             _draw_panel(ax, panel_title(kind, names), points, others, by_target=False)
         label_rows(figure, axes, "top-1 minus its base (points)")
         _legend(figure, axes, panels, by_target=False, alone=not len(table))
@@ -109,8 +109,14 @@ def _panels(points: pd.DataFrame, others: pd.DataFrame) -> list[Panel]:
     return [(kind, points[points["splits"] == kind], others[others["splits"] == of_kind(kind)[1]]) for kind in kinds]
 
 
+def _of_each_network(panels: list[Panel], kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and published points of a kind of split, of all of a study's networks: their panels have one scale."""
+    same = [panel for panel in panels if of_kind(panel[0])[1] == of_kind(kind)[1]]
+    return pd.concat([points for _, points, _ in same]), pd.concat([others for *_, others in same])
+
+
 def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, each with its own scales; the first of three or more, which holds most, has a row alone."""
+    """A figure with so many panels; the first of three or more, which holds most, has a row alone."""
     mosaic: list[Any]
     if panels < 3:
         mosaic = [[str(panel) for panel in range(panels)]]

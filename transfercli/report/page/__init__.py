@@ -20,7 +20,7 @@ from transfercli.analysis import differences, networks
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
-from transfercli.analysis.pairs import half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
+from transfercli.analysis.pairs import by_network, half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
 from transfercli.analysis.words import EXPLAINED, Names, half_title, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
@@ -29,7 +29,7 @@ from transfercli.recipe.schema import Recipe
 from transfercli.report.appearance import CROSSES, PAPER, look
 from transfercli.report.first_layer import first_layers
 from transfercli.report.page import cells, charts
-from transfercli.report.page.words import conclusion_title, counted, listed, sentence
+from transfercli.report.page.words import conclusion_title, counted, heading, listed
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError, plain
@@ -60,7 +60,7 @@ def html(study: Study) -> str:
     treatments = [treatment for treatment in TREATMENTS if treatment in set(table["treatment"])]
     drawn = charts.everything(table, logs, published, found)
     return (
-        environment(names)
+        environment(names, [plain(net) for net in by_network(table)])
         .get_template("page.html")
         .render(
             recipe=recipe,
@@ -212,13 +212,13 @@ def _values(table: pd.DataFrame, column: str) -> list[str]:
     return sorted({plain(str(value)) for value in table[column].dropna() if value != ""})
 
 
-def environment(names: Names) -> Environment:
-    """What makes the pages of their templates."""
+def environment(names: Names, nets: Sequence[str] = ()) -> Environment:
+    """What makes the pages of their templates. nets: what a study's networks are called, where it has several."""
     found = Environment(
         loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     titles = {"title_of": partial(panel_title, names=names), "conclusion_title": partial(conclusion_title, names=names)}
-    found.filters.update(titles, sentence=sentence, plain=plain)
+    found.filters.update(titles, heading=partial(heading, nets=nets), plain=plain)
     return found
 
 

@@ -1,10 +1,10 @@
 """Numbers and networks in words, as the page writes them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from transfercli.analysis.words import Names, half_name, half_title, panel_title, signed
+from transfercli.analysis.words import BESIDE, Names, half_name, half_title, panel_title, signed
 from transfercli.plan.networks import SOURCE_WORDS, named
 from transfercli.plan.resolve import FRESH, resolve
 
@@ -46,6 +46,11 @@ def listed(words: list[str]) -> str:
 def sentence(text: str) -> str:
     """The text with a capital at its start, and else as it is."""
     return text[:1].upper() + text[1:]
+
+
+def heading(title: str, nets: Collection[str]) -> str:
+    """A title as a sentence, unless it begins with a network's name, which is written as it is."""
+    return title if title.partition(BESIDE)[0] in nets else sentence(title)
 
 
 def made_of(row: Mapping[str, Any], names: Names, layers: int) -> str:
