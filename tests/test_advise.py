@@ -218,6 +218,15 @@ def test_what_can_be_told_before_training(words: list[str], transfer: Callable[.
     assert said.err == "Error: results/advice/predictors.json is damaged; remove it, and it is made anew\n"
 
 
+def test_before_training_there_is_a_document_too(words: list[str], transfer: Callable[..., Said]) -> None:
+    plan = json.loads(transfer(*words, "--plan", "--json").out)
+    assert plan["plan"]["repeats"] == 3 and "predictions" not in plan
+    told = json.loads(transfer("advise", "--quick", "--json").out)
+    assert [row["layer"] for row in told["predictions"]["layers"]] == [1, 2] and told["predictions"]["sentences"]
+    said = transfer(*words, "--plan", "--csv", "x.csv")
+    assert said.code == 2 and "train nothing" in said.err
+
+
 def test_predictors_over_studies(advised: Path, transfer: Callable[..., Said], tmp_path: Path) -> None:
     said = transfer("advise", "--predictors", advised, advised)
     assert said.code == 0 and "fine-tuning all" in said.out

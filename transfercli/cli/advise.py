@@ -65,6 +65,7 @@ USUAL = "results/advice"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Train the advised way on all training pictures and write that network there, with a script that loads it.",
 )
+@click.option("--keep-weights", is_flag=True, help="Keep the weights of all networks, not of the one that is handed over alone.")
 @json_option
 @click.option("--network", metavar="NAME", help="Of which network a file's weights are, as torchvision/resnet18.")
 @changes_option
@@ -91,7 +92,9 @@ def advise(
     over_studies: bool,
     file: Path | None,
     out: Path | None,
+    keep_weights: bool,
     as_json: bool,
+    overrides: tuple[str, ...],
     folder: Path,
     device: str,
     bank_size: int | None,
@@ -122,12 +125,17 @@ def advise(
     if network and ":" in network:
         transfercli.allow_network(network)
         network = f"python/{network}"
+    if (plan_only or quick) and (file or out):
+        raise click.UsageError("--plan and --quick train nothing: there is no table to write, and no network to export")
+    if keep_weights:
+        overrides = (*overrides, "training.keep_weights=true")
     study, within = Study(folder), None if within is None else within / 100
     if out is not None:
         from transfercli.advice.exporting import check_place
 
         check_place(out)
     how: dict[str, Any] = {"device": device, "bank_size": bank_size, "accept_change": accept_change, "reporting": _reporting}
+    heard = Heard()
     alone = as_json or file == show.STDOUT  # nothing but the document, or the table
     found = transfercli.advise(
         study,
@@ -137,12 +145,15 @@ def advise(
         within=within,
         plan_only=plan_only,
         quick=quick,
-        told=ignored if alone else telling(study, quick),
+        overrides=overrides,
+        told=heard if alone else telling(study, quick),
         counting=counting,
         **asked,
         **how,
     )
     if found is None:
+        if as_json:
+            show.document(_before(heard))
         return
     from transfercli.advice.predicting import compared
 
@@ -165,6 +176,22 @@ def advise(
             show.echo(f"Network: {path}")
     if out is not None:
         transfercli.write_report(study)  # which says now how to load it
+
+
+class Heard(dict[str, Any]):
+    """What the library tells, where nothing is to be said meanwhile."""
+
+    def __call__(self, what: str, found: Any) -> None:
+        self[what] = found
+
+
+def _before(heard: Heard) -> dict[str, Any]:
+    """The plan, and what can be told before training where that was asked, as a document."""
+    told = {"plan": heard["plan"].plan.model_dump(mode="json")}
+    if "predictions" in heard:
+        predictions = heard["predictions"]
+        told["predictions"] = {"layers": predictions.table.to_dict("records"), "sentences": predictions.sentences}
+    return told
 
 
 def _reporting(label: str) -> AbstractContextManager["Reporter"]:

@@ -348,7 +348,10 @@ def _of_metadata(said: str, path: Path, about: str, network: str | NetworkRecipe
         if wanted["mean"] == "image":  # whose mean stands for it: other pictures have other places
             image = np.frombuffer(base64.b64decode(told["mean_image"]), "<f4").reshape(wanted["size"], wanted["size"], 3)
             wanted["mean"] = image.mean((0, 1)).tolist()
-        wanted["mean"] = "none" if wanted["mean"] is None else [value / white for value in wanted["mean"]]
+        if wanted["mean"] is None:
+            wanted["mean"] = "none"
+        else:  # as short as float32 tells: 0.485, not 0.48500001430511475
+            wanted["mean"] = [float(str(np.float32(value / white))) for value in wanted["mean"]]
         input = Pictures.model_validate(wanted)
         classes = tuple(plain(str(name)) for name in told["classes"])
     except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
