@@ -190,6 +190,22 @@ def test_a_frozen_layer_that_changed(sound: Study, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("exact", [True, False], ids=["same machine", "another"])
+def test_random_statistics_are_those_of_the_pictures(split_study: Study, exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = {"normalisation": "batch", "statistics": "pictures"}
+    split_study.write_recipe(tiny_recipe({"network": network, "training": {"steps": 1}}))
+    train(split_study, [*bases([SPLIT], [0]), *transfers([SPLIT], [0], ["B", "A"], [2, 3], ["RnB"])], CPU, None, silent())
+    monkeypatch.setattr(verifying, "same_machine", lambda row, device: exact)
+    report = verify(split_study, CPU)
+    what = "random statistics" + " (other machine)" * (not exact)
+    assert (report.problems, report.counts[what]) == ([], 4)
+    told = f"{SPLIT} R3B: its random BatchNorm has other statistics than its pictures give: norm2.running_var"
+    change_weights(split_study, "R3B", "norm2.running_var")
+    assert (told in problems(split_study)) == exact
+    change_weights(split_study, "R3B", "norm2.running_var", by=1e3)
+    assert told in problems(split_study)
+
+
 def test_a_base_that_changed_is_found_by_all_that_came_of_it(sound: Study) -> None:
     change_weights(sound, "baseA", "conv2.bias")
     found = problems(sound)

@@ -1,11 +1,13 @@
 """A study read again, believing nothing that it says of itself: digests, rows, logs, weights, the table, and every accuracy."""
 
+import copy
 import csv
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from transfercli.networks.pretrained import find
 from transfercli.networks.start import Source, blueprint, build, digest, names_of, start
 from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import PRETRAINED, Network, columns, of_row
+from transfercli.plan.networks import PRETRAINED, RANDOM, Network, columns, of_row
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -69,6 +71,9 @@ class Report:
             self.problems.append(str(error))
 
 
+_built = lru_cache(maxsize=2)(build)  # of the halves' classes; copied for each network
+
+
 class Again(Bench):
     """Banks of trained networks, only to be measured. Nothing is written."""
 
@@ -78,7 +83,7 @@ class Again(Bench):
         return bank
 
     def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
-        module = build(self.recipe, len(self.halves.split.classes(resolved.network.target)))
+        module = copy.deepcopy(_built(self.recipe, len(self.halves.split.classes(resolved.network.target))))
         module.load_state_dict(load_weights(self.study, resolved.network))
         return module
 
@@ -136,6 +141,8 @@ def verify(
                 size = bank_size or bench.fits(dict.fromkeys(network.target for network in members), ("val",))
                 for network in members:
                     _status(bench, network, of_split[network], report)
+                for network in sorted(members, key=lambda n: (n.target, n.seed)):  # in whose order a bench has random features
+                    _statistics(bench, network, of_split[network], report)
                 for job in jobs(members, size):
                     _measure(bench, job.networks, of_split, report)
     return report
@@ -336,6 +343,29 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
 def evenly(*parts: list[float]) -> tuple[list[float], ...]:
     """As many pictures, but each class with its equal share."""
     return tuple([sum(part) / len(part)] * len(part) for part in parts)
+
+
+def _statistics(bench: Again, network: Network, row: dict[str, Any], report: Report) -> None:
+    """Frozen random BatchNorm has the statistics that the pictures give it."""
+    resolved = resolve(network, bench.recipe.network.depth)
+    module = blueprint(bench.recipe, len(bench.halves.split.classes(network.target)))
+    random = [layer for layer in resolved.frozen if resolved.origins[layer - 1] == RANDOM]
+    buffers = {name for name, _ in module.named_buffers()}.intersection(names_of(module, random))
+    if not buffers:
+        return
+    exact, weights = same_machine(row, bench.device), load_weights(bench.study, network)
+    known = bench.random(network).state
+    wrong = [name for name in sorted(buffers) if not _alike(weights[name], known[name], exact)]
+    problem = f"its random BatchNorm has other statistics than its pictures give: {', '.join(wrong)}"
+    what = "random statistics" + " (other machine)" * (not exact)
+    report.check(what, not wrong, f"{network.split} {network.name}: {problem}")
+
+
+def _alike(found: Tensor, wanted: Tensor, exact: bool) -> bool:
+    """To the bit, or within the tolerance of losses."""
+    if exact or not wanted.is_floating_point():
+        return torch.equal(found, wanted)
+    return float((found - wanted).norm()) <= LOSS * max(float(wanted.norm()), 1e-3)
 
 
 def _mean(bench: Again, half: str, report: Report) -> None:
