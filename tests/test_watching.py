@@ -51,7 +51,7 @@ def test_quiet_still_says_what_is_wrong(transfer: Transfer, split_study: Study, 
 def test_all_commands_that_train_can_be_quiet_and_write_curves() -> None:
     having = {path[1] for path, command in COMMANDS.items() if {"quiet", "tensorboard"} <= {p.name for p in command.params}}
     assert having == {path[1] for path, command in COMMANDS.items() if "accept_change" in {p.name for p in command.params}}
-    assert having == {"train-base", "sweep", "run", "demo"}
+    assert having == {"train-base", "sweep", "run", "demo", "advise"}
 
 
 # -- TensorBoard
@@ -159,7 +159,10 @@ def test_recipes_treatments_targets_and_devices_are_completed(tmp_path: Path, mo
         assert completed(*words, "") == library.names()
         assert completed(*words, "yo") == ["yosinski2014"]
     assert completed("train-base", "--recipe", "de") == completed("pack", "--recipe", "de") == ["demo"]
-    assert completed("sweep", "--treatments", "") == ["base+", "BnB", "BnB+", "AnB", "AnB+", "RnB"]
+    assert completed("sweep", "--treatments", "") == [
+        *("base+", "BnB", "BnB+", "AnB", "AnB+", "RnB"),
+        *("PnB", "PnB+", "PnB.keep"),
+    ]
     assert completed("sweep", "--treatments", "BnB,A") == ["BnB,AnB", "BnB,AnB+"]
     assert completed("sweep", "--treatments", "AnB,RnB,A") == ["AnB,RnB,AnB+"]
     assert completed("sweep", "--targets", "A,") == ["A,B"]
