@@ -542,13 +542,14 @@ def best10(log: list[dict[str, float]]) -> float:
     member: Any = SimpleNamespace(network=network, resolved=resolve(network, 8), module=module, layers=[], **measured)
     halves: Any = SimpleNamespace(digest="", split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
     source, setting = SimpleNamespace(labels=torch.arange(10) % 2), SimpleNamespace(means={"B": None})
-    bank: Any = SimpleNamespace(train={"B": source}, val={"B": source}, recipe=tiny_recipe(), setting=setting)
+    parts: dict[str, Any] = {"train": {"B": source}, "val": {"B": source}, "holdout": {}}
+    bank: Any = SimpleNamespace(**parts, recipe=tiny_recipe(), setting=setting)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "save_file", lambda tensors, path, *about: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))
         patch.setattr(finish, "replacing", nullcontext)
         patch.setattr(finish, "metadata", lambda *about: {})
-        finish.write_member(Study(Path("unused")), halves, bank, member, None, {})
+        finish.write_member(Study(Path("unused")), halves, bank, member, None, {}, {})
     return written[0]["top1_best10"]
 
 
