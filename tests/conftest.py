@@ -1,10 +1,11 @@
 """A study so small that it trains in seconds: 8 classes of 8 pictures, networks a few channels wide, float32 on the CPU."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
@@ -27,7 +28,15 @@ from transfercli.training.bank import Bank
 from transfercli.training.reporter import Reporter
 from transfercli.training.train import train
 
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    sync_playwright = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 CPU = torch.device("cpu")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SPLIT = "random-0"
 CLASSES, TRAIN, VAL, SIZE = 8, 8, 5, 14  # pictures are counted per class; a half has 32 to train on and 20 to be measured on
 
@@ -209,3 +218,17 @@ def transfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         return Said(code, *capsys.readouterr())
 
     return typed
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """The one Chromium of a session: Playwright opens only once in a thread."""
+    missing = "playwright" if sync_playwright is None else "Chromium" if CHROMIUM is None else ""
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"{missing} is not installed, and CI must see the page")
+    if missing:
+        pytest.skip(f"{missing} is not installed")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()

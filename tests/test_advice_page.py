@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import Said
 from test_advise import CLASSES, NAME, SETTINGS, VAL
-from test_browser import SCREENS, browser  # noqa: F401
+from test_browser import SCREENS
 from test_report import Page
 from torchvision import models
 
@@ -133,7 +133,7 @@ def test_the_page_opens_with_the_answer_and_loads_nothing(study: Study, advice: 
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_the_first_screen_is_the_answer_and_its_figure(
-    browser: Any,  # noqa: F811
+    browser: Any,
     advice: Advice,
     screen: str,
     tmp_path: Path,

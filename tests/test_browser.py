@@ -4,11 +4,9 @@ Needs Playwright and a Chromium of the system's (none is downloaded). Where they
 CI is set.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from test_report import Page as Parsed
@@ -16,12 +14,9 @@ from test_report import written
 
 from transfercli.report.page import html
 
-try:
-    from playwright.sync_api import Browser, Locator, Page, sync_playwright
-except ImportError:
-    sync_playwright = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 375, "height": 740}, "has_touch": True, "is_mobile": True},
     "desktop": {"viewport": {"width": 1280, "height": 900}},
@@ -29,19 +24,6 @@ SCREENS: dict[str, dict[str, Any]] = {
 CHART = ".panel .chart"
 FIRST = f"#accuracy {CHART} >> nth=0"
 Open = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    missing = "playwright" if sync_playwright is None else "Chromium" if CHROMIUM is None else ""
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"{missing} is not installed, and CI must see the page")
-    if missing:
-        pytest.skip(f"{missing} is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
