@@ -143,10 +143,11 @@ def test_weights_without_metadata_serve_as_before(study: Study) -> None:
     assert row["network"] == "A3B" and row["step"] == 5
 
 
-@pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/googlenet"])
-def test_a_network_of_torchvision_is_torchvisions(name: str) -> None:
+@pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/googlenet", "torchvision/mobilenet_v3_small"])
+@pytest.mark.parametrize("head", [None, [], [7, 5]])
+def test_a_network_of_torchvision_is_torchvisions(name: str, head: list[int] | None) -> None:
     """Its weights load strictly into what torchvision makes, by the page's second piece of code."""
-    recipe = find("demo", [f"network.name={name}", "pictures.crop=32"])
+    recipe = find("demo", [f"network.name={name}", "pictures.crop=32", f"network.head={json.dumps(head)}"])
     network = draw(recipe, 10, 0, SPLIT, "baseA")
     classes = tuple(f"c{i}" for i in range(10))
     about = json.loads(metadata(recipe, base(SPLIT, 0, "A"), network, classes, None)["about"])

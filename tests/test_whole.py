@@ -181,8 +181,12 @@ def test_verify_reads_pretrained_layers_and_what_was_said_of_pictures(tiny: Tiny
     path = study.folder(named("all", 0, "R3T")) / "predictions.safetensors"
     told = load_file(path)
     save_file({**told, "holdout": (told["holdout"] + 1) % CLASSES}, path)
-    (problem,) = transfercli.verify(study, CPU).problems
-    assert problem.startswith("all R3T: its row has holdout_top1 ")
+    other, accuracy = transfercli.verify(study, CPU).problems
+    assert other == "all R3T: its predictions are not those of its row"
+    assert accuracy.startswith("all R3T: its row has holdout_top1 ")
+    moved = {key: (value + 1) % CLASSES for key, value in told.items()}  # which are right as often
+    save_file(moved, path)
+    assert transfercli.verify(study, CPU).problems == [other]
 
 
 @pytest.mark.parametrize(

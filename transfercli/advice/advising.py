@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -153,16 +154,18 @@ def _begin(
     found = find(asked.source, asked.network or None)
     told("source", found)
     overrides = [*composed(found), f"pictures.folds={max(FOLDS, asked.repeats)}", *asked.overrides]
+    began = monotonic()
     made = split(
         study, folder, recipe="advise", overrides=overrides, skip_unreadable=skip_unreadable, told=told, counting=counting
     )
+    reading = monotonic() - began  # as every picture is decoded
     told("split", made)
     halves, usual = study.halves(UNDIVIDED), recipes.find("advise")
     _refuse_few(study, halves, asked.repeats)
     recipe = _with_optimiser(study.recipe(), usual, len(halves.split.every))
     if (recipe.training.steps, recipe.training.epochs) == (usual.training.steps, usual.training.epochs):
         recipe = _replaced(recipe, "training", steps=usual_steps(halves.counts[WHOLE]["train"], recipe.training.batch))
-    recipe, plan = _fitted(recipe, halves, asked, device, bank_size, counting)
+    recipe, plan = _fitted(recipe, halves, asked, device, bank_size, reading, counting)
     recipe = _replaced(recipe, "training", steps=plan.steps, epochs=None)
     recipe = recipe.model_copy(update={"seeds": tuple(range(plan.repeats))})
     kept = Kept(asked=asked, plan=plan, split=halves.digest, licence=found.licence)
@@ -221,10 +224,17 @@ def _refuse_few(study: Study, halves: Halves, repeats: int) -> None:
 
 
 def _fitted(
-    recipe: Recipe, halves: Halves, asked: Asked, device: torch.device, bank_size: int | None, counting: Counting
+    recipe: Recipe,
+    halves: Halves,
+    asked: Asked,
+    device: torch.device,
+    bank_size: int | None,
+    reading: float,
+    counting: Counting,
 ) -> tuple[Recipe, Plan]:
     """The plan that fits, by some seconds of training on noise, and the recipe with as many measurements as there is time for.
 
+    `reading`: seconds that it took to read all pictures.
     Raises TransferError where no network fits in memory, or no plan into the time.
     """
     classes, counts = len(halves.split.every), halves.counts[WHOLE]
@@ -245,7 +255,7 @@ def _fitted(
         measured = held + counts["val"] * len(recipe.evaluation.at(steps))
         return recipe, fit(Work(recipe, classes, pace, at_work, size, measured), asked, steps)
     recipe = _replaced(recipe, "evaluation", times=1, every=None)  # learning curves cost what training needs
-    return recipe, fit(Work(recipe, classes, pace, at_work, size, held + 2 * counts["val"]), asked, steps)
+    return recipe, fit(Work(recipe, classes, pace, at_work, size, held + 2 * counts["val"], reading), asked, steps)
 
 
 # -- and trained

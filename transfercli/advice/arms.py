@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple
 
+from transfercli.analysis.advice import Family
 from transfercli.plan.networks import Network, varied
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.plan.words import evenly
 
-Family = Literal["keep", "fresh", "scratch", "random"]
 # Of each family its treatment, and the middle of its learning rates, in multiples of the recipe's: what is drawn anew wants more.
 FAMILIES: dict[Family, tuple[str, float]] = {
     "keep": ("PnB.keep", 1.0),

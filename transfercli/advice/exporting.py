@@ -4,6 +4,7 @@ Beside NAME.safetensors lie NAME.json, which says what it is, and, of a network 
 without this package.
 """
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from transfercli.advice.advising import Reporting, silent
 from transfercli.advice.answer import Advice
 from transfercli.advice.arms import Way
+from transfercli.networks.heads import put_head
 from transfercli.plan.networks import Network
 from transfercli.system.devices import pick_device
 from transfercli.system.errors import TransferError
@@ -54,7 +56,7 @@ def load(path=Path(__file__).with_name({path!r})):
         about = json.loads(file.metadata()["about"])
         weights = {{name: file.get_tensor(name) for name in file.keys()}}
     network = build(about["builder"]["name"].partition("/")[2], about["builder"]["arguments"])
-    network.load_state_dict(weights)
+{crowned}    network.load_state_dict(weights)
     return network.eval(), about["input"], about["classes"]
 
 
@@ -87,6 +89,8 @@ if __name__ == "__main__":
         best = int(scores.argmax())
         print(f"{{picture}}: {{classes[best]}} {{scores[best]:.3f}}")
 '''
+
+CROWNED = '    put_head(network, **about["builder"]["head"])\n'
 
 
 def check_place(out: Path) -> None:
@@ -152,11 +156,25 @@ def export(
         return [out, beside]
     script = out.with_suffix(".py")
     what = f"{recipe.network.name} for {len(told['classes'])} classes: {advice.verdict.advised.name}."
-    extra = ", timm" * (library == "timm")
-    write_text(
-        script, USE.format(what=what, script=script.name, extra=extra, build=BUILD[library], path=out.name), "--export FILE"
-    )
+    write_text(script, loading_script(library, what, out, "head" in about["network"]), "--export FILE")
     return [out, beside, script]
+
+
+def loading_script(library: str, what: str, out: Path, head: bool) -> str:
+    """Python that loads the network in `out` into plain torchvision or timm. `head`: it has one of `networks/heads.py`."""
+    return USE.format(
+        what=what,
+        script=out.with_suffix(".py").name,
+        extra=", timm" * (library == "timm"),
+        build=building(library, head),
+        path=out.name,
+        crowned=CROWNED * head,
+    )
+
+
+def building(library: str, head: bool) -> str:
+    """Python that defines `build(name, arguments)`, and `put_head` where the network has a head of its own."""
+    return BUILD[library] + f"\n\n{inspect.getsource(put_head)}" * head
 
 
 def whole_network(advice: Advice) -> Network:

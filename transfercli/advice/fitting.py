@@ -19,7 +19,8 @@ ENOUGH = 0.5  # of the usual steps: a plan is made thinner before it is shorter,
 FEWEST_STEPS = 30  # of the smallest plan
 LEAST_REPEATS = 2
 EPOCHS, FEWEST, MOST = 20, 300, 2000
-SPARE = 0.7  # of the time for training: the rest is for rates beyond the grid, reading pictures, and luck
+SPARE = 0.7  # of the time for training and reading: the rest is for rates beyond the grid, and luck
+READ = 3  # times that all pictures are read: as they are split, looked at before training, and trained on
 MEASURED_AGAIN = 0.4  # of a forward and backward pass, what a picture takes that is only measured
 
 
@@ -41,6 +42,7 @@ class Work:
     at_work: int  # networks at the same moment
     bank_size: int
     measured: int  # pictures that each network is measured on: all measurements of the validation part, and the fold
+    reading: float = 0.0  # seconds that it takes to read all pictures once
 
     def seconds(self, size: Size, steps: int, fresh: bool) -> float:
         """Of all networks."""
@@ -59,7 +61,8 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
     Raises TransferError where not even the smallest fits.
     """
     whole = Size(None, RATES, asked.repeats)
-    depth, seconds = work.recipe.network.depth, None if asked.minutes is None else SPARE * 60 * asked.minutes
+    depth = work.recipe.network.depth
+    seconds = None if asked.minutes is None else SPARE * 60 * asked.minutes - READ * work.reading
     chosen, taken = whole, steps
     for size in _smaller(whole, depth):
         chosen = size
@@ -70,7 +73,7 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
         if taken >= min(steps, max(LEAST_STEPS, ENOUGH * steps)):
             break
     if taken < min(steps, FEWEST_STEPS):
-        least = work.seconds(chosen, min(steps, FEWEST_STEPS), asked.fresh) / SPARE / 60
+        least = (work.seconds(chosen, min(steps, FEWEST_STEPS), asked.fresh) + READ * work.reading) / SPARE / 60
         raise TransferError(
             f"{asked.minutes:g} minutes are too few for {work.recipe.network.name} on these pictures and this device: the "
             f"smallest plan takes {math.ceil(least)}; give it more, or fewer pictures: --set pictures.val_per_class=20"

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from transfercli.advice.kept import Kept
+from transfercli.advice.kept import Kept, Section
 from transfercli.analysis import predictors
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
@@ -30,9 +30,7 @@ LEAST = 200  # pictures; fewer tell nothing
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Row(Section):
     layer: Annotated[int, Field(ge=1)]
     name: str
     width: Annotated[int, Field(ge=1)]
@@ -42,10 +40,8 @@ class Row(BaseModel):
     gradient_ratio: Number
 
 
-class Predictions(BaseModel):
+class Predictions(Section):
     """As `training.probing.Probed`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     fitted: int

@@ -21,6 +21,9 @@ EXACT = 1e-9  # a difference of means that is 0.01 in exact arithmetic is not mo
 RARELY, TOO_MUCH = 0.05, 2.0  # how often more than so many times `within` may be given away
 
 
+Family = Literal["keep", "fresh", "scratch", "random"]
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way to train. `n` layers are frozen; what the family does above and with them:
@@ -32,7 +35,7 @@ class Arm:
     """
 
     name: str
-    family: Literal["keep", "fresh", "scratch", "random"]
+    family: Family
     n: int
     cost: float  # multiply-adds of a training step, by which "cheapest" is judged; above 0
     seconds: float  # of a step, above 0

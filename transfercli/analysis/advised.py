@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfercli.analysis.advice import DRAWS, INSIDE, Arm, Rate, Verdict, quantile
-from transfercli.analysis.spread import of_folds, of_same_pictures
+from transfercli.analysis.spread import of_same_pictures
 from transfercli.analysis.words import signed
 
 HIGHEST = "the most accurate on the folds"
@@ -32,7 +32,6 @@ class Shown:
     gains: dict[str, Measured]  # the advised arm less each that it is compared with, by that one's name
     pictures: int
     repeats: int
-    nested: bool  # measured on outer folds, as there is no validation part
 
 
 def compared(verdict: Verdict, layers: int) -> dict[str, Arm]:
@@ -55,21 +54,20 @@ def shown(
     verdict: Verdict,
     right: Mapping[str, Sequence[NDArray[np.bool_]]],
     layers: int,
-    nested: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Shown:
     """Accuracies of all arms of the verdict, and of the advised one beside those that it is `compared` with.
 
-    right: by arm, for each repeat, which validation pictures were right, in one order; with `nested`, which pictures of an outer
-    fold, another one for each repeat. Accuracies hold together in 97.5 % and differences in 97.5 %, each by the largest of
-    their errors (max-T, two-sided), so all of them in 95 %. Raises ValueError as `spread.of_same_pictures` does.
+    right: by arm, for each repeat, which validation pictures were right, in one order. Accuracies hold together in 97.5 % and
+    differences in 97.5 %, each by the largest of their errors (max-T, two-sided), so all of them in 95 %. Raises ValueError as
+    `spread.of_same_pictures` does.
     """
     repeats = [np.stack(each) for each in zip(*(right[arm.name] for arm in verdict.arms), strict=True)]
-    spread = (of_folds if nested else of_same_pictures)(repeats)
+    spread = of_same_pictures(repeats)
     errors, common = spread.drawn(np.random.RandomState(seed), draws)
     inside = 1 - (1 - INSIDE) / 2
-    pictures = sum(one.shape[1] for one in repeats) if nested else repeats[0].shape[1]
+    pictures = repeats[0].shape[1]
     far = quantile((np.abs(errors + common) / spread.alone).max(axis=1), inside)
     accuracies = {
         arm.name: _wilson(float(mean), float(error), far, pictures)
@@ -83,7 +81,7 @@ def shown(
         for other in others:
             gain, reach = float(spread.mean[at] - spread.mean[other]), far * float(spread.apart[at, other])
             gains[verdict.arms[other].name] = Measured(gain, gain - reach, gain + reach)
-    return Shown(accuracies, gains, pictures, len(repeats), nested)
+    return Shown(accuracies, gains, pictures, len(repeats))
 
 
 def _wilson(share: float, error: float, far: float, pictures: int) -> Measured:
@@ -152,8 +150,7 @@ def _guesses(measured: Shown, chance: float) -> bool:
 
 def _gives(verdict: Verdict, measured: Shown, chance: float) -> str:
     found = measured.accuracies[verdict.advised.name]
-    where = "pictures of outer folds, which chose nothing" if measured.nested else "validation pictures, which chose nothing"
-    said = f"On {measured.pictures:,} {where}, it is right of {_percent(found)}"
+    said = f"On {measured.pictures:,} validation pictures, which chose nothing, it is right of {_percent(found)}"
     if found.high - found.low > TOO_WIDE:
         said += ", which is too wide for any conclusion"
     if found.low <= chance:

@@ -117,6 +117,8 @@ def advise(
     """
     from transfercli.study.folder import Study
 
+    if over_studies and file:
+        raise click.UsageError("--predictors writes no table of ways; its own is in --json")
     if over_studies:
         _over_targets([Study(one) for one in places or [folder]], as_json)
         return
@@ -223,10 +225,12 @@ def _plan(study: "Study", kept: "Kept") -> None:
 
     plan, recipe = kept.plan, study.recipe()
     networks = planned(recipe, kept)
+    left = sum(study.row(network) is None for network in networks)
+    takes = f"about {plan.seconds * left / len(networks) / 60:.0f} minutes" if left else "all of them trained"
     show.echo(
         f"Plan: {len({network.name.partition('@')[0] for network in networks})} ways to train {recipe.network.name}, "
         f"{plan.rates} learning rates and {plan.repeats} repeats each: {len(networks)} networks of {plan.steps} steps, "
-        f"about {plan.seconds / 60:.0f} minutes"
+        f"{takes}{f' for the {left} that are left' if 0 < left < len(networks) else ''}"
     )
     if plan.left_out:
         show.echo(f"Left out for the time: {', '.join(plan.left_out)}")

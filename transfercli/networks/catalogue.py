@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from transfercli.networks.checking import check
+from transfercli.networks.heads import with_head
 from transfercli.networks.layers import Chain, chain
 from transfercli.networks.tracing import Uncuttable
 from transfercli.plan.words import check_layers
@@ -177,7 +178,7 @@ def made(spec: NetworkRecipe, outputs: int) -> nn.Module:
         raise TransferError(f"{spec.name} cannot be built: {reason}; see network.arguments and network.dropout") from None
     if not isinstance(network, nn.Module):
         raise TransferError(f"{spec.name} returned a {type(network).__name__}, not a torch.nn.Module")
-    return network
+    return network if spec.head is None else with_head(network, spec.head, spec.name)
 
 
 @contextmanager

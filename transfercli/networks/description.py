@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfercli.networks.catalogue import arguments_of, outputs_of
+from transfercli.networks.heads import head_of
 from transfercli.networks.layers import layers_of
 from transfercli.networks.modules import LRN, Dropout, Skip
 from transfercli.plan.networks import Network, columns
@@ -48,6 +49,7 @@ def metadata(
         told["builder"] = {
             "name": recipe.network.name,
             "arguments": arguments_of(recipe.network, outputs_of(recipe, len(classes))),
+            **({"head": head} if (head := head_of(module)) else {}),
         }
     return {"about": json.dumps(told, ensure_ascii=True)}
 

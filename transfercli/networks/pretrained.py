@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from transfercli.networks import weights
 from transfercli.networks.catalogue import builder, near, need_timm
+from transfercli.networks.layers import layers_of
 from transfercli.networks.start import State, digest, skeleton
 from transfercli.recipe.schema import NetworkRecipe, Pictures
 from transfercli.system import downloads, files
@@ -85,11 +86,15 @@ def find(said: str, network: str | NetworkRecipe | None = None, crop: int | None
     """
     about, load = _look(said, network)
     loaded, file = load()
-    built = skeleton(about.network, 2, crop or about.input.crop)
-    state, notes = weights.fitted(loaded, built, about.network.name, about.called)
+    side = crop or about.input.crop
+    state, notes = weights.fitted(loaded, skeleton(about.network, 2, side), about.network.name, about.called)
     found = digest(state, sorted(state))
     if _digest_of_row(file) not in ("", found):
         raise TransferError(f"the weights in {file.parent} are not those of its row; remove it and train it again")
+    if isinstance(network, NetworkRecipe) and network.head != about.network.head:  # nobody copies what gives way to it
+        about = replace(about, network=about.network.model_copy(update={"head": network.head}))
+        below = layers_of(skeleton(about.network, 2, side))[:-1]
+        state = {name: value for name, value in state.items() if any(layer.owns(name) for layer in below)}
     return Pretrained(**vars(about), state=state, digest=found, file=file, notes=notes)
 
 
@@ -115,7 +120,7 @@ def _spec(name: str, wanted: str | NetworkRecipe | None, said: str, arguments: d
     _check_same(name, wanted, said)
     given = wanted if isinstance(wanted, NetworkRecipe) else _validated(name)
     told = {**(arguments or {}), **dict(given.arguments)}
-    return _validated({**given.model_dump(), "arguments": told, "outputs": None})
+    return _validated({**given.model_dump(), "arguments": told, "outputs": None, "head": None})
 
 
 def _check_same(name: str, wanted: str | NetworkRecipe | None, said: str) -> None:

@@ -43,7 +43,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
-            return False
+            return type(module).__module__.startswith(OURS)
         own = type(module).__module__.startswith(LEAVES)
         return own or isinstance(module, NORMS) or is_dropout(module)
 

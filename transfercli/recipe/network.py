@@ -34,6 +34,10 @@ class NetworkRecipe(Section):
     """Of a library's network: what else its builder takes, as `{width_mult: 0.5}`."""
     outputs: Positive | None = None
     """Outputs of the last layer; not set: as many as the half has classes. The authors' nets had 1000 for 500 classes."""
+    head: Annotated[tuple[Positive, ...] | None, Since(None)] = None
+    """Of a library's network: dense layers of so many units, each with a ReLU, before the last, as `[256, 256]`. They take the
+    place of its own dense layers at the end, begin anew and are one layer, the last; `[]`: the last alone. Not set: its own.
+    """
     dropout: Annotated[Fraction | None, Since(None)] = None
     """The share of units that dropout leaves out in training; not set: as the library has it, else 0.5 (after fc6 and fc7)."""
     normalisation: Literal["none", "lrn", "batch"] = "none"
@@ -119,6 +123,8 @@ class NetworkRecipe(Section):
         for key, reason in (("arguments", "are for networks of libraries"), ("random", "is for networks of libraries")):
             if getattr(self, key) not in ((), "own"):
                 raise ValueError(f"{key} {reason}, not for {self.name}")
+        if self.head is not None:
+            raise ValueError(f"head is for networks of libraries; {self.name} has its dense layers in widths")
         if self.cut != "blocks":
             raise ValueError(f"cut is for networks of libraries; {self.name} has its {DEPTH[self.name]} layers")
         if self.init == "own":

@@ -47,7 +47,7 @@ def write_member(
     network, state = member.network, member.module.state_dict()
     classes = len(halves.split.classes(network.target))
     train, val = (source[network.target].labels.bincount().tolist() for source in (bank.train, bank.val))
-    last = member.log[-1]
+    last, told = member.log[-1], predictions(bank, member, counts)
     measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
         **columns(network, halves.split),
@@ -67,24 +67,27 @@ def write_member(
         "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
+        **({"predictions_digest": digest(told, sorted(told))} if told else {}),
         **made_by,
     }
-    if counts:
+    if told:
         with replacing(study.folder(network) / PREDICTIONS) as aside:
-            save_file(predictions(bank, member, counts), aside)
+            save_file(told, aside)
     if network.target in bank.holdout and not bank.recipe.training.keep_weights:
         study.write_network(network, row, member.log)
         return row
     mean = bank.setting.means[member.resolved.input]
-    told = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), mean)
+    about = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), mean)
     with replacing(study.folder(network) / "weights.safetensors") as aside:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, told)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, about)
     study.write_network(network, row, member.log)
     return row
 
 
 def predictions(bank: Bank, member: Member, counts: Mapping[str, Counted]) -> dict[str, Tensor]:
-    """For `val` and `holdout`: (pictures,) the class that each is taken for, and in `val_labels` and so on that it is of."""
+    """For `val` and `holdout`, where they were counted: (pictures,) the class that each is taken for, and in `val_labels` and so
+    on that it is of.
+    """
     there = {"val": bank.val, "holdout": bank.holdout}
     guesses = {part: torch.cat(counted.guesses).cpu() for part, counted in counts.items()}
     return guesses | {

@@ -253,6 +253,8 @@ def _predictions(study: Study, network: Network, row: dict[str, Any], check: Cal
         right = {part: (told[part] == told[f"{part}_labels"]).double().mean().item() for part in ("val", "holdout")}
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
+    if "predictions_digest" in row:  # rows of old have none
+        check("predictions", digest(told, sorted(told)) == row["predictions_digest"], "its predictions are not those of its row")
     for part, key in (("val", "top1"), ("holdout", "holdout_top1")):
         fine = row[key] is not None and abs(right[part] - row[key]) < EXACT
         check("predictions", fine, f"its row has {key} {row[key]}, its predictions give {right[part]}")

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from transfercli import __version__
 from transfercli.advice.answer import Advice
-from transfercli.advice.exporting import BUILD, whole_network
+from transfercli.advice.exporting import BUILD, building, whole_network
+from transfercli.advice.predicting import FILE, compared
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe.reading import dump
@@ -26,7 +27,7 @@ LOAD = """from safetensors.torch import load_file
 {build}
 
 network = build({name!r}, {arguments!r})
-network.load_state_dict(load_file({path!r}))
+{crowned}network.load_state_dict(load_file({path!r}))
 network.eval()
 """
 
@@ -50,6 +51,7 @@ def advice_html(advice: Advice) -> str:
             confusions=confusions(advice) if many else None,
             asked=asked(advice),
             left_out=list(advice.kept.plan.left_out),
+            predicted=compared(advice.study) if (advice.study.root / FILE).exists() else [],
             loading=loading(advice),
             classes=[plain(name) for name in advice.classes],
             counts=counts,
@@ -126,11 +128,14 @@ def loading(advice: Advice) -> str:
     They run in the study's folder.
     """
     path = advice.study.folder(whole_network(advice)) / "weights.safetensors"
-    if not path.exists() or (build := BUILD.get(advice.recipe.network.library)) is None:
+    if not path.exists() or (library := advice.recipe.network.library) not in BUILD:
         return ""
     builder: dict[str, Any] = json.loads(metadata(path)["about"])["builder"]
     name, within = builder["name"].partition("/")[2], path.relative_to(advice.study.root).as_posix()
-    return LOAD.format(build=build.strip(), name=name, arguments=builder["arguments"], path=within)
+    head = builder.get("head")
+    crowned = f"put_head(network, **{head!r})\n" if head else ""
+    build = building(library, bool(head)).strip()
+    return LOAD.format(build=build, name=name, arguments=builder["arguments"], crowned=crowned, path=within)
 
 
 def _uri(figure: Any) -> str:
