@@ -300,3 +300,21 @@ def test_the_wheel_runs_the_smoke_demo(installed: Path, tmp_path: Path) -> None:
     said = from_wheel(installed, tmp_path, "-m", "transfercli", "demo", "--smoke")
     assert said.splitlines()[-1] == "Next: transfer analyze --smoke"
     assert (tmp_path / "results/study-smoke/figures/accuracy-vs-layer.png").exists()
+
+
+def test_pages_lead_to_files_that_are_in_the_repository() -> None:
+    """A file that git ignores is here, and nobody else has it."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no checkout")
+    tracked = {*listed.stdout.splitlines()}
+    folders = {str(parent) for file in tracked for parent in Path(file).parents}
+    pages = [name for name in tracked if name.endswith(".md")]
+    links = [
+        (page, os.path.normpath(Path(page).parent / target))
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    assert len(links) > 50
+    assert [(page, target) for page, target in links if target not in tracked | folders] == []
