@@ -15,7 +15,7 @@ from transfercli.training.measuring import Pace
 
 RATES = 3
 LEAST_STEPS = 120  # fewer tell little of any way to train
-ENOUGH = 0.5  # of the usual steps: a plan is made thinner before it is shorter, as short training favours what is frozen
+ENOUGH = 0.25  # of the usual steps: a plan is made thinner before it is shorter, as short training favours what is frozen
 FEWEST_STEPS = 30  # of the smallest plan
 LEAST_REPEATS = 2
 EPOCHS, FEWEST, MOST = 20, 300, 2000

@@ -229,7 +229,8 @@ def _plan(study: "Study", kept: "Kept") -> None:
     takes = f"about {plan.seconds * left / len(networks) / 60:.0f} minutes" if left else "all of them trained"
     show.echo(
         f"Plan: {len({network.name.partition('@')[0] for network in networks})} ways to train {recipe.network.name}, "
-        f"{plan.rates} learning rates and {plan.repeats} repeats each: {len(networks)} networks of {plan.steps} steps, "
+        f"{plan.rates} learning rate{'s' * (plan.rates > 1)} and {plan.repeats} repeat{'s' * (plan.repeats > 1)} each: "
+        f"{len(networks)} networks of {plan.steps} steps, "
         f"{takes}{f' for the {left} that are left' if 0 < left < len(networks) else ''}"
     )
     if plan.left_out:
