@@ -57,6 +57,16 @@ TINY: dict[str, Any] = {
     },
     "evaluation": {"every": 2, "batch": 11},
 }
+# What may be swept, in the order of the table.
+SWEPT = (
+    *("base+", "BnB", "BnB+", "AnB", "AnB+", "RnB", "PnB", "PnB+"),
+    *("BnB.keep", "AnB.keep", "PnB.keep"),
+    *("BnB.chain-thaw", "AnB.chain-thaw", "PnB.chain-thaw"),
+    *("BnB.gradual", "AnB.gradual", "PnB.gradual"),
+    *("BnB.discriminative", "AnB.discriminative", "PnB.discriminative"),
+    *("BnB.lp-ft", "AnB.lp-ft", "PnB.lp-ft"),
+    *("BnB.surgical", "AnB.surgical", "PnB.surgical"),
+)
 ADAMW = {
     "optimizer": "adamw",
     "velocity": "pytorch",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
+from conftest import CLASSES, SIZE, SWEPT, TRAIN, VAL, Said, tiny_recipe
 from PIL import Image
 
 from transfercli.pictures import formula
@@ -223,7 +223,7 @@ def test_layers_that_the_network_does_not_have(refused: Callable[..., str], stud
         ("--layers", "a", "cannot read the layers 'a'; write a range or a list, such as 1-7 or 1,3,5"),
         ("--layers", "", "cannot read the layers ''; write a range or a list, such as 1-7 or 1,3,5"),
         ("--layers", "-1", "cannot read the layers '-1'; write a range or a list, such as 1-7 or 1,3,5"),
-        ("--treatments", "AnC", "unknown treatment 'AnC'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep"),
+        ("--treatments", "AnC", f"unknown treatment 'AnC'; choose from {','.join(SWEPT)}"),
         ("--targets", "C", "unknown target 'C'; choose from A,B,alternate,T"),
         ("--targets", "A,alternate", "alternate stands alone: it gives each split one target, by turns"),
         ("--device", "gpu", "no device is called 'gpu'; choose from auto, cpu, cuda, cuda:1, mps"),

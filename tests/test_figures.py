@@ -371,7 +371,7 @@ def test_further_treatments_have_looks_of_their_own(monkeypatch):
         name = f"AnB.{chr(97 + place)}"
         monkeypatch.setitem(TREATMENTS, name, Treatment(name, "other", "first n", ALL, "another"))
     looks = [look(treatment) for treatment in TREATMENTS]
-    assert len({(drawn.color, drawn.marker) for drawn in looks}) == len(looks) == 22
+    assert len({(drawn.color, drawn.marker) for drawn in looks}) == len(looks) == 39
     assert len({drawn.dodge for drawn in looks[1:13]}) == 12 and all(abs(drawn.dodge) < 0.5 for drawn in looks)
     assert {drawn.marker for drawn in looks} | {*CROSSES.values()} == {*MARKERS}
     assert looks[-1].label == "AnB.l  another"

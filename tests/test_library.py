@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import CLASSES, SPLIT, TRAIN, VAL, Said, Tiny, tiny_recipe
+from conftest import CLASSES, SPLIT, SWEPT, TRAIN, VAL, Said, Tiny, tiny_recipe
 from matplotlib.figure import Figure
 
 import transfercli
@@ -300,7 +300,7 @@ def test_errors_are_the_commands(transfer: Callable[..., Said], tmp_path: Path, 
         (lambda s: transfercli.sweep(s, layers=[3, 8]), "layer 8 cannot be transferred in a network of 8 layers"),
         (
             lambda s: transfercli.sweep(s, treatments=["CnC"]),
-            "unknown treatment 'CnC'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep",
+            f"unknown treatment 'CnC'; choose from {','.join(SWEPT)}",
         ),
         (lambda s: transfercli.sweep(s, targets="C"), "unknown target 'C'; choose from A,B,alternate,T"),
         (lambda s: transfercli.train_base(s, ["C"]), "unknown half 'C'; choose from A,B"),

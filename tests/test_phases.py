@@ -18,11 +18,11 @@ from transfercli.training.train import train
 from transfercli.training.verify import verify
 
 THAW = Treatment("AnB.thaw", "other", "all but the last", (Phase("last", 0.2), Phase("each", 0.8), Phase("all")), "chain-thaw")
-KEEP = Treatment("AnB.keep", "other", "all but the last", (Phase("above n"),), "all copied, n frozen")
+KEEP = TREATMENTS["AnB.keep"]
 SLOWER = Treatment("AnB+.slower", "other", "first n", ALL, "rates divided by 2 a layer", slower=2.0)
-LPFT = Treatment("AnB.lp-ft", "other", "all but the last", (Phase("last", 0.4), Phase("all", rate=0.5)), "the last, then all")
+PROBE = Treatment("AnB.probe", "other", "all but the last", (Phase("last", 0.4), Phase("all", rate=0.5)), "the last, then all")
 REST = Treatment("AnB.rest", "other", "first n", (Phase("all", 0.3), Phase("last", 0.6), Phase("all")), "all but for a rest")
-TREATED = (THAW, KEEP, SLOWER, LPFT, REST)
+TREATED = (THAW, SLOWER, PROBE, REST)
 STEPS = 20
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"training": {"steps": STEPS}},
@@ -74,7 +74,7 @@ def test_in_a_phase_only_its_layers_change(tiny: Tiny, recipe: str) -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("stopped", [2, 4, 6, 8, 12, 16, 18])
 def test_a_bank_restored_inside_any_phase_ends_the_same_also_alone(tiny: Tiny, recipe: str, stopped: int) -> None:
-    networks = of("A7B.thaw", "A3B.lp-ft", "A5B.rest", "A3B.keep", "A5B", "A3B", "A2-4B", "A3B+.slower", "baseB")
+    networks = of("A7B.thaw", "A3B.probe", "A5B.rest", "A3B.keep", "A5B", "A3B", "A2-4B", "A3B+.slower", "baseB")
     whole = numbers(run(tiny.bank(networks, tiny_recipe(RECIPES[recipe]))))
     bank = tiny.bank(networks[:4], tiny_recipe(RECIPES[recipe]))
     while bank.step_number < stopped:
@@ -175,7 +175,7 @@ def test_what_learns_again_is_a_first_step_of_adamw(tiny: Tiny) -> None:
 
 def test_a_phases_rate_is_the_steps(tiny: Tiny) -> None:
     recipe = tiny_recipe({"training": {"steps": STEPS}})
-    bank = tiny.bank(of("A3B.lp-ft"), recipe)
+    bank = tiny.bank(of("A3B.probe"), recipe)
     rates = []
     for step in range(STEPS):
         bank.step()
@@ -187,7 +187,7 @@ def test_a_study_of_such_treatments_is_verified(split_study: Study) -> None:
     """Also where what one network has changed by now was another's frozen beginning."""
     recipe = tiny_recipe(RECIPES["batch"])
     split_study.write_recipe(recipe)
-    networks = [*bases([SPLIT], [0]), *of("A5B", "A7B.thaw", "A3B.keep", "A2-4B", "A3B.lp-ft", "A3B+.slower")]
+    networks = [*bases([SPLIT], [0]), *of("A5B", "A7B.thaw", "A3B.keep", "A2-4B", "A3B.probe", "A3B+.slower")]
     for some in (networks[:2], networks[2:]):
         train(split_study, some, CPU, None, silent())
     report = verify(split_study, CPU, None, lambda text: None)

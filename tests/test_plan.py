@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from conftest import SWEPT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,7 +193,7 @@ def test_choices() -> None:
     assert parse_choices("AnB+, BnB", sweepable(), "treatment") == ("BnB", "AnB+")
     assert parse_choices("B,B", HALVES, "target") == ("B",)
     assert message(parse_choices, "AnB,CnB", sweepable(), "treatment") == (
-        "unknown treatment 'CnB'; choose from base+,BnB,BnB+,AnB,AnB+,RnB,PnB,PnB+,PnB.keep"
+        f"unknown treatment 'CnB'; choose from {','.join(SWEPT)}"
     )
     assert message(parse_choices, "", HALVES, "target") == "unknown target ''; choose from A,B"
 

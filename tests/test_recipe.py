@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from conftest import SWEPT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +224,7 @@ def test_all_mistakes_at_once() -> None:
         "splits: split 'randm-0' is not known; write random-<seed> (as random-0), man-made-natural, "
         "the path of a .csv file with the header class,half, or all; "
         "layers: the layers '8-1' run backwards; write the lower number first: 1-8; "
-        "treatments.1: input should be 'base+', 'BnB', 'BnB+', 'AnB', 'AnB+', 'RnB', 'PnB', 'PnB+' or 'PnB.keep'; "
+        f"treatments.1: input should be {', '.join(map(repr, SWEPT[:-1]))} or {SWEPT[-1]!r}; "
         "seeds.0: input should be greater than or equal to 0; "
         "pictures: crop 40 is larger than size 32; "
         "training.steps: input should be greater than 0; "

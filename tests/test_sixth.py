@@ -14,7 +14,7 @@ from transfercli.recipe.reading import dump
 from transfercli.report.appearance import look
 from transfercli.training.bank import Bank
 
-KEEP = Treatment("AnB.keep", "other", "all but the last", (Phase("above n"),), "all copied, n frozen", ("base", "AnB"))
+HELD = Treatment("AnB.held", "other", "all but the last", (Phase("above n"),), "all copied, n frozen", ("base", "AnB"))
 RECIPE = tiny_recipe(
     {"pictures": {"builtin": {"classes": CLASSES, "train": TRAIN, "val": VAL}}, "training": {"checkpoint_steps": 1}}
 )
@@ -26,7 +26,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def sixth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TREATMENTS, KEEP.name, KEEP)
+    monkeypatch.setitem(TREATMENTS, HELD.name, HELD)
 
 
 def kill(transfer: Callable[..., Said], steps: int, *words: str) -> None:
@@ -44,7 +44,7 @@ def kill(transfer: Callable[..., Said], steps: int, *words: str) -> None:
 
 
 def test_a_sixth_treatment_goes_through_all_commands(transfer: Callable[..., Said], tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"targets": ("B",), "layers": (1, 3, 7), "treatments": ("BnB", "AnB", KEEP.name)})
+    recipe = RECIPE.model_copy(update={"targets": ("B",), "layers": (1, 3, 7), "treatments": ("BnB", "AnB", HELD.name)})
     (tmp_path / "tiny.yaml").write_text(dump(recipe))
     root = tmp_path / "results/study"
 
@@ -56,45 +56,45 @@ def test_a_sixth_treatment_goes_through_all_commands(transfer: Callable[..., Sai
     ran("split", "--recipe", "tiny.yaml")
     assert ran("train-base", "--device", "cpu").endswith("Next: transfer sweep --device cpu\n")
     kill(transfer, 3, "sweep", "--device", "cpu")
-    assert "AnB.keep" in ran("status") and not (root / "random-0/A3B.keep/row.json").exists()
+    assert "AnB.held" in ran("status") and not (root / "random-0/A3B.held/row.json").exists()
     said = transfer("sweep", "--device", "cpu")
     assert said.code == 0 and "9 networks go on at step 3 of 5" in said.err
-    assert "AnB.keep" in said.out
+    assert "AnB.held" in said.out
 
-    assert any(line.split() == ["random-0", "0", "B", "AnB.keep", *["done"] * 3] for line in ran("status").splitlines())
+    assert any(line.split() == ["random-0", "0", "B", "AnB.held", *["done"] * 3] for line in ran("status").splitlines())
     rows = {row["network"]: row for row in csv.DictReader((root / "results.csv").read_text().splitlines())}
-    assert {key: rows["A3B.keep"][key] for key in ("treatment", "source", "target", "layer", "layers", "status")} == {
-        **{"treatment": "AnB.keep", "source": "A", "target": "B"},
+    assert {key: rows["A3B.held"][key] for key in ("treatment", "source", "target", "layer", "layers", "status")} == {
+        **{"treatment": "AnB.held", "source": "A", "target": "B"},
         **{"layer": "3", "layers": "8", "status": "done"},
     }
     assert ran("verify").endswith("is sound\n")
 
-    assert "AnB.keep-base" in ran("analyze") and "A3B.keep" in ran("analyze", "--networks")
+    assert "AnB.held-base" in ran("analyze") and "A3B.held" in ran("analyze", "--networks")
     found = json.loads(ran("analyze", "--json"))
     quantities = list(dict.fromkeys(row["quantity"] for row in found["differences"]))
-    assert quantities == ["BnB-base", "AnB-base", "AnB-BnB", "AnB.keep-base", "AnB.keep-AnB"]
+    assert quantities == ["BnB-base", "AnB-base", "AnB-BnB", "AnB.held-base", "AnB.held-AnB"]
     assert any(
-        sentence.startswith("AnB.keep − base (AnB.keep: all copied, n frozen) is") for sentence in found["conclusions"]["random"]
+        sentence.startswith("AnB.held − base (AnB.held: all copied, n frozen) is") for sentence in found["conclusions"]["random"]
     )
 
     ran("plot")
     for name in ("accuracy-vs-layer", "drop-vs-layer", "benefits"):
         drawn = (root / f"figures/{name}.svg").read_text()
-        assert look(KEEP.name).label in drawn and look(KEEP.name).color.lower() in drawn, name
-    assert look(KEEP.name).label in (root / "figures/learning-curves.svg").read_text()
+        assert look(HELD.name).label in drawn and look(HELD.name).color.lower() in drawn, name
+    assert look(HELD.name).label in (root / "figures/learning-curves.svg").read_text()
 
     ran("report")
     page = Page((root / "report.html").read_text())
-    assert "AnB.keep: all copied, n frozen" in page.text and "AnB.keep − AnB" in page.text
+    assert "AnB.held: all copied, n frozen" in page.text and "AnB.held − AnB" in page.text
     networks = page.data["networks"]
     for chart in page.data["charts"]:
-        assert sum(networks[point[0]]["treatment"] == KEEP.name for point in chart["points"]) == 3
-    assert page.data["markers"][page.data["looks"][KEEP.name]["marker"]]
-    assert {network["name"]: network["about"] for network in networks}["A3B.keep"] == (
+        assert sum(networks[point[0]]["treatment"] == HELD.name for point in chart["points"]) == 3
+    assert page.data["markers"][page.data["looks"][HELD.name]["marker"]]
+    assert {network["name"]: network["about"] for network in networks}["A3B.held"] == (
         "First 7 layers from baseA, the rest fresh; the first 3 layers frozen, the others trained on B."
     )
-    assert all(look(KEEP.name).color in text for text in page.inside("style"))
+    assert all(look(HELD.name).color in text for text in page.inside("style"))
 
     points = json.loads(ran("compare", str(root), str(root), "--json"))["points"]
-    alike = [(point["quantity"], point["layer"], point["difference"]) for point in points if KEEP.name in point["quantity"]]
-    assert alike == [(quantity, layer, 0) for quantity in (KEEP.name, f"{KEEP.name}-base") for layer in (1, 3, 7)]
+    alike = [(point["quantity"], point["layer"], point["difference"]) for point in points if HELD.name in point["quantity"]]
+    assert alike == [(quantity, layer, 0) for quantity in (HELD.name, f"{HELD.name}-base") for layer in (1, 3, 7)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import BashComplete
-from conftest import CPU, SPLIT, Said
+from conftest import CPU, SPLIT, SWEPT, Said
 from test_house import COMMANDS, modules_after
 
 from transfercli.cli import cli, progress
@@ -159,12 +159,11 @@ def test_recipes_treatments_targets_and_devices_are_completed(tmp_path: Path, mo
         assert completed(*words, "") == library.names()
         assert completed(*words, "yo") == ["yosinski2014"]
     assert completed("train-base", "--recipe", "de") == completed("pack", "--recipe", "de") == ["demo"]
-    assert completed("sweep", "--treatments", "") == [
-        *("base+", "BnB", "BnB+", "AnB", "AnB+", "RnB"),
-        *("PnB", "PnB+", "PnB.keep"),
-    ]
-    assert completed("sweep", "--treatments", "BnB,A") == ["BnB,AnB", "BnB,AnB+"]
-    assert completed("sweep", "--treatments", "AnB,RnB,A") == ["AnB,RnB,AnB+"]
+    assert completed("sweep", "--treatments", "") == [*SWEPT]
+    others = [f"BnB,{name}" for name in SWEPT if name.startswith("AnB")]
+    assert completed("sweep", "--treatments", "BnB,A") == others and others[:2] == ["BnB,AnB", "BnB,AnB+"]
+    assert completed("sweep", "--treatments", "AnB,RnB,AnB+,AnB.g") == ["AnB,RnB,AnB+,AnB.gradual"]
+    assert completed("sweep", "--treatments", "AnB,RnB,AnB+") == ["AnB,RnB,AnB+"]
     assert completed("sweep", "--targets", "A,") == ["A,B"]
     assert completed("verify", "--device", "c") == ["cpu", "cuda", "cuda:1"]
     files = BashComplete(cli, {}, "transfer", "_TRANSFER_COMPLETE").get_completions(["run"], "mine.y")

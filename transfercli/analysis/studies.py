@@ -117,6 +117,8 @@ def compare(study: Study, other: str | Path | None = None, metric: str = "last")
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)
+    if other is not None:
+        _refuse_other_treatments(study, Path(other))
     column = metric_column(metric, table, theirs)
     found = comparison.compare(table, theirs, column)
     if found.empty:
@@ -147,6 +149,13 @@ def _of_two(study: Study, table: pd.DataFrame, other: str | Path | None, theirs:
         return None
     together = pd.concat([table.assign(net=str(study.root)), theirs.assign(net=str(other))], ignore_index=True)
     return _networks(together, column, specs, paired=False)
+
+
+def _refuse_other_treatments(study: Study, other: Path) -> None:
+    """Raise TransferError where two studies have treatments of their own that differ and are called the same."""
+    ours, theirs = study.own_treatments(), Study(other if other.is_dir() else other.parent).own_treatments()
+    if differing := sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]):
+        raise TransferError(f"{differing[0]} is one treatment in {study.root} and another in {other}: they cannot be compared")
 
 
 def _specs(study: Study) -> dict[str, NetworkRecipe]:

@@ -21,7 +21,7 @@ from transfercli.cli.options import (
 from transfercli.cli.progress import reporting
 from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.plan.treatments import sweepable
-from transfercli.plan.words import ALL, parse_choices, parse_layers, parse_targets
+from transfercli.plan.words import ALL, parse_layers, parse_targets, parse_treatments
 
 
 def _layers(text: str) -> str | tuple[int, ...]:
@@ -35,9 +35,9 @@ def _layers(text: str) -> str | tuple[int, ...]:
 @click.option(
     "--treatments",
     metavar="BnB,AnB,…",
-    callback=parsed(lambda text: parse_choices(text, sweepable(), "treatment")),
+    callback=parsed(parse_treatments),
     shell_complete=completed(sweepable(), several=True),
-    help=f"Which of {', '.join(sweepable())}; by default the recipe's.",
+    help=f"Which of {', '.join(sweepable())}, or the recipe's own_treatments; by default the recipe's.",
 )
 @click.option(
     "--targets",

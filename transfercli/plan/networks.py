@@ -14,7 +14,7 @@ What is as usual shows in no id, folder or column. Nothing else writes or reads 
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from transfercli.plan.splits import Split
@@ -64,10 +64,12 @@ class Network:
     target: str
     first: int = 1
     axes: tuple[tuple[str, Any], ...] = ()
+    # What its treatment's name stands for: it stays so where another recipe has another treatment of that name.
+    rule: Treatment = field(default=None, repr=False, hash=False)  # type: ignore[assignment]
 
-    @property
-    def rule(self) -> Treatment:
-        return TREATMENTS[self.treatment]
+    def __post_init__(self) -> None:
+        if self.rule is None or self.rule.name != self.treatment:
+            object.__setattr__(self, "rule", TREATMENTS[self.treatment])
 
     @property
     def is_base(self) -> bool:

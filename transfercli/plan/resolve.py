@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
-from transfercli.plan.treatments import COPIED, TRAINED, Treatment
+from transfercli.plan.treatments import COPIED, Treatment, turns
 
 FRESH = ""  # the origin of layers that are drawn anew
 
@@ -18,6 +20,17 @@ class Stage:
     layers: frozenset[int]  # that learn; numbered from 1
     until: float  # the share of all steps at which it ends
     rate: float = 1.0  # in multiples of the schedule's
+    after: float = 0.0  # so many steps later
+
+    def end(self, steps: int) -> int:
+        """The step (0-based) before which it ends, of so many."""
+        return round(self.until * steps + self.after)
+
+    @property
+    def told(self) -> list[Any]:
+        """What decides numbers, for a digest; what is usual is left out."""
+        end = [self.until, self.after] if self.after else self.until
+        return [sorted(self.layers), end, *[self.rate] * (self.rate != 1)]
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,13 @@ class Resolved:
 
     def stage_at(self, step: int, steps: int) -> int:
         """Which stage the step (0-based) of so many is in. Where there are fewer steps than stages, some have none."""
-        return next(place for place, stage in enumerate(self.stages) if step < round(stage.until * steps) or stage.until == 1)
+        return next(place for place, stage in enumerate(self.stages) if step < stage.end(steps) or stage is self.stages[-1])
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError where phases that are told in steps do not follow each other within a run of so many."""
+        ends = [0, *(stage.end(steps) for stage in self.stages)]
+        if any(stage.after for stage in self.stages) and (ends != sorted(ends) or ends[-2] >= steps):
+            raise ValueError(f"{self.network.rule.name}: its phases do not fit in a run of {steps} steps")
 
     def digest(self, recipe: str, split: str) -> str:
         """sha256 of all that decides its numbers, given the digests of recipe and split; what is usual is left out."""
@@ -76,7 +95,7 @@ class Resolved:
             **{"recipe": recipe, "split": split, "name": network.split, "seed": network.seed, "target": network.target},
             **{"role": self.role, "input": self.input},
             "origins": {place: origin for place, origin in enumerate(self.origins, start=1) if origin != FRESH},
-            "stages": [[sorted(stage.layers), stage.until, *[stage.rate] * (stage.rate != 1)] for stage in self.stages],
+            "stages": [stage.told for stage in self.stages],
             "rates": [] if set(self.rates) == {1.0} else self.rates,
             "axes": dict(network.axes),
         }
@@ -97,18 +116,26 @@ def _resolved(network: Network, rule: Treatment, depth: int) -> Resolved:
     copied = frozenset(COPIED[rule.copied](first, n, depth))
     origin = _origin(network)
     origins = tuple(origin if layer in copied else FRESH for layer in range(1, depth + 1))
-    stages, began = [], 0.0
-    for phase in rule.phases:
-        turns = TRAINED[phase.train](copied, first, n, depth)
-        share = (phase.until - began) / len(turns)
-        ends = [began + share * (turn + 1) for turn in range(len(turns) - 1)] + [phase.until]
-        stages += [Stage(frozenset(layers), until, phase.rate) for layers, until in zip(turns, ends, strict=True)]
-        began = phase.until
-    if not all(stage.layers for stage in stages):
-        raise ValueError(f"{network.name}: in one of its phases no layer learns")
     rate = dict(network.axes).get("rate", AXES["rate"].usual)
     rates = tuple(rate / rule.slower ** (depth - layer) for layer in range(1, depth + 1))
-    return Resolved(network, origins, tuple(stages), rates)
+    return Resolved(network, origins, tuple(_stages(network, rule, copied, depth)), rates)
+
+
+def _stages(network: Network, rule: Treatment, copied: frozenset[int], depth: int) -> Iterator[Stage]:
+    share, after = 0.0, 0.0  # where the phase before ended
+    for phase in rule.phases:
+        try:
+            by_turns = turns(phase.train, copied, network.first, network.layer, depth)
+        except ValueError as error:
+            raise ValueError(f"{network.name}: {error}") from None
+        if not by_turns or not all(by_turns):
+            raise ValueError(f"{network.name}: in one of its phases no layer learns")
+        ended = (0.0, float(phase.until)) if phase.counted else (phase.until, 0.0)
+        each = [(end - begun) / len(by_turns) for begun, end in zip((share, after), ended, strict=True)]
+        for turn, layers in enumerate(by_turns[:-1], start=1):
+            yield Stage(layers, share + each[0] * turn, phase.rate, after + each[1] * turn)
+        yield Stage(by_turns[-1], ended[0], phase.rate, ended[1])
+        share, after = ended
 
 
 def _origin(network: Network) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transfercli.plan.tasks import ALTERNATE, HALVES, WHOLE
+from transfercli.plan.treatments import OWN, sweepable
 from transfercli.system.errors import TransferError
 
 ALL = "all"  # layers
@@ -71,6 +72,12 @@ def parse_targets(text: str) -> tuple[str, ...]:
     targets = parse_choices(text, (*HALVES, ALTERNATE, WHOLE), "target")
     check_targets(targets)
     return targets
+
+
+def parse_treatments(text: str, own: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Parse `BnB,AnB.mine`, in the table's order. `own`: those of the recipe; None: any that might be. Raises TransferError."""
+    may = [word.strip() for word in text.split(",") if re.fullmatch(OWN, word.strip())] if own is None else own
+    return parse_choices(text, tuple(dict.fromkeys((*sweepable(), *may))), "treatment")
 
 
 def parse_choices(text: str, allowed: Sequence[str], what: str) -> tuple[str, ...]:

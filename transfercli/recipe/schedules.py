@@ -52,6 +52,13 @@ def one_cycle(step: int, steps: int, rate: float, peak: float = 0.3, start: floa
     return rate * (steps - step) / (steps - top)
 
 
+def slanted_triangular(step: int, steps: int, rate: float, cut: float = 0.1, ratio: float = 32) -> float:
+    """Linear rise from `rate / ratio` to `rate` at the share `cut` of the steps, then linear fall (Howard and Ruder, 2018)."""
+    top = cut * steps
+    height = step / top if step < top else (steps - step) / (steps - top)
+    return rate * (1 + height * (ratio - 1)) / ratio
+
+
 SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
     "step": staircase,
@@ -60,6 +67,7 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "square-root": square_root,
     "cosine": cosine,
     "one-cycle": one_cycle,
+    "slanted-triangular": slanted_triangular,
 }
 
 EITHER = (("every", "falls"), ("warmup", "peak"))  # figures that say the same, in steps or as a share

@@ -15,13 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
@@ -29,9 +25,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from transfercli.plan.networks import Network, needed_bases, transfers, varied
+from transfercli.plan.resolve import resolve
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
-from transfercli.plan.treatments import TREATMENTS, USUAL, sweepable
+from transfercli.plan.treatments import TREATMENTS, USUAL, define
 from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
@@ -53,15 +50,16 @@ from transfercli.recipe.fields import (
     alone,
     as_value_error,
     known_splits,
-    layer_numbers,
     one_line,
 )
 from transfercli.recipe.network import DEPTH as DEPTH
 from transfercli.recipe.network import LEAST_CROP as LEAST_CROP
 from transfercli.recipe.network import NetworkRecipe as NetworkRecipe
+from transfercli.recipe.own import OwnTreatment
 from transfercli.recipe.section import NOT_DECISIVE, Since
 from transfercli.recipe.section import Section as Section
 from transfercli.recipe.source import SourceRecipe
+from transfercli.recipe.swept import Layers, Spread, SweptTreatment
 from transfercli.system.errors import TransferError
 
 
@@ -147,7 +145,7 @@ class Pictures(Section):
 class Schedule(Section):
     """A learning-rate schedule and its figures (`transfercli/recipe/schedules.py`)."""
 
-    name: Literal["constant", "step", "exponential", "inverse", "square-root", "cosine", "one-cycle"]
+    name: Literal["constant", "step", "exponential", "inverse", "square-root", "cosine", "one-cycle", "slanted-triangular"]
     """How the learning rate changes with the step; the table below has each one's figures."""
     rate: PositiveFloat
     """The learning rate, of which the schedule makes a step's."""
@@ -165,6 +163,10 @@ class Schedule(Section):
     """The share of the steps at which the rate is highest; not set: 0.3 of one-cycle, 0 of cosine."""
     start: Annotated[float, Number, Field(gt=0, le=1)] | None = None
     """The first step's share of `rate`; not set: 0.04."""
+    cut: Annotated[Annotated[float, Number, Field(gt=0, lt=1)] | None, Since(None)] = None
+    """The share of the steps at which the rate is highest; not set: 0.1."""
+    ratio: Annotated[Annotated[float, Number, Field(ge=1, allow_inf_nan=False)] | None, Since(None)] = None
+    """How many times the lowest rate goes into the highest; not set: 32."""
 
     @model_validator(mode="before")
     @classmethod
@@ -298,48 +300,6 @@ class Evaluation(Section):
         return {round(i * steps / self.times) for i in range(self.times + 1)}
 
 
-def _swept(value: str) -> str:
-    if value not in sweepable():
-        known = [repr(name) for name in sweepable()]
-        raise ValueError(f"input should be {', '.join(known[:-1])} or {known[-1]}")
-    return value
-
-
-SweptTreatment = Annotated[str, AfterValidator(_swept), WithJsonSchema({"enum": sweepable()})]
-
-
-class Spread(Section):
-    """So many layers, evenly spread over a network of any depth."""
-
-    spread: Positive
-
-
-def _layer_words(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if value == ALL:
-        return value
-    if isinstance(value, Spread):
-        return value
-    if isinstance(value, dict):
-        count = value.get("spread")
-        if set(value) != {"spread"} or isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError("so many layers, evenly spread, are written {spread: 8}")
-        return Spread(spread=count)
-    return handler(value)
-
-
-def _as_written(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, Spread) else list(value) if isinstance(value, tuple) else value
-
-
-Layers = Annotated[
-    tuple[Positive, ...],
-    BeforeValidator(layer_numbers),
-    Distinct,
-    WrapValidator(_layer_words),
-    PlainSerializer(_as_written, return_type=Any),
-]
-
-
 FOLDER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}"
 
 
@@ -363,8 +323,10 @@ class Recipe(Section):
     """
     layers: Layers = ALL  # type: ignore[assignment]
     """For which n the first n layers are copied: `1-7`, a list, `all`, or so many of them, evenly spread: `{spread: 8}`."""
+    own_treatments: tuple[OwnTreatment, ...] = ()
+    """Ways to fine-tune that are not built in."""
     treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = USUAL
-    """What is done with the copied layers (README, The treatments)."""
+    """What is done with the copied layers (docs/treatments.md); also `own_treatments`."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""
     judged: bool = True
@@ -395,14 +357,33 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
-        optional = ("network", "networks", "source")
-        return {key: value for key, value in handler(self).items() if key not in optional or value is not None}
+        optional = ("network", "networks", "source", "own_treatments")
+        return {key: value for key, value in handler(self).items() if key not in optional or value not in (None, [], ())}
 
     @model_validator(mode="after")
     def _networks_fit_the_pictures(self) -> "Recipe":
         for network in self.networks or (self.network,):
             if self.pictures.crop < (least := LEAST_CROP.get(network.name, 1)):
                 raise ValueError(f"pictures.crop {self.pictures.crop} is too small for {network.name}, which needs {least}")
+        return self
+
+    @field_validator("own_treatments", mode="after")
+    @classmethod
+    def _defined(cls, value: tuple[OwnTreatment, ...]) -> tuple[OwnTreatment, ...]:
+        for called, count in Counter(one.name for one in value).items():
+            if count > 1:
+                raise ValueError(f"{called} stands twice")
+        define(one.rule for one in value)
+        for one in value:
+            if unknown := [name for name in one.against if name not in TREATMENTS]:
+                raise ValueError(f"{one.name} is against {unknown[0]!r}, which is no treatment")
+        return value
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> "Recipe":
+        for one in self.each().values():
+            if one.network.known_depth:
+                as_value_error(one.check_phases, one.training.steps)
         return self
 
     @model_validator(mode="after")
@@ -447,8 +428,25 @@ class Recipe(Section):
             return self.layers
         return evenly(self.network.depth, self.layers.spread if isinstance(self.layers, Spread) else None)
 
+    def define_treatments(self) -> None:
+        """Let the names of its own treatments, which other recipes may have too, mean what they mean here."""
+        define(one.rule for one in self.own_treatments)
+
+    def check_phases(self, steps: int | None) -> None:
+        """Raise TransferError where its own treatments make no sense of its network, or in so many steps. Of one network."""
+        own = [one.name for one in self.own_treatments if one.name in self.treatments]
+        self.define_treatments()
+        for network in transfers([""], [0], self.targets[:1], self.swept, own):
+            try:
+                resolved = resolve(network, self.network.depth)
+                if steps:
+                    resolved.check(steps)
+            except ValueError as error:
+                raise TransferError(f"own_treatments: {error}") from None
+
     def planned(self, splits: Sequence[str] = ()) -> list[Network]:
         """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
+        self.define_treatments()
         plans = {
             net: transfers(splits or one.splits, one.seeds, one.targets, one.swept, one.treatments)
             for net, one in self.each().items()

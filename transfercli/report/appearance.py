@@ -24,9 +24,26 @@ CHOSEN = {
     "AnB+": ("#E69F00", "^", 0.12),
     "RnB": ("#009E73", "v", 0.24),
 }
+# Of ways to fine-tune: a marker and a hue each, in three shades: of one's own layers, of another's, of pretrained ones. The
+# oldest has the place among further treatments that it always had.
+TUNED = {
+    "keep": ("*", "#A59CE0", "#6A5ACD", None),
+    "chain-thaw": (">", "#D9A0D3", "#AA4499", "#6E2A63"),
+    "gradual": ("p", "#8CC8A0", "#117733", "#0A4A20"),
+    "discriminative": ("h", "#E3AEB6", "#CC6677", "#8A3A48"),
+    "lp-ft": ("<", "#D0A98F", "#A0522D", "#5C2E17"),
+    "surgical": ("v", "#A9C4E0", "#6699CC", "#33557F"),
+}
 # Of further treatments, by turns; of Okabe and Ito's colours one is left that shows on white, the others are Paul Tol's.
 COLORS, MARKERS = ("#CC79A7", "#882255", "#999933", "#332288", "#44AA99"), (">", "p", "h", "*")
 DODGES = (0.06, -0.06, 0.18, -0.18, 0.3, -0.3, 0.36, -0.36)
+SHADED = {
+    f"{letter}nB.{word}": (color, marker)
+    for word, (marker, *colors) in TUNED.items()
+    for letter, color in zip("BAP", colors, strict=True)
+    if color
+}
+CHOSEN |= {name: (*drawn, DODGES[(place + 4) % len(DODGES)]) for place, (name, drawn) in enumerate(SHADED.items())}
 
 
 def look(treatment: str) -> Look:

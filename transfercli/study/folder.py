@@ -14,11 +14,12 @@ import stat
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfercli.plan.networks import Network
-from transfercli.plan.treatments import TREATMENTS
+from transfercli.plan.treatments import TREATMENTS, Treatment, define
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study import lock
@@ -87,6 +88,14 @@ class Study:
     def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.recipe_file, recipes.dump(recipe))
 
+    def own_treatments(self) -> dict[str, Treatment]:
+        """The treatments that its recipe defines, by name; none where there is no recipe."""
+        return _own_treatments(read_text(self.recipe_file), str(self.recipe_file)) if self.recipe_file.exists() else {}
+
+    def know_treatments(self) -> None:
+        """Let the names of its own treatments, which other studies may have too, mean what they mean here."""
+        define(self.own_treatments().values())
+
     # -- the splits
 
     def split_names(self) -> list[str]:
@@ -130,6 +139,7 @@ class Study:
     def row(self, network: Network) -> dict[str, Any] | None:
         """The network's row, or None while it has not been trained and measured."""
         path = self.folder(network) / "row.json"
+        self.know_treatments()
         return read_row(path) if path.exists() else None
 
     def state(self, network: Network, holder: dict[str, Any] | None) -> str:
@@ -164,6 +174,7 @@ class Study:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every finished row, read from the row.json files, in the order of the table."""
+        self.know_treatments()
         found = [read_row(path) for path in self.row_files()]
         order = {name: place for place, name in enumerate(TREATMENTS)}
         keys = ("split", "seed", "net", "target", "treatment", "layer", "network")
@@ -185,6 +196,11 @@ class Study:
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
         return {path.parent.relative_to(self.root).as_posix(): _read_log(path.parent / "log.csv") for path in self.row_files()}
+
+
+@lru_cache(maxsize=8)
+def _own_treatments(text: str, where: str) -> dict[str, Treatment]:
+    return {one.name: one.rule for one in recipes.load(text, where).own_treatments} if "own_treatments" in text else {}
 
 
 def _read_log(path: Path) -> "pandas.DataFrame":

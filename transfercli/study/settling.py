@@ -20,6 +20,7 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
     """
     recipe = settled(wanted_recipe(study, name, overrides, smoke))
     refuse_changes(study, recipe)
+    recipe.define_treatments()
     return recipe
 
 
@@ -85,6 +86,12 @@ def refuse_changes(study: Study, recipe: Recipe, remade: Collection[str] = ()) -
         raise TransferError(
             f"{study.root} holds networks {called}, which the recipe {recipe.name} has not; "
             "put it back into networks, or start a new study: --study DIR"
+        )
+    ours, wanted = study.own_treatments(), {one.name: one.rule for one in recipe.own_treatments}
+    if other := sorted({row["treatment"] for row in study.rows()} & {name for name in ours if ours[name] != wanted.get(name)}):
+        raise TransferError(
+            f"{study.root} holds networks of {other[0]} as its recipe defines it, which {recipe.name} does not; "
+            "call yours otherwise, or start a new study: --study DIR"
         )
     stale = [split for split in study.split_names() if split not in remade]
     if stale and any(key.startswith("pictures.") for key in changed):

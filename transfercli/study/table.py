@@ -30,6 +30,7 @@ def load(path: Path) -> pd.DataFrame:
         if len(table) or not (path / "results.csv").exists():
             return table
         path = path / "results.csv"
+    Study(path.parent).know_treatments()
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=_EMPTY, dtype=_TYPES)
         if missing := [column for column in (*COLUMNS, "classes") if column not in table]:

@@ -20,6 +20,7 @@ from transfercli.training.checkpoints import KEEP
 
 PREFIXES = len(HALVES) + 1  # frozen beginnings of a target: of either half, and random
 REMEMBERED = {"sgd": 1, "adamw": 2}  # numbers that an optimiser keeps of each weight
+LONG = 10**6  # steps of a run whose length is not known
 SHARE = 0.7  # of the free memory, for a bank
 
 
@@ -51,8 +52,8 @@ def share_copied(recipe: Recipe, classes: int, first: int, layer: int) -> float:
     return sum(work[first - 1 : layer]) / sum(work)
 
 
-def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True) -> int:
-    """Of one training step of a bank, for one picture; of treatments of several phases the mean over their steps.
+def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True, steps: int = LONG) -> int:
+    """Of one training step of a bank, for one picture; of treatments of several phases the mean over their `steps`.
 
     A layer that learns costs its forward pass, its weights' gradient and its input's gradient (not the lowest that learns); one
     that rests above it two of these. A frozen prefix costs its forward pass: each layer once for all that share it, or
@@ -63,7 +64,8 @@ def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = Tr
         resolved = resolve(network, len(layers.work))
         own, began, unchanged = defaultdict[tuple, float](float), 0.0, len(layers.work)
         for stage in resolved.stages:
-            share, began = stage.until - began, stage.until
+            end = stage.until + stage.after / steps
+            share, began = end - began, end
             held = min(stage.layers) - 1
             unchanged = min(unchanged, held)
             above = layers.work[held:]

@@ -120,10 +120,11 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
     classes = in_a_task(settled, count)
     steps = settled.training.length(-(-pictures * classes // count))
     settled.training.schedule.bind(steps)  # said now, not when a study is begun
+    settled.check_phases(steps)
     networks, layers = settled.planned(), cost.Layers.of(settled, classes)
     size = bank_size or cost.bank_size(settled, classes, where)
     banks, batch = [job.networks for job in jobs(networks, size)], settled.training.batch
-    work = [cost.multiply_adds(bank, layers) * batch for bank in banks]
+    work = [cost.multiply_adds(bank, layers, steps=steps) * batch for bank in banks]
     return Estimate(
         recipe=settled,
         device=where,
@@ -138,7 +139,7 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
         steps=steps,
         work=work,
         multiply_adds=sum(work) * steps,
-        multiply_adds_alone=sum(cost.multiply_adds([n], layers) for n in networks) * batch * steps,
+        multiply_adds_alone=sum(cost.multiply_adds([n], layers, steps=steps) for n in networks) * batch * steps,
         memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
         disk_bytes=cost.disk_bytes(len(networks), settled, layers),
     )

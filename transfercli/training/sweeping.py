@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from transfercli.plan.networks import bases, transfers, varied, without_need
 from transfercli.plan.tasks import HALVES
-from transfercli.plan.treatments import failed, sweepable
-from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, parse_layers, parse_targets
+from transfercli.plan.treatments import failed
+from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, parse_layers, parse_targets, parse_treatments
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.settling import settle_recipe
@@ -90,9 +90,11 @@ def sweep(
     """
     study.check_plain()
     chosen = None if layers is None or layers == ALL else parse_layers(_listed(layers))
-    kinds = None if treatments is None else parse_choices(_listed(treatments), sweepable(), "treatment")
+    kinds = None if treatments is None else parse_treatments(_listed(treatments))
     onto = None if targets is None else parse_targets(_listed(targets))
     settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
+    if kinds is not None:
+        kinds = parse_treatments(_listed(kinds), [one.name for one in settled.own_treatments])
     depths = {net: one.network.depth for net, one in settled.each().items()}
     check_layers(chosen or (), max(depths.values()))
     networks = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ def train(
         versions = here(precision, {one.network.library for one in recipe.each().values()})
         accepted = settle(study, versions, accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
+        for of_halves, one in product(halves.values(), recipe.each().values()):
+            one.check_phases(of_halves.steps(one))
         reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
         for split in halves:
             loaded = {} if loaded is None or len(halves) > 1 else loaded
