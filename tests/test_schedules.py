@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.recipe.schedules import SCHEDULES, constant, cosine, exponential, inverse, one_cycle, square_root, staircase
+from transfercli.recipe.schedules import (
+    SCHEDULES,
+    constant,
+    cosine,
+    exponential,
+    inverse,
+    one_cycle,
+    slanted_triangular,
+    square_root,
+    staircase,
+)
 from transfercli.recipe.schema import Schedule
 from transfercli.system.errors import TransferError
 
@@ -118,7 +128,27 @@ def test_one_cycle_by_hand() -> None:
     assert one_cycle(3, 10, 1.0) == pytest.approx(1.0)
 
 
+def test_slanted_triangular_is_howard_and_ruders() -> None:
+    """Their formula, where the cut falls on a whole step: cut = T f, p = t / cut or 1 - (t - cut) / (cut (1 / f - 1))."""
+
+    def theirs(t: int, steps: int, most: float, fraction: float, ratio: float) -> float:
+        cut = math.floor(steps * fraction)
+        p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / fraction - 1))
+        return most * (1 + p * (ratio - 1)) / ratio
+
+    for steps, fraction, ratio in ((1000, 0.1, 32), (40, 0.25, 10)):
+        for t in range(steps):
+            assert slanted_triangular(t, steps, 0.01, fraction, ratio) == pytest.approx(theirs(t, steps, 0.01, fraction, ratio))
+    assert bound(name="slanted-triangular", rate=0.01)(100, 1000) == 0.01
+    assert bound(name="slanted-triangular", rate=0.01)(0, 1000) == pytest.approx(0.01 / 32)
+    assert bound(name="slanted-triangular", rate=0.01, ratio=4)(0, 7) == pytest.approx(0.0025)
+
+
 FIGURES = st.one_of(
+    st.fixed_dictionaries(
+        {"name": st.just("slanted-triangular"), "rate": RATES},
+        optional={"cut": st.floats(0.001, 0.999), "ratio": st.floats(1, 1e6)},
+    ),
     st.fixed_dictionaries({"name": st.sampled_from(["constant", "square-root"]), "rate": RATES}),
     st.fixed_dictionaries(
         {"name": st.just("step"), "rate": RATES, "gamma": st.floats(0.05, 1), "every": st.integers(10_000, 1_000_000)}

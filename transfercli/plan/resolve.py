@@ -127,7 +127,7 @@ def _stages(network: Network, rule: Treatment, copied: frozenset[int], depth: in
         try:
             by_turns = turns(phase.train, copied, network.first, network.layer, depth)
         except ValueError as error:
-            raise ValueError(f"{network.name}: {error}") from None
+            raise ValueError(f"{rule.name}: {error}") from None
         if not by_turns or not all(by_turns):
             raise ValueError(f"{network.name}: in one of its phases no layer learns")
         ended = (0.0, float(phase.until)) if phase.counted else (phase.until, 0.0)
