@@ -1,9 +1,11 @@
 """The built-in ways to fine-tune, phases told in steps, and the treatments that a recipe defines."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from conftest import ADAMW, CLASSES, CPU, SPLIT, TRAIN, VAL, Said, Tiny, numbers, run, silent, tiny_recipe
@@ -14,8 +16,11 @@ from transfercli.plan.networks import bases, named
 from transfercli.plan.resolve import resolve
 from transfercli.plan.treatments import STRATEGIES, TREATMENTS, TUNINGS, Treatment, define
 from transfercli.recipe import reading as recipes
+from transfercli.recipe import yamltext
 from transfercli.recipe.schema import Recipe
 from transfercli.report.appearance import look
+from transfercli.report.phases import COPIED as COPIED_COLORS
+from transfercli.report.phases import LEFT, NEW, WIDTH, chart
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.training.train import train
@@ -338,3 +343,55 @@ def test_looks_of_ways_are_told_apart() -> None:
     markers = {word: {look(f"{letter}nB.{word}").marker for letter in "AB"} for word in TUNINGS}
     assert all(len(one) == 1 for one in markers.values()) and len({str(one) for one in markers.values()}) == len(TUNINGS)
     assert len({look(name).color for name in TREATMENTS if "." in name}) == 3 * len(TUNINGS)
+
+
+# -- the page and its charts
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_charts_of_the_page_are_up_to_date_and_all_shown(tmp_path: Path) -> None:
+    drawn = transfercli.draw_treatments(tmp_path)
+    there = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "treatments").iterdir()}
+    assert there == {path.name: path.read_text(encoding="utf-8") for path in drawn}, "transfer treatments --draw docs/treatments"
+    page = (DOCS / "treatments.md").read_text(encoding="utf-8")
+    assert sorted(unquote(name) for name in re.findall(r"\(treatments/(.*?)\)", page)) == sorted(there)
+    assert {name for name in TREATMENTS if "." not in name} <= {*re.findall(r"`([A-Za-z+]+)`", page)}
+    rows = [f"| {one.name} | `{one.treatment}` | {one.n} | {one.reference} |" for one in STRATEGIES]
+    assert "\n".join(rows) in page
+
+
+def test_the_pages_recipe_is_one() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / "treatments.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    said = yamltext.parse(text)
+    training = {**tiny_recipe().model_dump(mode="json")["training"], **said["training"], "steps": 1000}
+    with_own(*said["own_treatments"], treatments=said["treatments"], training=training)
+    ulmfit, gradual = (resolve(named("x", 0, f"A5B.{word}"), 8) for word in ("ulmfit", "gradual"))
+    assert ulmfit.stages == gradual.stages and ulmfit.rates == resolve(named("x", 0, "A5B.discriminative"), 8).rates
+
+
+def cells(svg: str) -> list[tuple[float, float, float, str]]:
+    """Of each cell of a chart: x, width, y, colour."""
+    found = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="20" fill="(#\w+)"', svg)
+    return [(float(x), float(width), float(y), color) for x, y, width, color in found]
+
+
+def test_a_chart_shows_what_learns_when() -> None:
+    drawn = cells(chart(TREATMENTS["AnB.lp-ft"], depth=3, n=2))
+    lower = [(x, width, color) for x, width, y, color in drawn if y == max(y for _, _, y, _ in drawn)]  # layer 1
+    assert lower == [(LEFT, WIDTH / 2, COPIED_COLORS[1]), (LEFT + WIDTH / 2, WIDTH / 2, COPIED_COLORS[0])]
+    upper = [color for _, _, y, color in drawn if y == min(y for _, _, y, _ in drawn)]
+    assert upper == [NEW[0]] * 2
+    assert len(drawn) == 6
+    with_own({**MINE, "phases": [{"train": "new", "until": 25}, {"train": "all", "rate": 0.5}], "slower": 2})
+    own = chart(TREATMENTS["AnB.mine"], steps=100)
+    assert {width for _, width, _, _ in cells(own)} == {WIDTH / 4, 3 * WIDTH / 4}
+    assert "rate × 0.5" in own and own.count("÷ ") == 7 and "A5B.mine" in own
+
+
+def test_the_command_lists_and_draws(transfer: Callable[..., Said], tmp_path: Path) -> None:
+    said = transfer("treatments")
+    assert said.code == 0 and all(name in said.out for name in TREATMENTS) and "LP-FT" in said.out
+    drawn = transfer("treatments", "--draw", "charts")
+    assert drawn.code == 0 and "charts/AnB.lp-ft.svg" in drawn.out.replace("\\", "/")
+    assert len(list((tmp_path / "charts").iterdir())) == len(drawn.out.splitlines())

@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": "verify",
     "recipes": "recipes",
     "layers": "layers",
+    "treatments": "treatments",
     "plan": "plan",
 }
 
