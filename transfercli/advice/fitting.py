@@ -15,7 +15,7 @@ from transfercli.training.measuring import Pace
 
 RATES = 3
 LEAST_STEPS = 120  # fewer tell little of any way to train
-ENOUGH = 0.25  # of the usual steps: a plan is made thinner before it is shorter, as short training favours what is frozen
+ENOUGH = 0.2  # of the usual steps: a plan is made thinner before it is shorter, as short training favours what is frozen
 FEWEST_STEPS = 30  # of the smallest plan
 LEAST_REPEATS = 2
 EPOCHS, FEWEST, MOST = 20, 300, 2000
@@ -92,16 +92,14 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
 
 
 def _smaller(size: Size, depth: int) -> Iterator[Size]:
-    """The size, and ever smaller ones: first fewer n, then fewer repeats, then a single rate; always both ends of n."""
-    thinned = [None, *(n for n in (8, 6, 5, 4) if n < depth)]
-    for layers in thinned:
+    """The size, and ever smaller ones: first fewer n, then a single rate, then fewer repeats; always both ends of n.
+
+    Repeats last: two say so little of how far a third would lie that every interval is too wide (Student's t of 1 is 12.7).
+    """
+    for layers in [None, *(n for n in (8, 6, 5, 4, 3) if n < depth)]:
         yield size._replace(layers=layers)
-    least = thinned[-1]
-    for repeats in range(size.repeats - 1, LEAST_REPEATS - 1, -1):
-        yield Size(least, size.rates, repeats)
-    fewest = min(size.repeats, LEAST_REPEATS)
-    yield Size(min(3, depth), size.rates, fewest)
-    yield Size(min(3, depth), 1, fewest)
+    for repeats in range(size.repeats, min(size.repeats, LEAST_REPEATS) - 1, -1):
+        yield Size(min(3, depth), 1, repeats)
     yield Size(2, 1, 1)
 
 
