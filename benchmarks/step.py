@@ -54,7 +54,7 @@ def make_bank(recipe: Recipe, networks: Sequence[Network], classes: int, device:
         mean = torch.full((recipe.pictures.size, recipe.pictures.size, 3), 128.0)
     started = {network: copy.deepcopy(fresh) for network in networks}
     precision = pick_precision(recipe.training.precision, device)
-    nothing: Any = {network.target: None for network in networks}
+    nothing: Any = {network.pictures: None for network in networks}
     bank = Bank(recipe, started, nothing, {}, {"A": mean, "B": mean}, 1_000_000, device, precision, processors())
     feed: Any = Repeated(fixed_batch(recipe, classes, device))
     bank.streams = {member.feed: feed for member in bank.members}

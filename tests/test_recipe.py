@@ -591,7 +591,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
         for section in ("pictures", "network", "training", "evaluation")
         for name in type(getattr(made[0], section)).model_fields
     }
-    kept = {f"training.{key}" for key in ("checkpoint_minutes", "checkpoint_steps", "keep_weights")}
+    kept = {f"training.{key}" for key in ("checkpoint_minutes", "checkpoint_steps", "keep_weights", "snapshots")}
     kept |= {"network.label", "network.layers", "network.source"}
     assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
 

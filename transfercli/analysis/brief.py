@@ -24,7 +24,7 @@ from transfercli.analysis.verdicts import (
     where,
     whole,
 )
-from transfercli.analysis.words import BESIDE, Names, half_name, panel_title
+from transfercli.analysis.words import Names, beside, half_name, panel_title
 
 
 def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
@@ -35,8 +35,8 @@ def brief(table: pd.DataFrame, metric: str = "top1") -> list[str]:
     itself; and each network for itself, where there are several. As in `conclude`, everything follows from intervals, and what
     they cannot tell is said to be so.
     """
-    if "net" in table:
-        return [f"{net}{BESIDE}{said}" for net, part in by_network(table).items() for said in brief(part, metric)]
+    if [*(alone := by_network(table))] != [""]:
+        return [beside(net, said) for net, of in alone.items() for said in brief(of, metric)]
     names = half_names(table)
     for _, parts in groupby(parts_of(table), key=lambda part: part.kind):
         found = [(part, gains) for part in parts if (gains := gains_of(part, metric))]

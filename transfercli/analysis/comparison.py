@@ -6,8 +6,19 @@ import pandas as pd
 
 from transfercli.analysis.differences import mean_of_pairs, paired_values
 from transfercli.analysis.intervals import binomial_interval
-from transfercli.analysis.pairs import SAME_TARGET, UNIT, _with_columns, by_network, compared, kinds_of_split, pictures, sound
-from transfercli.analysis.words import BESIDE, LEAST_PAIRS
+from transfercli.analysis.pairs import (
+    SAME_TARGET,
+    UNIT,
+    _with_columns,
+    by_network,
+    compared,
+    kinds_of_split,
+    of_all_data,
+    pictures,
+    sound,
+)
+from transfercli.analysis.words import LEAST_PAIRS, beside
+from transfercli.plan.networks import AXES
 from transfercli.plan.treatments import TREATMENTS
 
 
@@ -22,12 +33,14 @@ def compare(table: pd.DataFrame, other: pd.DataFrame, metric: str = "top1") -> p
     `inside`: value lies within these two, widened on each side by this study's interval if that is of LEAST_PAIRS or more.
     Of several networks each is compared, with that of its name where the other study has several too; `kinds` says which.
     """
+    if not (amounts := {*AXES} - {"net"}) & {*table} or not amounts & {*other}:  # else all of the data would stand beside a part
+        table, other = of_all_data(table), of_all_data(other)
     here, there = by_network(table), by_network(other)
     nets = [*here] if "" in there else [*there] if "" in here else [net for net in here if net in there]
     found = [_compared(here.get(net, table), there.get(net, other), metric) for net in nets]
     if nets == [""]:
         return found[0]
-    named = [of.assign(splits=[f"{net}{BESIDE}{kind}" for kind in of["splits"]]) for net, of in zip(nets, found, strict=True)]
+    named = [of.assign(splits=[beside(net, kind) for kind in of["splits"]]) for net, of in zip(nets, found, strict=True)]
     return pd.concat([of for of in named if len(of)] or [_compared(table[:0], other[:0], metric)], ignore_index=True)
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 from transfercli.analysis.benefits import curve, log_names
 from transfercli.analysis.displayed import pair_means
 from transfercli.analysis.pairs import kind_of_split, sound
-from transfercli.analysis.words import BESIDE
-from transfercli.plan.networks import Network, placed
+from transfercli.analysis.words import beside
+from transfercli.plan.networks import Network, axes_in_words, placed
 
 
 def base_levels(points: pd.DataFrame, by_target: bool) -> dict[str, float]:
@@ -31,7 +31,7 @@ class Curve(NamedTuple):
     @property
     def kind(self) -> str:
         """As `pairs.kinds` has it."""
-        return f"{self.network.net}{BESIDE}" * bool(self.network.net) + kind_of_split(self.network.split)
+        return beside(axes_in_words(dict(self.network.axes)), kind_of_split(self.network.split))
 
     @property
     def pair(self) -> str:

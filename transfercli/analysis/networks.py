@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from transfercli.analysis.differences import bounded, mean_of_pairs, paired_values
-from transfercli.analysis.pairs import by_network, depth
+from transfercli.analysis.pairs import by_network, depth, of_all_data
 from transfercli.analysis.words import of_kind
 from transfercli.recipe.schema import NetworkRecipe
 
@@ -34,7 +34,7 @@ def _said(value: Any) -> str:
 
 def by_layer(table: pd.DataFrame) -> bool:
     """Whether a layer n of one network stands beside the layer n of another: all have as many."""
-    return len({depth(part) for part in by_network(table).values()}) == 1
+    return len({depth(part) for part in by_network(of_all_data(table)).values()}) == 1
 
 
 def side_by_side(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
@@ -43,6 +43,7 @@ def side_by_side(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     As `differences.bounded` has them, of a table of several networks. share: of a picture's multiply-adds, how much the copied
     layers take; NaN in rows of old, which do not say.
     """
+    table = of_all_data(table)
     found = _parted(bounded(table, metric))
     found = found[found["quantity"].isin([*QUANTITIES]) & found["layer"].str.isdigit()].astype({"layer": int})
     known = table if "share_copied" in table else table.assign(share_copied=math.nan)
@@ -60,6 +61,7 @@ def between(table: pd.DataFrame, metric: str = "top1", order: Sequence[str] = ()
     """
     rows = []
     columns = ["net", "first", "splits", "quantity", "layer", "mean", "low", "high", "n"]
+    table = of_all_data(table)
     if not by_layer(table):
         return pd.DataFrame(columns=columns)
     each = _parted(paired_values(table, metric))

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from transfercli.analysis.published import TABLE_COLUMNS
-from transfercli.analysis.words import BESIDE, of_kind
+from transfercli.analysis.words import beside, of_kind
+from transfercli.plan.networks import AXES, axes_in_words, axes_order
 from transfercli.plan.splits import KINDS
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.treatments import LEARNED_NOTHING, TREATMENTS
@@ -35,17 +36,24 @@ def kind_of_split(split: str) -> str:
 
 
 def kinds(table: pd.DataFrame) -> list[str]:
-    """The kind of split of each row; where a study has several networks with the network's name before it, "small: random"."""
+    """The kind of split of each row; with what it is of before it, where a study has several: "small: random"."""
     if "splits" in table:
         return list(table["splits"])
     found = [kind_of_split(split) for split in table.get("split", ())]
-    return [f"{net}{BESIDE}{kind}" for net, kind in zip(table["net"].fillna(""), found, strict=True)] if "net" in table else found
+    return [beside(axes_in_words(dict(of)), kind) for of, kind in zip(_axes(table), found, strict=True)]
 
 
 def kinds_of_split(table: pd.DataFrame) -> list[str]:
     """The kinds of split in a table: random first, then man-made-natural, others by name, all-1000 last; network by network."""
     order = {"random": 0, "man-made-natural": 1, "all-1000": 3}
-    return sorted({*kinds(table)}, key=lambda kind: (of_kind(kind)[0], order.get(of_kind(kind)[1], 2), kind))
+    alone = {} if "splits" in table else by_network(table)
+    found = {beside(of, kind_of_split(split)) for of, part in alone.items() for split in part.get("split", ())}
+    return sorted(found or {*kinds(table)}, key=lambda kind: (natural(of_kind(kind)[0]), order.get(of_kind(kind)[1], 2), kind))
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """By which texts are sorted, so that 25 comes before 100."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def is_random(kind: str) -> bool:
@@ -54,10 +62,36 @@ def is_random(kind: str) -> bool:
 
 
 def by_network(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each of a study's networks, as if there were no others; of a study of one all, by ""."""
-    if "net" not in table:
-        return {"": table}
-    return {str(net): part.drop(columns="net") for net, part in table.groupby(table["net"].fillna(""))}
+    """The rows of each of a study's networks, and of each amount of data, as if there were no others: by what they are called.
+
+    Of a study of one network and all of the data all rows, by "". With networks that copy from a source of its own kind are
+    the bases that they are compared with; a base that is only a source is compared with nothing.
+    """
+    if not (there := [key for key in AXES if key in table]) or table.empty:
+        return {"": table.drop(columns=there)}
+    is_base, own = (table["treatment"] == "base").to_numpy(), _axes(table)
+    swept = {of for of, alone in zip(own, is_base, strict=True) if not alone}
+    needed = {of for of in own if of in swept or not {*dict(of)} - {"net"}} if swept else {*own}
+    parts: dict[str, pd.DataFrame] = {}
+    for of in sorted(needed, key=lambda of: axes_order(dict(of))):
+        control = tuple(pair for pair in of if AXES[pair[0]].concerns in ("network", "data"))
+        mine = [one == of or (alone and one == control) for one, alone in zip(own, is_base, strict=True)]
+        parts[axes_in_words(dict(of))] = table[mine].drop(columns=there)
+    return parts
+
+
+def of_all_data(table: pd.DataFrame) -> pd.DataFrame:
+    """The networks that differ in nothing but which of the study's networks they are."""
+    others = [key for key in AXES if key in table and key != "net"]
+    whole = [not {*dict(of)} - {"net"} for of in _axes(table)] if others else slice(None)
+    return table[whole].drop(columns=others)
+
+
+def _axes(table: pd.DataFrame) -> list[tuple[tuple[str, Any], ...]]:
+    """Of each row its values of AXES, as `Network.axes` has them."""
+    there = [key for key in AXES if key in table]
+    found = zip(*(table[key].fillna(AXES[key].usual) for key in there), strict=True) if there else [()] * len(table)
+    return [tuple((key, value) for key, value in zip(there, of, strict=True) if value != AXES[key].usual) for of in found]
 
 
 Analysis = TypeVar("Analysis", bound=Callable[..., Any])
@@ -71,12 +105,12 @@ def each_network(analyse: Analysis) -> Analysis:
 
     @wraps(analyse)
     def of_each(table: Any, *args: Any, **more: Any) -> Any:
-        if "net" not in table or table.empty:
-            return analyse(table.drop(columns="net", errors="ignore"), *args, **more)
         found = {net: analyse(part, *args, **more) for net, part in by_network(table).items()}
+        if [*found] == [""]:
+            return found[""]
         if all(isinstance(of, dict) for of in found.values()):
-            return {f"{net}{BESIDE}{kind}": value for net, of in found.items() for kind, value in of.items()}
-        named = [of.assign(splits=[f"{net}{BESIDE}{kind}" for kind in of["splits"]]) for net, of in found.items()]
+            return {beside(net, kind): value for net, of in found.items() for kind, value in of.items()}
+        named = [of.assign(splits=[beside(net, kind) for kind in of["splits"]]) for net, of in found.items()]
         return pd.concat([of for of in named if len(of)] or named[:1], ignore_index=True)
 
     return of_each  # type: ignore[return-value]
@@ -182,7 +216,7 @@ def _bases(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _same(table: pd.DataFrame) -> list[str]:
     """What a network has in common with its base."""
-    return ["net"] * ("net" in table) + SAME_TARGET
+    return [key for key, axis in AXES.items() if key in table and axis.concerns in ("network", "data")] + SAME_TARGET
 
 
 def _keys(table: pd.DataFrame, half: str = "target") -> list[tuple]:

@@ -23,6 +23,11 @@ def signed(number: float, digits: int = 2) -> str:
 BESIDE = ": "  # between the name of a network, where a study has several, and a kind of split, neither of which holds it
 
 
+def beside(net: str, kind: str) -> str:
+    """A kind of split with what its networks are called, where a study has several."""
+    return f"{net}{BESIDE}" * bool(net) + kind
+
+
 def of_kind(kind: str) -> tuple[str, str]:
     """The network's name, empty where a study has one, and the kind of split."""
     net, _, kind = kind.rpartition(BESIDE)

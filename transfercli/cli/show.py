@@ -282,12 +282,13 @@ def results(rows: "pandas.DataFrame") -> None:
 
     Where classes are unequal, a table of balanced accuracies follows each.
     """
-    from transfercli.analysis.pairs import guess, half_names, unequal
+    from transfercli.analysis.pairs import by_network, guess, half_names, unequal
 
     halves = half_names(rows)
-    which = ["net"] * ("net" in rows) + ["split", "target"]
-    for key, part in rows.groupby(which, sort=True):
-        *net, split, target = map(str, key)
+    parts = [(net, key, part) for net, of in by_network(rows).items() for key, part in of.groupby(["split", "target"])]
+    for net, key, part in parts:
+        split, target = map(str, key)
+        where = ", ".join(filter(None, (net, split)))
         seeds, chances = part["seed"].nunique(), {"top1": guess(part).iloc[0]}
         if unequal(part):
             chances["balanced_top1"] = 1 / int(part["classes"].iloc[0])
@@ -295,7 +296,7 @@ def results(rows: "pandas.DataFrame") -> None:
             what = "top-1 accuracy" if metric == "top1" else "balanced accuracy, in which each class counts alike"
             click.echo()
             paragraph(
-                f"{', '.join([*net, split])}, target {half_title(split, target, halves)}: {what} (chance {chance:.3f})"
+                f"{where}, target {half_title(split, target, halves)}: {what} (chance {chance:.3f})"
                 + f", mean of {seeds} seeds" * (seeds > 1)
             )
             layers = sorted({0, *part["layer"]})

@@ -11,6 +11,7 @@ import transfercli
 from transfercli.analysis.words import half_title
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
+from transfercli.plan.networks import AXES, axes_in_words
 from transfercli.study.hints import command
 
 CELLS = {"running": "now", "to do": "-"}  # the states that a table says otherwise; other to-dos have a share of their steps
@@ -56,15 +57,20 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
 def _networks(networks: list[dict[str, Any]]) -> None:
     """A line for each split, seed, network of several, target and treatment, a column for each layer."""
     layers = sorted({0, *(network["layer"] for network in networks)})
-    several = any("net" in network for network in networks)
+    several = any({*AXES} & {*network} for network in networks)
     body = []
     for (net, *group), members in groupby(
-        networks, key=lambda n: (n.get("net", ""), n["split"], str(n["seed"]), _target(n), n["treatment"])
+        networks, key=lambda n: (_axes(n), n["split"], str(n["seed"]), _target(n), n["treatment"])
     ):
         cells = {network["layer"]: _cell(network) for network in members}
         body.append((*group[:2], *[net] * several, *group[2:], *(cells.get(layer, "") for layer in layers)))
     head = ("split", "seed", *["network"] * several, "target", "treatment")
     show.table((*head, *(f"n={layer}" for layer in layers)), body, "lr" + "l" * (len(head) - 2) + "r", keys=len(head))
+
+
+def _axes(network: dict[str, Any]) -> str:
+    """Which of a study's networks it is, and how much data it learns from."""
+    return axes_in_words({key: network[key] for key in AXES if key in network})
 
 
 def _target(network: dict[str, Any]) -> str:

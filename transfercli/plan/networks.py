@@ -7,6 +7,7 @@
     R3B, P3T       from random draws; from weights trained elsewhere, on all classes
     A3B.word       another treatment, AnB.word
     A3B@rate=0.5   a variant: what differs from the usual, in the order of `AXES`
+    A3B@per=25     trained on 25 pictures of each class
     A3B@net=small  of that network, where a study has several
 
 What is as usual shows in no id, folder or column. Nothing else writes or reads ids.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from transfercli.plan import amounts
 from transfercli.plan.splits import Split
 from transfercli.plan.tasks import ALTERNATE, HALVES, TASKS, alternating, other
 from transfercli.plan.treatments import LETTERS, TREATMENTS, WORD, Treatment
@@ -34,6 +36,7 @@ class Axis(NamedTuple):
     concerns: Literal["network", "data", "training", "source"]  # what it changes: see `Network.donor` and `Network.control`
     about: str
     becomes: str = ""  # of one that concerns the source: the donor's own axis; none: which of the donor's weights are meant
+    said: Callable[[Any], str] = str  # a value in words, for titles
 
 
 def _rate(text: str) -> float:
@@ -46,7 +49,21 @@ def _rate(text: str) -> float:
 # In the order in which ids name them. Values are plain, and `str` writes what `read` reads.
 AXES: dict[str, Axis] = {
     "net": Axis(str, "", "network", "which of the study's networks, where it has several"),
-    "rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's"),
+    "rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's", said="rate × {:g}".format),
+    "per": Axis(amounts.per_class, 0, "data", "training pictures of each class, or a share of them", said=amounts.in_words),
+    "share": Axis(amounts.share, 1.0, "data", "share of the target's classes", said=amounts.classes_in_words),
+    "source_per": Axis(
+        amounts.per_class, 0, "source", "as `per`, of the source", "per", lambda value: f"source of {amounts.in_words(value)}"
+    ),
+    "source_share": Axis(
+        amounts.share,
+        1.0,
+        "source",
+        "as `share`, of the source",
+        "share",
+        lambda value: f"source of {amounts.classes_in_words(value)}",
+    ),
+    "at": Axis(amounts.share, 1.0, "source", "share of the source's steps after which it is copied", said=amounts.steps_in_words),
 }
 
 
@@ -91,7 +108,7 @@ class Network:
         text = f"{self.source}{segment}{self.layer}{self.target}{word}"
         if not self.rule.swept:
             text = f"base{self.target}{self.treatment.removeprefix('base')}"
-        return text + ("@" + ",".join(f"{key}={value}" for key, value in self.axes)) * bool(self.axes)
+        return with_axes(text, dict(self.axes))
 
     @property
     def place(self) -> str:
@@ -104,13 +121,18 @@ class Network:
         return str(dict(self.axes).get("net", ""))
 
     @property
+    def pictures(self) -> str:
+        """Which pictures it is trained on: its target, and how much of it where that is not all, as B@per=25."""
+        return with_axes(self.target, self.of_axes("data"))
+
+    @property
     def donor(self) -> "Network | None":
         """The network of this study whose layers it copies: as its own network is and, of its own half, on its own data."""
         if self.rule.origin not in ("self", "other"):
             return None
         own = self.of_axes("network", "data") if self.rule.origin == "self" else self.of_axes("network")
         source = {AXES[key].becomes: value for key, value in self.of_axes("source").items() if AXES[key].becomes}
-        return varied(base(self.split, self.seed, self.source), **own, **source)
+        return varied(base(self.split, self.seed, self.source), **{**own, **source})
 
     @property
     def control(self) -> "Network":
@@ -120,6 +142,21 @@ class Network:
     def of_axes(self, *concerns: str) -> dict[str, Any]:
         """Its axes that concern one of these."""
         return {key: value for key, value in self.axes if AXES[key].concerns in concerns}
+
+
+def with_axes(name: str, axes: Mapping[str, Any]) -> str:
+    """What is called so, of these values of AXES: A3B@rate=0.5."""
+    return "@".join([name, *[",".join(f"{key}={value}" for key, value in axes.items())] * bool(axes)])
+
+
+def axes_in_words(axes: Mapping[str, Any]) -> str:
+    """Values of AXES, for titles: "resnet18, 25 pictures a class"; of what is usual nothing."""
+    return ", ".join(AXES[key].said(value) for key, value in axes.items())
+
+
+def axes_order(axes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """By which networks are sorted: what is usual first, numbers as numbers."""
+    return tuple((key in axes, axes.get(key, axis.usual)) for key, axis in AXES.items())
 
 
 def base(split: str, seed: int, task: str) -> Network:

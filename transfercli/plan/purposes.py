@@ -21,6 +21,16 @@ def folds(split: str, name: str) -> Purpose:
     return (split, "folds", name)
 
 
+def amount(seed: int, split: str, name: str) -> Purpose:
+    """In which order a class's training pictures are taken where not all are: so many of them hold any fewer."""
+    return (seed, split, "amount", name)
+
+
+def classes(seed: int, split: str, task: str) -> Purpose:
+    """In which order the classes of a task are taken where not all are."""
+    return (seed, split, "classes", task)
+
+
 def order(stream: Purpose, epoch: int) -> Purpose:
     return (*stream, "order", epoch)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network
+from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network, with_axes
 from transfercli.plan.treatments import COPIED, Treatment, turns
 
 FRESH = ""  # the origin of layers that are drawn anew
@@ -140,6 +140,5 @@ def _stages(network: Network, rule: Treatment, copied: frozenset[int], depth: in
 
 def _origin(network: Network) -> str:
     """The source's id, with what says which of its weights are meant."""
-    which = [f"{key}={value}" for key, value in network.of_axes("source").items() if not AXES[key].becomes]
-    name = network.donor.name if network.donor else network.source
-    return "@".join([name, ",".join(which)]) if which else name
+    which = {key: value for key, value in network.of_axes("source").items() if not AXES[key].becomes}
+    return with_axes(network.donor.name if network.donor else network.source, which)

@@ -22,6 +22,7 @@ def _number(value: Any) -> Any:
 
 Number = BeforeValidator(_number)
 Positive = Annotated[int, Number, Field(gt=0)]
+Inside = Annotated[float, Number, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Number, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]

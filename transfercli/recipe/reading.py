@@ -168,6 +168,9 @@ def smoke(recipe: Recipe) -> Recipe:
         "training": {"steps": 4, "epochs": None, "batch": 16},
         "evaluation": {"every": 2, "times": None, "batch": 16},
     }
+    for section, keys in (("source", {"per_class": [2], "classes": [0.5]}), ("target", {"per_class": [2, "all"]})):
+        if given := getattr(recipe, section):
+            changes[section] = {key: few for key, few in keys.items() if getattr(given, key)}
     slim = [one.network.model_dump(mode="json") for one in recipe.each().values()]
     for network in slim:
         if network["name"] == "caffenet" and network["widths"]:

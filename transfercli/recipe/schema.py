@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -32,21 +32,17 @@ from transfercli.plan.treatments import TREATMENTS, USUAL, define
 from transfercli.plan.words import ALL, check_layers, evenly
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
-    ClassCount,
     Distinct,
     Fraction,
-    Mean,
+    Inside,
     NotNegative,
     Number,
     OneOrMore,
     Positive,
     PositiveFloat,
     Ranges,
-    Ratio,
-    Scale,
     Seed,
     SplitWord,
-    Std,
     alone,
     as_value_error,
     known_splits,
@@ -56,90 +52,13 @@ from transfercli.recipe.network import DEPTH as DEPTH
 from transfercli.recipe.network import LEAST_CROP as LEAST_CROP
 from transfercli.recipe.network import NetworkRecipe as NetworkRecipe
 from transfercli.recipe.own import OwnTreatment
+from transfercli.recipe.pictures import BuiltIn as BuiltIn
+from transfercli.recipe.pictures import Pictures as Pictures
 from transfercli.recipe.section import NOT_DECISIVE, Since
 from transfercli.recipe.section import Section as Section
-from transfercli.recipe.source import SourceRecipe
+from transfercli.recipe.source import SourceRecipe, TargetRecipe
 from transfercli.recipe.swept import Layers, Spread, SweptTreatment
 from transfercli.system.errors import TransferError
-
-
-class BuiltIn(Section):
-    """The pictures made by formula, for a study that needs no download."""
-
-    classes: ClassCount
-    """How many classes of pictures are made by formula; they need no download."""
-    train: Positive
-    """Training pictures of each class."""
-    val: Positive
-    """Validation pictures of each class."""
-    seed: Seed = 0
-    """Which pictures are drawn."""
-
-
-class Pictures(Section):
-    """How a picture becomes the network's input, and how much of the folder a study takes."""
-
-    size: Positive
-    """Pixels a side to which every picture is brought."""
-    crop: Positive
-    """Pixels a side of the network's input: cut out at random in training, from the centre in evaluation."""
-    augment: Annotated[Literal["crop", "random-resized-crop"], Since("crop")] = "crop"
-    """What is cut out in training: a window of `crop` pixels, or, as torchvision does it, a part of random area and shape that is
-    brought to `crop` pixels.
-    """
-    scale: Annotated[Scale, Since([0.08, 1.0])] = (0.08, 1.0)
-    """Of random-resized-crop: the least and the largest share of the picture's area."""
-    ratio: Annotated[Ratio, Since([3 / 4, 4 / 3])] = (3 / 4, 4 / 3)
-    """Of random-resized-crop: the least and the largest width, in multiples of the height."""
-    fit: Literal["warp", "crop"] = "warp"
-    """How a picture becomes square: `warp` makes both sides `size`, as the paper; `crop` the shorter, and takes the centre."""
-    orientation: Annotated[Literal["exif", "ignore"], Since("ignore")] = "ignore"
-    """`exif` turns a photograph upright as its EXIF tells; `ignore` takes the pixels as they are stored."""
-    interpolation: Annotated[Literal["bilinear", "bicubic"], Since("bilinear")] = "bilinear"
-    """How pixels between pixels are made wherever a picture is resized, always antialiased."""
-    mirror: bool = True
-    """Whether half of the training pictures are mirrored, at random."""
-    channels: Literal["rgb", "bgr"] = "rgb"
-    """The order of the input's channels; Caffe's is `bgr`."""
-    mean: Mean = "channel"
-    """What is subtracted: the mean `image` of the source half's training pictures, its mean of each `channel`, `none`, or three
-    numbers for red, green and blue, of pixels from 0 to 1: torchvision's are [0.485, 0.456, 0.406].
-    """
-    divide: PositiveFloat = 1.0
-    """What pixels (0-255, mean subtracted) are divided by, where there is no `std`."""
-    std: Annotated[Std, Since(None)] = None
-    """What pixels from 0 to 1, mean subtracted, are divided by: three numbers for red, green and blue, torchvision's are
-    [0.229, 0.224, 0.225]. Not set: `divide`.
-    """
-    classes: ClassCount | None = None
-    """How many classes of the folder a study takes, spread over both halves; not set: all."""
-    train_per_class: Positive | None = None
-    """How many training pictures of each class at the most; not set: all."""
-    val_per_class: Positive | None = None
-    """How many validation pictures of each class at the most; not set: all."""
-    held_out: Annotated[float, Number, Field(gt=0, lt=1), Since(0.2)] = 0.2
-    """Where a folder has class folders alone: the share of each class that is measured on."""
-    held_out_seed: Annotated[Seed, Since(0)] = 0
-    """Which pictures that share is."""
-    folds: Annotated[Annotated[int, Number, Field(ge=2, le=100)] | None, Since(None)] = None
-    """Deal each class's training pictures out to so many folds: networks of seed 0 are trained without the first and measured on
-    it, too, those of seed 1 without the second; of seeds beyond the folds none is left out.
-    """
-    builtin: BuiltIn | None = None
-
-    @model_validator(mode="after")
-    def _keys_agree(self) -> "Pictures":
-        if self.crop > self.size:
-            raise ValueError(f"crop {self.crop} is larger than size {self.size}")
-        if self.std is not None and self.divide != 1:
-            raise ValueError("give either std or divide")
-        if self.augment == "crop":
-            for key in ("scale", "ratio"):
-                if getattr(self, key) != type(self).model_fields[key].default:
-                    raise ValueError(f"{key} goes with augment: random-resized-crop")
-        elif self.mean == "image":
-            raise ValueError("a mean image fits no resized crop: set mean: channel, or augment: crop")
-        return self
 
 
 class Schedule(Section):
@@ -250,6 +169,8 @@ class Training(Section):
     """Minutes between two checkpoints; decides no numbers."""
     checkpoint_steps: Annotated[Positive | None, NOT_DECISIVE] = None
     """Steps between two checkpoints, besides; decides no numbers."""
+    snapshots: Annotated[tuple[Inside, ...], OneOrMore, NOT_DECISIVE] = ()
+    """Shares of its steps, as `[0.1, 0.25, 0.5]`, after which a base's weights are kept, too, to be a source: `source.at`."""
     keep_weights: Annotated[bool, NOT_DECISIVE] = True
     """Whether weights are kept of networks that a fold is left out for (`pictures.folds`), so that they can be measured again."""
 
@@ -312,7 +233,9 @@ class Recipe(Section):
     """Several networks, each with its own bases and sweep, as a list of what `network` holds; either this or `network`."""
     network: NetworkRecipe = Field(None, validate_default=True)  # None beside `networks`: see `each`
     source: SourceRecipe | None = None
-    """Where pretrained layers come from."""
+    """Where pretrained layers come from, and how much sources learned from."""
+    target: TargetRecipe | None = None
+    """How much data networks learn from."""
     splits: Annotated[tuple[SplitWord, ...], Ranges, Distinct, AfterValidator(known_splits)] = ("random-0",)
     """How classes are halved: `random-0` or 0 and so on (the paper's are 0-3), `man-made-natural`, or a CSV file with
     class,half; `all`: not at all.
@@ -357,7 +280,7 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
-        optional = ("network", "networks", "source", "own_treatments")
+        optional = ("network", "networks", "source", "target", "own_treatments")
         return {key: value for key, value in handler(self).items() if key not in optional or value not in (None, [], ())}
 
     @model_validator(mode="after")
@@ -393,11 +316,14 @@ class Recipe(Section):
         origins = {TREATMENTS[treatment].origin: treatment for treatment in reversed(self.treatments)}
         if WHOLE in self.targets and "other" in origins:
             raise ValueError(f"{origins['other']} copies from the other half; of all classes there is none")
-        if self.source is None and "pretrained" in origins:
+        if self.pretrained is None and "pretrained" in origins:
             raise ValueError(f"{origins['pretrained']} copies pretrained layers; say where they are: source.weights")
+        kept = {"all", *self.training.snapshots}
+        if missing := [share for share in (self.source.at if self.source else ()) if share not in kept]:
+            raise ValueError(f"no base keeps its weights at {missing[0]} of its steps: put it into training.snapshots")
         if not self.training.keep_weights and (copies := origins.keys() & {"self", "other"}):
             raise ValueError(f"{origins[min(copies)]} copies from a network of the study; leave training.keep_weights at true")
-        if self.source is not None and self.networks is not None:
+        if self.pretrained is not None and self.networks is not None:
             raise ValueError("the weights of a source are of one network: set network, not networks")
         return self
 
@@ -451,12 +377,29 @@ class Recipe(Section):
             net: transfers(splits or one.splits, one.seeds, one.targets, one.swept, one.treatments)
             for net, one in self.each().items()
         }
-        planned = [varied(network, net=net) for net, networks in plans.items() for network in networks]
+        planned = [varied(network, net=net) for net, networks in plans.items() for network in self.of_amounts(networks)]
         return needed_bases(planned) + planned
+
+    def of_amounts(self, networks: Iterable[Network]) -> list[Network]:
+        """Each of these networks, of every amount of the target's data and, where its layers are a base's, of the source's."""
+        targets = self.target.axes if self.target else ({},)
+        sources = self.source.axes if self.source else ({},)
+        found = [
+            varied(network, **of_target, **of_source)
+            for network in networks
+            for of_target in targets
+            for of_source in (sources if network.donor else ({},))
+        ]
+        return list(dict.fromkeys(found))
+
+    @property
+    def pretrained(self) -> SourceRecipe | None:
+        """The source, where it is layers that were trained elsewhere."""
+        return self.source if self.source and self.source.weights else None
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers of a recipe's one network: neither the name, nor what is planned, nor how often it is kept."""
-        sections = ("pictures", "network", *["source"] * (self.source is not None), "training", "evaluation")
+        sections = ("pictures", "network", *["source"] * (self.pretrained is not None), "training", "evaluation")
         return {name: _decisive(getattr(self, name)) for name in sections}
 
     def digest(self) -> str:

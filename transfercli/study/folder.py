@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfercli.plan.networks import Network
+from transfercli.plan.networks import AXES, Network, axes_order
 from transfercli.plan.treatments import TREATMENTS, Treatment, define
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
@@ -177,8 +177,21 @@ class Study:
         self.know_treatments()
         found = [read_row(path) for path in self.row_files()]
         order = {name: place for place, name in enumerate(TREATMENTS)}
-        keys = ("split", "seed", "net", "target", "treatment", "layer", "network")
-        return sorted(found, key=lambda row: [order[row[key]] if key == "treatment" else row.get(key, "") for key in keys])
+
+        def place(row: dict[str, Any]) -> tuple[Any, ...]:
+            axes = axes_order({key: row[key] for key in AXES if key in row and key != "net"})
+            return (
+                row["split"],
+                row["seed"],
+                row.get("net", ""),
+                row["target"],
+                axes,
+                order[row["treatment"]],
+                row["layer"],
+                row["network"],
+            )
+
+        return sorted(found, key=place)
 
     def write_table(self) -> Path:
         """results.csv anew from the row.json files."""

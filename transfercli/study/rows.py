@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from transfercli.plan.networks import AXES, SOURCE_WORDS, columns, named, of_row
+from transfercli.plan.networks import AXES, SOURCE_WORDS, Network, columns, named, of_row
 from transfercli.plan.splits import LONGEST_NAME
 from transfercli.plan.tasks import TASKS
 from transfercli.plan.treatments import TREATMENTS
@@ -34,11 +34,19 @@ def mixtures(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     found = []
     for network, row in by_network.items():
         copied, donor = row.get("source_digest"), network.donor
-        there = by_network.get(donor, {}).get("weights_digest") if donor else None
+        there = given_digest(by_network.get(donor, {}), network) if donor else None
         if donor and isinstance(copied, str) and isinstance(there, str) and copied not in ("", there):
             seed = f" (seed {row['seed']})" * bool(row["seed"])
             found.append(f"{row['split']} {row['network']}{seed} was copied from another {donor.name} than is there now")
     return found
+
+
+def given_digest(donor: Mapping[str, Any], network: Network) -> str | None:
+    """Of a donor's row, the digest of the weights that the network copies; None where it does not say."""
+    at = dict(network.axes).get("at")
+    if at is None:
+        return donor.get("weights_digest")
+    return dict(pair.split("=") for pair in str(donor.get("snapshots", "")).split()).get(str(at))
 
 
 def mixture(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -110,6 +118,7 @@ class Row(BaseModel):
     holdout_loss: Annotated[float, Field(ge=0)] | None = None
     holdout_pictures: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    snapshots: Annotated[str, Field(pattern=r"^((0\.[0-9]+|[1-9][0-9.]*e-[0-9]+)=[0-9a-f]{64} ?)*$")] = ""
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     target_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
 

@@ -27,12 +27,12 @@ def settle_recipe(study: Study, name: str | None, overrides: Sequence[str] = (),
 def settled(recipe: Recipe) -> Recipe:
     """The recipe with all that is found out, and no choice: its network's layers, the digest of its source's weights."""
     recipe = cut(recipe)
-    if recipe.source is None or recipe.source.digest is not None:
+    if (source := recipe.pretrained) is None or source.digest is not None:
         return recipe
     from transfercli.networks.pretrained import find  # which takes torch
 
-    digest = find(recipe.source.weights, recipe.network, recipe.pictures.crop).digest
-    return recipe.model_copy(update={"source": recipe.source.model_copy(update={"digest": digest})})
+    digest = find(source.weights or "", recipe.network, recipe.pictures.crop).digest
+    return recipe.model_copy(update={"source": source.model_copy(update={"digest": digest})})
 
 
 def cut(recipe: Recipe) -> Recipe:

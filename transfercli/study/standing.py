@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, columns, named, of_row, without_need
+from transfercli.plan.networks import Network, axes_order, columns, named, of_row, without_need
 from transfercli.plan.treatments import TREATMENTS, failed
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
@@ -71,7 +71,8 @@ def following(study: Study) -> str | None:
         return "train-base"
     failed = [network for network, row in rows.items() if network.is_base and row and row["status"] != "done"]
     going = without_need([network for network in planned if not network.is_base], failed)
-    if failed and (recipe.networks is None or not going):
+    several = recipe.networks is not None or any(network.axes for network in planned)
+    if failed and not (several and going):
         return None
     return "sweep" if any(rows[network] is None for network in going) else "plot"
 
@@ -118,4 +119,5 @@ def _seconds_left(bank: dict[str, Any] | None, networks: list[dict[str, Any]]) -
 
 def _order(network: Network) -> tuple[Any, ...]:
     place = list(TREATMENTS).index(network.treatment)
-    return (network.split, network.seed, network.net, place > 0, network.target, place, network.layer, network.name)
+    axes = axes_order(dict(network.axes))
+    return (network.split, network.seed, network.net, place > 0, axes, network.target, place, network.layer, network.name)

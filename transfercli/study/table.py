@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from transfercli.plan.networks import AXES
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.rows import COLUMNS, Row, mixture
@@ -16,7 +17,7 @@ _VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit") 
 _TEXT = ("split", "network", "net", "treatment", "source", "target", "status", "source_name", "target_name", *_VERSIONS)
 _TYPES = {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
 # The columns in which an empty cell is a number that is missing, not a text.
-_EMPTY = {column: [""] for column in Row.model_fields if column not in (*_TEXT, "precision")}
+_EMPTY = {column: [""] for column in (*Row.model_fields, *AXES) if column not in (*_TEXT, "precision")}
 
 
 def load(path: Path) -> pd.DataFrame:

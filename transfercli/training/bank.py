@@ -46,8 +46,9 @@ class Bank:
         copied: Mapping[str, str] | None = None,
         holdout: Mapping[str, Pixels] | None = None,
     ):
-        """`copied`: of each origin that layers were copied from, the digest of its weights. `holdout`: training pictures that
-        these networks do not see, on which they are measured at the end.
+        """`train`, `val` and `holdout` are by `Network.pictures`, `means` by target. `copied`: of each origin that layers were
+        copied from, the digest of its weights. `holdout`: training pictures that these networks do not see, on which they are
+        measured at the end.
         """
         first = next(iter(started))
         assert len({(network.split, network.seed) for network in started}) == 1, "a bank is of one split and seed"
@@ -59,7 +60,7 @@ class Bank:
         self.members = [self._member(network, module, copied or {}) for network, module in started.items()]
         self.purposes = {member.feed: member.feed.purpose(first) for member in self.members}
         batch = recipe.training.batch
-        self.streams = {feed: Stream(train[feed.target], batch, purpose) for feed, purpose in self.purposes.items()}
+        self.streams = {feed: Stream(train[feed.pictures], batch, purpose) for feed, purpose in self.purposes.items()}
         self.drops = {m.feed: {key: drop for layer in m.layers for key, drop in layer.link.drops.items()} for m in self.members}
 
     def _member(self, network: Network, module: nn.Module, copied: Mapping[str, str]) -> Member:
@@ -136,8 +137,7 @@ class Bank:
 
     def of_part(self, pixels: Mapping[str, Pixels]) -> "dict[str, Counted]":
         """By network that trains on, what is right of all these pictures of its target."""
-        size = self.recipe.evaluation.batch
-        return self.count(pixels, {target: centre(of, size) for target, of in pixels.items()})
+        return self.count(pixels, lambda of: centre(of, self.recipe.evaluation.batch))
 
     def last_counts(self) -> "dict[str, dict[str, Counted]]":
         """By network that trains on and part, what is right at the last step; of `val` it has just been counted, as a rule."""
@@ -151,19 +151,24 @@ class Bank:
 
         At most FIXED pictures of each target, evenly spaced in the order of its classes.
         """
-        size = self.recipe.evaluation.batch
-        spread = {t: torch.arange(n := min(FIXED, len(s))) * len(s) // n for t, s in self.train.items()}
-        found = self.count(self.train, {target: index.split(size) for target, index in spread.items()})
-        return {name: counted.shares()[2] for name, counted in found.items()}
 
-    def count(self, parts: Mapping[str, Pixels], batches: Mapping[str, Sequence[Tensor]]) -> "dict[str, Counted]":
-        """By network that trains on, what is right of these pictures of its target: the centre crop, without dropout."""
+        def spread(pixels: Pixels) -> Sequence[Tensor]:
+            index = torch.arange(n := min(FIXED, len(pixels))) * len(pixels) // n
+            return index.split(self.recipe.evaluation.batch)
+
+        return {name: counted.shares()[2] for name, counted in self.count(self.train, spread).items()}
+
+    def count(self, parts: Mapping[str, Pixels], batches: Callable[[Pixels], Sequence[Tensor]]) -> "dict[str, Counted]":
+        """By network that trains on, what is right of these pictures of its target: the centre crop, without dropout.
+
+        Pictures that are those of several amounts, as validation pictures are, are read once for all.
+        """
         counted: dict[str, Counted] = {}
-        for target, pixels in parts.items():
-            members = [m for m in self.live if m.network.target == target]
+        for pixels in {id(pixels): pixels for pixels in parts.values()}.values():
+            members = [m for m in self.live if parts.get(m.network.pictures) is pixels]
             classes = int(pixels.labels.max()) + 1
             counted.update({m.network.name: Counted.none(classes, self.setting.device) for m in members})
-            for index in batches[target] if members else []:
+            for index in batches(pixels) if members else []:
                 batch = centre_crop(pixels, index)
                 inputs = Inputs(self.setting, members, {m.feed: batch for m in members}, {})
 

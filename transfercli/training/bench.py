@@ -19,13 +19,16 @@ from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import pictures_of
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
+from transfercli.study.rows import given_digest
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
 from transfercli.system.randomness import generator
 from transfercli.system.threads import processors
+from transfercli.training.amounts import classes_of, learned, of_classes
 from transfercli.training.bank import Bank
 from transfercli.training.cost import bank_size
+from transfercli.training.snapshots import path_of
 
 MEASURED_ON = 256  # training pictures from which frozen random BatchNorm takes its statistics
 
@@ -72,23 +75,27 @@ class Bench:
     def bank(self, networks: Sequence[Network]) -> Bank:
         """A bank at its first step."""
         resolved = [resolve(network, self.recipe.network.depth) for network in networks]
-        targets = sorted({network.target for network in networks})
+        parts = {network.pictures: network for network in networks}
         means = sorted({one.input for one in resolved})
         needed = {source: one for one in resolved for source in one.sources}
         sources = {origin: self.source(origin, one) for origin, one in needed.items()}
-        seed = networks[0].seed
+        held = {one.target: self.holdout(one.target, one.seed) for one in networks}
         return Bank(
             self.recipe,
             {one.network: self.start(one, sources) for one in resolved},
-            {half: self.seen(half, seed) for half in targets},
-            {half: self.pixels(half, "val") for half in targets},
+            {part: self.learned(one) for part, one in parts.items()},
+            {part: of_classes(self.pixels(one.target, "val"), self.halves.split, one) for part, one in parts.items()},
             {half: self.mean(half) for half in means},
             self.steps,
             self.device,
             self.precision,
             processors(),
             {origin: source.digest for origin, source in sources.items()},
-            {half: held for half in targets if (held := self.holdout(half, seed)) is not None},
+            {
+                part: of_classes(fold, self.halves.split, one)
+                for part, one in parts.items()
+                if (fold := held[one.target]) is not None
+            },
         )
 
     def source(self, origin: str, of: Resolved) -> Source:
@@ -96,10 +103,10 @@ class Bench:
         if origin == PRETRAINED:
             return self.pretrained
         donor = of.network.donor
-        if donor is None or origin != donor.name:
+        if donor is None:
             raise TransferError(f"{of.network.name} copies layers from {origin}, which this study does not have")
-        source = Source.of(load_weights(self.study, donor))
-        if (row := self.study.row(donor)) and row.get("weights_digest", source.digest) != source.digest:
+        source = Source.of(load_weights(self.study, donor, dict(of.network.axes).get("at")))
+        if (row := self.study.row(donor)) and (given_digest(row, of.network) or source.digest) != source.digest:
             folder = self.study.folder(donor)
             again = how_to_train(self.study, donor, self.study.recipe())
             raise TransferError(f"the weights in {folder} are not those of its row; remove it and train it again: {again}")
@@ -108,8 +115,8 @@ class Bench:
     @cached_property
     def pretrained(self) -> Source:
         """The weights of the recipe's source. Raises TransferError where they are not those that the study was begun with."""
-        wanted = self.recipe.source
-        assert wanted is not None, "the recipe is checked"
+        wanted = self.recipe.pretrained
+        assert wanted is not None and wanted.weights, "the recipe is checked"
         found = find(wanted.weights, self.recipe.network, self.recipe.pictures.crop)
         if wanted.digest not in (None, found.digest):
             raise TransferError(
@@ -120,16 +127,16 @@ class Bench:
 
     def random(self, network: Network) -> Source:
         """Random features for the network's target: with BatchNorm's statistics, where there is BatchNorm, of its pictures."""
-        key = (network.target, network.seed)
+        key = (network.pictures, network.seed)
         if key not in self.randoms:
             self.randoms = {key: self._random(network)}  # of the others no more is needed soon
         return self.randoms[key]
 
     def _random(self, network: Network) -> Source:
-        classes = len(self.halves.split.classes(network.target))
+        classes = len(classes_of(self.halves.split, network))
 
         def pictures() -> Tensor:
-            parts = self.seen(network.target, network.seed)
+            parts = self.learned(network)
             index = torch.arange(n := min(MEASURED_ON, len(parts))) * len(parts) // n
             mean = self.mean(network.target)
             batch = centre_crop(parts, index)
@@ -143,7 +150,7 @@ class Bench:
         if RANDOM in resolved.origins:
             sources = {**sources, RANDOM: self.random(network)}
         try:
-            return start(self.recipe, resolved, len(self.halves.split.classes(network.target)), sources)
+            return start(self.recipe, resolved, len(classes_of(self.halves.split, network)), sources)
         except ValueError as error:  # weights that load but are of another network
             donor = network.donor or network
             again = how_to_train(self.study, donor, self.study.recipe())
@@ -161,6 +168,10 @@ class Bench:
         """The training pictures of networks of that seed: all, or without the fold that is theirs to be measured on."""
         pixels, fold = self.pixels(half, "train"), self.fold(half, seed)
         return pixels if fold is None else pixels.only((~fold).nonzero()[:, 0])
+
+    def learned(self, network: Network) -> Pixels:
+        """Of what it sees, the pictures that a network learns from."""
+        return learned(self.seen(network.target, network.seed), self.halves.split, network)
 
     def holdout(self, half: str, seed: int) -> Pixels | None:
         """The fold of the training pictures that networks of that seed do not see; None where there is none."""
@@ -221,9 +232,9 @@ class Bench:
         return f"{self.halves.digest[:16]}-{pictures.size}-{pictures.fit}{turned}{resized}"
 
 
-def load_weights(study: Study, network: Network) -> dict[str, Tensor]:
-    """A finished network's weights. Raises TransferError."""
-    path = study.folder(network) / "weights.safetensors"
+def load_weights(study: Study, network: Network, at: float | None = None) -> dict[str, Tensor]:
+    """A finished network's weights, or a base's after a share of its steps. Raises TransferError."""
+    path = study.folder(network) / "weights.safetensors" if at is None else path_of(study, network, at)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

@@ -71,7 +71,7 @@ def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = Tr
             above = layers.work[held:]
             total += share * (2 * sum(above) - above[0] + sum(layers.work[layer - 1] for layer in stage.layers))
             for layer in range(1, held + 1):
-                path = (network.target, resolved.input, resolved.origins[:layer])
+                path = (network.pictures, resolved.input, resolved.origins[:layer])
                 own[layer, *(path if shared and layer <= unchanged else (network,))] += share
         prefixes |= {key: max(share, prefixes.get(key, 0)) for key, share in own.items()}
     return round(total + sum(share * layers.work[layer - 1] for (layer, *_), share in prefixes.items()))

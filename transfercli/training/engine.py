@@ -19,6 +19,7 @@ from transfercli.training.bench import Bench
 from transfercli.training.checkpoints import Saved
 from transfercli.training.finish import provenance, write_member
 from transfercli.training.reporter import Reporter
+from transfercli.training.snapshots import keep
 
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
 
@@ -120,6 +121,7 @@ def _go(bank: Bank, bench: Bench, reporter: Reporter, wish: Wish) -> None:
                 bank.evaluate()
                 for member in bank.members:
                     reporter.measured(bench.study, member.network, member.log)
+            keep(bench.study, bank, training)
             if bank.step_number == bank.steps or not bank.live:
                 return
             bank.step()

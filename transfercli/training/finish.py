@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transfercli.networks.description import metadata
 from transfercli.networks.start import digest, names_of
-from transfercli.plan.networks import RANDOM, columns
+from transfercli.plan.networks import RANDOM, Network, columns
 from transfercli.plan.treatments import LEARNED_NOTHING
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -21,10 +21,12 @@ from transfercli.study.splits import Halves
 from transfercli.study.versions import here
 from transfercli.system.devices import device_name
 from transfercli.system.files import replacing
+from transfercli.training.amounts import classes_of
 from transfercli.training.bank import Bank
 from transfercli.training.cost import share_copied
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
+from transfercli.training.snapshots import kept
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
 PREDICTIONS = "predictions.safetensors"  # see `predictions`
@@ -45,8 +47,10 @@ def write_member(
     `counts`: at the last step, of `val` and `holdout`, where there are folds; what it says of each picture is then kept.
     """
     network, state = member.network, member.module.state_dict()
-    classes = len(halves.split.classes(network.target))
-    train, val = (source[network.target].labels.bincount().tolist() for source in (bank.train, bank.val))
+    names = classes_of(halves.split, network)
+    classes = len(names)
+    train, val = (source[network.pictures].labels.bincount().tolist() for source in (bank.train, bank.val))
+    snapshots = kept(study, network, bank.recipe.training.snapshots if network.is_base else ())
     last, told = member.log[-1], predictions(bank, member, counts)
     measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
@@ -54,8 +58,9 @@ def write_member(
         **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
         "top1_best10": best10(member.log),
         "step": last["step"],
-        "status": status(last, member.diverged, network.is_base, train, val, bank.recipe.judged),
+        "status": status(last, member.diverged, gives(network), train, val, bank.recipe.judged),
         "classes": classes,
+        "train_pictures": sum(train),
         "chance": guess(val),
         "val_pictures": sum(val),
         **held_out(counts.get("holdout")),
@@ -67,17 +72,18 @@ def write_member(
         "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
+        **({"snapshots": snapshots} if snapshots else {}),
         **({"predictions_digest": digest(told, sorted(told))} if told else {}),
         **made_by,
     }
     if told:
         with replacing(study.folder(network) / PREDICTIONS) as aside:
             save_file(told, aside)
-    if network.target in bank.holdout and not bank.recipe.training.keep_weights:
+    if network.pictures in bank.holdout and not bank.recipe.training.keep_weights:
         study.write_network(network, row, member.log)
         return row
     mean = bank.setting.means[member.resolved.input]
-    about = metadata(bank.recipe, network, member.module, halves.split.classes(network.target), mean)
+    about = metadata(bank.recipe, network, member.module, names, mean)
     with replacing(study.folder(network) / "weights.safetensors") as aside:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside, about)
     study.write_network(network, row, member.log)
@@ -91,7 +97,7 @@ def predictions(bank: Bank, member: Member, counts: Mapping[str, Counted]) -> di
     there = {"val": bank.val, "holdout": bank.holdout}
     guesses = {part: torch.cat(counted.guesses).cpu() for part, counted in counts.items()}
     return guesses | {
-        f"{part}_labels": there[part][member.network.target].labels.to(told.dtype) for part, told in guesses.items()
+        f"{part}_labels": there[part][member.network.pictures].labels.to(told.dtype) for part, told in guesses.items()
     }
 
 
@@ -111,12 +117,12 @@ def best10(log: list[dict[str, float]]) -> float:
 
 
 def status(
-    last: dict[str, float], diverged: int | None, is_base: bool, train: Sequence[float], val: Sequence[float], judged: bool
+    last: dict[str, float], diverged: int | None, gives: bool, train: Sequence[float], val: Sequence[float], judged: bool
 ) -> str:
     """`done`, or why the row says nothing about transfer; `last` is the log's last line.
 
     The loss was not finite, or stayed at that of a guess that knows how frequent each class is; `train` and `val` hold the
-    number of pictures of each class. A base whose accuracy may be a guess's has nothing to transfer. What is not to be
+    number of pictures of each class. What `gives` its layers and may be guessing has nothing to transfer. What is not to be
     `judged` (a smoke run's networks) is done wherever its loss was finite.
     """
     if diverged is not None:
@@ -127,7 +133,12 @@ def status(
         return "done"
     if last["train_loss"] >= 0.99 * entropy(train):
         return LEARNED_NOTHING
-    return "no better than chance" if is_base else "done"
+    return "no better than chance" if gives else "done"
+
+
+def gives(network: Network) -> bool:
+    """Whether it must have learned: the bases. That one of little data has not is what was to be found out."""
+    return network.is_base and not network.of_axes("data")
 
 
 def guess(pictures: Sequence[float]) -> float:

@@ -101,7 +101,7 @@ def bank_of_noise(
     """A bank of these networks at its first step, on random pictures, with random weights for what would be copied."""
     schedule = Schedule(name="constant", rate=recipe.training.schedule.rate)  # others may have no rate at a step so late
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"schedule": schedule})})
-    halves = sorted({network.target for network in networks})
+    parts = sorted({network.pictures for network in networks})
     pixels = random_pictures(2 * recipe.training.batch, classes, recipe.pictures, device)
     resolved = [resolve(network, recipe.network.depth) for network in networks]
     origins = {source for one in resolved for source in one.sources}
@@ -110,7 +110,7 @@ def bank_of_noise(
     pictures = recipe.pictures
     shape = (pictures.size, pictures.size, 3) if pictures.mean == "image" else (3,)
     mean = None if pictures.mean == "none" else torch.zeros(shape)
-    both = {half: pixels for half in halves}
+    both = dict.fromkeys(parts, pixels)
     means = {one.input: mean for one in resolved}
     return Bank(recipe, started, both, both, means, 10**6, device, precision, processors())
 

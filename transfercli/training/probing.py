@@ -155,5 +155,6 @@ class _Forward:
 
 
 def _source(bench: Bench) -> str:
-    assert bench.recipe.source is not None, "there are pretrained weights"
-    return bench.recipe.source.weights
+    source = bench.recipe.pretrained
+    assert source is not None and source.weights, "there are pretrained weights"
+    return source.weights

@@ -64,7 +64,8 @@ def train_base(
     tasks = {task.name for name in splits for task in study.halves(name).split.tasks}
     left_out = () if wanted else sorted(tasks - {base.target for base in needed})
     asked = [varied(one, net=net) for net in settled.each() for one in bases(splits, settled.seeds, wanted or ())]
-    networks = asked if wanted else needed
+    of_amounts = [one for one in needed if one.target in (wanted or ()) and one not in asked]
+    networks = asked + of_amounts if wanted else needed
     _write(study, settled)
     return Trained(training.train(study, networks, where, bank_size, reporter, accept_change), tuple(left_out))
 
@@ -102,7 +103,7 @@ def sweep(
         every = evenly(depths[net], None)
         numbers = [n for n in chosen if n in every] if chosen else every if layers else one.swept
         of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments)
-        networks += [varied(network, net=net) for network in of_net]
+        networks += [varied(network, net=net) for network in settled.of_amounts(of_net)]
     failed = training.check_bases(study, networks, settled)
     _write(study, settled)
     going = without_need(networks, failed)

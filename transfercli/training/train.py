@@ -15,11 +15,12 @@ from transfercli.plan.networks import RANDOM, Network, needed_bases, without_nee
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
-from transfercli.study.rows import mixture
+from transfercli.study.rows import given_digest, mixture
 from transfercli.study.versions import here, settle
 from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.training import checkpoints
+from transfercli.training.amounts import classes_of, refuse_more_than_there_is
 from transfercli.training.bench import Bench, how_to_train
 from transfercli.training.engine import carry_out
 from transfercli.training.reporter import Reporter
@@ -71,6 +72,8 @@ def train(
 
 def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
     """Train networks of one recipe, split and seed, in as many banks as needed, each from its checkpoint where there is one."""
+    split, folds = bench.halves.split, bench.recipe.pictures.folds
+    refuse_more_than_there_is(networks, split, bench.folder.train, folds)
     _tell_of_near_identities(networks, bench, reporter)
     fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
     kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
@@ -83,7 +86,7 @@ def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter
     spec, one = bench.recipe.network, next((network for network in networks if network.source == RANDOM), None)
     if one is None or not spec.library or spec.random != "own":
         return
-    classes = len(bench.halves.split.classes(one.target))
+    classes = len(classes_of(bench.halves.split, one))
     if near := near_identities(random_weights(bench.recipe, classes, one.seed, one.split)):
         mended = f"random: preserving of {one.net}" if one.net else "--set network.random=preserving"
         reporter.say(
@@ -96,9 +99,11 @@ def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> di
     """Raise TransferError unless every base that the networks need is there, has learned, and is that of the rows there are.
 
     It must be of this recipe and split; the rows of networks that copied it say which it was. Where a recipe has several
-    networks, bases that have learned nothing are returned, with the reason, as long as there are networks that need none of them.
+    networks or amounts of data, bases that have learned nothing are returned, with the reason, as long as there are networks that
+    need none of them.
     """
     failed: dict[Network, str] = {}
+    several = recipe.networks is not None or any(network.axes for network in networks)
     for one in sorted(needed_bases(networks), key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
         if row is None:
@@ -111,15 +116,21 @@ def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> di
                     f"start a new study (--study NEW), or remove {study.folder(one)} and train it again: "
                     f"{how_to_train(study, one, recipe)}"
                 )
+        early = [network for network in networks if network.donor == one and "at" in dict(network.axes)]
+        if lacking := [network for network in early if given_digest(row, network) is None]:
+            raise TransferError(
+                f"{one.split} {one.name} was trained without the snapshot that {lacking[0].name} copies; "
+                f"remove {study.folder(one)} and train it again: {how_to_train(study, one, recipe)}"
+            )
         if row["status"] != "done":
             needing = len(networks) - len(without_need(networks, [one]))
             failed[one] = (
                 f"{one.split} {one.name} has nothing to transfer ({row['status']})"
-                + f", and {needing} networks that need it are left out" * (recipe.networks is not None)
+                + f", and {needing} networks that need it are left out" * several
                 + "; start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
                 f"or go on without that split: remove {study.root / one.split}"
             )
-    if failed and (recipe.networks is None or not without_need(networks, failed)):
+    if failed and not (several and without_need(networks, failed)):
         raise TransferError(next(iter(failed.values())))
     refuse_mixtures(study)
     return failed

@@ -33,10 +33,12 @@ from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 from transfercli.system.progress import ignored
 from transfercli.training import checkpoints
+from transfercli.training.amounts import classes_of, of_classes
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench, load_weights
 from transfercli.training.cost import share_copied
-from transfercli.training.finish import PREDICTIONS, best10, guess, held_out, status
+from transfercli.training.finish import PREDICTIONS, best10, gives, guess, held_out, status
+from transfercli.training.snapshots import kept
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
 EXACT = 1e-9  # means of as many pictures may differ by rounding
@@ -83,7 +85,7 @@ class Again(Bench):
         return bank
 
     def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
-        module = copy.deepcopy(_built(self.recipe, len(self.halves.split.classes(resolved.network.target))))
+        module = copy.deepcopy(_built(self.recipe, len(classes_of(self.halves.split, resolved.network))))
         module.load_state_dict(load_weights(self.study, resolved.network))
         return module
 
@@ -196,8 +198,8 @@ def _network(
     recipe = recipe.of(network.net)
     check("digests", row.get("recipe_digest") == recipe.digest(), "its row is of another recipe")
     check("digests", row.get("split_digest") == halves.digest, "its row is of another split")
-    classes, pictures = len(halves.split.classes(network.target)), halves.counts[network.target]["val"]
-    expected = {"classes": classes, "val_pictures": pictures}
+    classes, pictures = len(classes_of(halves.split, network)), halves.counts[network.target]["val"]
+    expected = {"classes": classes, **({} if "share" in dict(network.axes) else {"val_pictures": pictures})}
     wrong = {key: row.get(key) for key, value in expected.items() if row.get(key) != value}
     check("rows against their split", not wrong, f"its row has {wrong}, not {expected}")
     with report.gathering("logs"):
@@ -224,6 +226,10 @@ def _network(
         return False
     if "weights_digest" in row:  # rows of old have none
         check("digests", digest(weights, sorted(weights)) == row["weights_digest"], "its weights are not those of its row")
+    if "snapshots" in row:
+        with report.gathering("snapshots"):
+            shares = [float(pair.partition("=")[0]) for pair in row["snapshots"].split()]
+            check("snapshots", kept(study, network, shares) == row["snapshots"], "its snapshots are not those of its row")
     resolved = resolve(network, recipe.network.depth)
     if "network_digest" in row:  # rows of old have none
         now = resolved.digest(recipe.digest(), halves.digest)
@@ -234,14 +240,14 @@ def _network(
 
 def _given(recipe: Recipe, report: Report) -> Source | None:
     """The pretrained weights that the recipe names, where they are there still and are those that the study was begun with."""
-    if recipe.source is None:
+    if (source := recipe.pretrained) is None:
         return None
     try:
-        found = find(recipe.source.weights, recipe.network, recipe.pictures.crop)
+        found = find(source.weights or "", recipe.network, recipe.pictures.crop)
     except TransferError as error:
         report.unchecked.append(f"whether frozen layers are the pretrained ones: {error}")
         return None
-    same = report.check("sources", found.digest == recipe.source.digest, f"{recipe.source.weights} holds other weights now")
+    same = report.check("sources", found.digest == source.digest, f"{source.weights} holds other weights now")
     return Source(found.state, found.digest) if same else None
 
 
@@ -280,7 +286,8 @@ def _frozen(
         return
     with report.gathering("frozen layers"):
         donor = resolved.network.donor
-        sources = {donor.name: Source.of(load_weights(study, donor))} if donor else {}
+        at = dict(resolved.network.axes).get("at")
+        sources = {origin: Source.of(load_weights(study, donor, at)) for origin in resolved.sources} if donor else {}
         if given is not None:
             sources[PRETRAINED] = given
         began = start(recipe, resolved, classes, sources).state_dict()
@@ -327,8 +334,8 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
     """The row's status is what its log says, beside the chance that the target's pictures give a guess."""
     if row["status"].startswith("diverged"):
         return
-    classes = bench.halves.split.classes(network.target)
-    train, val = ([float(len(part[name])) for name in classes] for part in (bench.folder.train, bench.folder.val))
+    parts = (bench.learned(network), of_classes(bench.pixels(network.target, "val"), bench.halves.split, network))
+    train, val = (pixels.labels.bincount().double().tolist() for pixels in parts)
     if "chance" not in row:  # rows of old were judged as if classes were of one size
         train, val = evenly(train, val)
     who = f"{network.split} {network.name}"
@@ -336,10 +343,13 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
         last = read_log(bench.study.folder(network) / "log.csv")[-1]
     except TransferError:
         return  # told already
-    now = status(last, None, network.is_base, train, val, bench.recipe.judged)
+    now = status(last, None, gives(network), train, val, bench.recipe.judged)
     report.check("logs", row["status"] == now, f"{who}: its row says {row['status']}, its log {now}")
     chance = row.get("chance", guess(val))
     report.check("rows against their split", chance == guess(val), f"{who}: its row has another chance")
+    of_old = {"train_pictures": sum(train)} | row  # rows of old do not say
+    wrong = (of_old["train_pictures"], row["val_pictures"]) != (sum(train), sum(val))
+    report.check("rows against their split", not wrong, f"{who}: its row has other numbers of pictures")
 
 
 def evenly(*parts: list[float]) -> tuple[list[float], ...]:
@@ -350,7 +360,7 @@ def evenly(*parts: list[float]) -> tuple[list[float], ...]:
 def _statistics(bench: Again, network: Network, row: dict[str, Any], report: Report) -> None:
     """Frozen random BatchNorm has the statistics that the pictures give it."""
     resolved = resolve(network, bench.recipe.network.depth)
-    module = blueprint(bench.recipe, len(bench.halves.split.classes(network.target)))
+    module = blueprint(bench.recipe, len(classes_of(bench.halves.split, network)))
     random = [layer for layer in resolved.frozen if resolved.origins[layer - 1] == RANDOM]
     buffers = {name for name, _ in module.named_buffers()}.intersection(names_of(module, random))
     if not buffers:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transfercli.analysis.networks import QUANTITIES, by_layer, side_by_side
-from transfercli.analysis.pairs import half_names, kinds_of_split
+from transfercli.analysis.pairs import half_names, kinds_of_split, of_all_data
 from transfercli.analysis.words import LEAST_PAIRS, panel_title
 from transfercli.report.appearance import LAYER
 from transfercli.report.figures.style import GREY, INTERVAL, WIDTH, NothingToDraw, handle, legend, style
@@ -22,6 +22,7 @@ def networks(table: pd.DataFrame) -> Figure:
     The x axis is the layer n where the networks have as many, else the share of the multiply-adds that is copied. Bars are the
     means' 95% intervals over three pairs or more. Raises NothingToDraw where there are no two networks to compare.
     """
+    table = of_all_data(table)
     if "net" not in table or table["net"].nunique() < 2:
         raise NothingToDraw("the study has a single network; list others under networks in its recipe")
     found, layers = side_by_side(table), by_layer(table)

@@ -14,6 +14,7 @@ from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, m
 from transfercli.analysis.intervals import binomial_interval
 from transfercli.analysis.pairs import SAME_TARGET, by_network, depth, half_names, is_random, kinds_of_split, records
 from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
+from transfercli.plan.networks import of_row
 from transfercli.plan.treatments import TREATMENTS, sweepable
 from transfercli.report.appearance import CROSSES, LAYER, cross, look, side_by_side
 from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
@@ -66,9 +67,11 @@ def charts(table: pd.DataFrame, published: pd.DataFrame, found: pd.DataFrame) ->
     `bars` are [x, low, high, pairs] of a treatment's mean gain, from `found` (of `differences.bounded`); `levels` are the bases';
     `published` the 2014 study's lines.
     """
-    nets = table["net"] if "net" in table else [""] * len(table)
-    keys = zip(nets, table[KEY].itertuples(index=False, name=None), strict=True)
-    places = {(net, *key): place for place, (net, key) in enumerate(keys)}
+    places = {
+        (net, *key): place
+        for net, part in by_network(table.reset_index(drop=True)).items()
+        for place, key in zip(part.index, part[KEY].itertuples(index=False, name=None), strict=True)
+    }
     accuracies = displayed.accuracies(table)
     accuracies = accuracies.assign(value=100 * accuracies["value"], chance=100 * accuracies["chance"])
     theirs = displayed.accuracies(published)
@@ -187,12 +190,14 @@ def _by_step(mean: pd.Series) -> list[list[float]]:
 def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The networks, and the steps of their curves: most have the same, so a network says which."""
     shown = table.assign(status=displayed.shown_status(table))
-    rows, names, layers = records(shown), half_names(table), {net: depth(of) for net, of in by_network(table).items()}
-    bases = {_half(row): place for place, row in enumerate(rows) if row["treatment"] == "base"}
+    rows, names = records(shown), half_names(table)
+    which = [of_row(row) for row in rows]
+    layers = {net: depth(shown[[network.net == net for network in which]]) for net in {network.net for network in which}}
+    bases = {network: place for place, network in enumerate(which) if network.is_base}
     steps: dict[tuple[int, ...], int] = {}
     networks = []
-    for row, counts in zip(rows, displayed.counts(shown), strict=True):
-        place = bases.get(_half(row)) if row["treatment"] != "base" else None
+    for network, row, counts in zip(which, rows, displayed.counts(shown), strict=True):
+        place = None if network.is_base else bases.get(network.control)
         base = rows[place] if place is not None and rows[place]["status"] == "done" else None
         evaluations = _thinned(curve(logs[log_name(row)])) if log_name(row) in logs else pd.Series(dtype=float)
         networks.append(
@@ -203,7 +208,7 @@ def _networks(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> tuple[list[
                 "layer": int(row["layer"]),
                 "cross": "" if row["status"] == "done" else cross(row["status"]),
                 "failed": not counts,
-                "about": made_of(row, names, layers[row.get("net", "")]),
+                "about": made_of(row, names, layers[network.net]),
                 "facts": facts(row, base),
                 "base": place,
                 "steps": steps.setdefault(tuple(int(step) for step in evaluations.index), len(steps)),
@@ -231,10 +236,6 @@ def facts(row: dict[str, Any], base: dict[str, Any] | None) -> list[tuple[str, s
         ("training", counted(int(row["step"]), "step")),
         ("status", plain(row["status"])),
     ]
-
-
-def _half(row: dict[str, Any]) -> tuple:
-    return row.get("net", ""), *(row[column] for column in SAME_TARGET)
 
 
 def _thinned(measured: pd.Series) -> pd.Series:
