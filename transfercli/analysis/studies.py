@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from transfercli.analysis import comparison, differences, networks
+from transfercli.analysis.amounts import conclude_amounts
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.intervals import binomial_interval, binomial_reach
@@ -30,6 +31,7 @@ class Analysis:
     answer: list[str]  # in three sentences; none of a smoke run, of which nothing is concluded
     conclusions: dict[str, list[str]]  # by kind of split and, but for random ones, target
     judged: bool  # False of a smoke run
+    amounts: list[str]  # up to how much data transfer pays, of a study of several amounts; none of a smoke run
 
     @property
     def networks(self) -> pd.DataFrame:
@@ -82,7 +84,7 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
     column = metric_column(metric, table)
     found = pd.concat([differences.differences(table, column), contrasts(table, column)], ignore_index=True)
     answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
-    return Analysis(table, column, found, answer, conclusions, judged)
+    return Analysis(table, column, found, answer, conclusions, judged, conclude_amounts(table, column) if judged else [])
 
 
 @dataclass(frozen=True)

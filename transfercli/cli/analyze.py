@@ -75,7 +75,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         return
     names = half_names(table)
     if as_json:
-        about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
+        about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions, "amounts": found.amounts}
         show.document({**about, "differences": points.to_dict("records"), "networks": found.networks.to_dict("records")})
         return
     for sentence in found.answer:
@@ -93,6 +93,10 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
                 for sentence in sentences:
                     show.paragraph(sentence, "- ")
         click.echo()
+    if found.amounts:
+        show.echo("How much data:")
+    for sentence in found.amounts:
+        show.paragraph(sentence, "- ")
     if networks:
         _print_networks(found.networks)
     said = {kind: found.intervals(kind) for kind in dict.fromkeys(differences["splits"])}

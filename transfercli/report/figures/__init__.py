@@ -4,6 +4,7 @@ Figures are made without pyplot and without touching matplotlib's settings for g
 and puts back what it found. The same table gives the same bytes.
 """
 
+from transfercli.report.figures.amounts import amounts
 from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
@@ -15,6 +16,7 @@ __all__ = [
     "NothingToDraw",
     "Plotted",
     "accuracy_vs_layer",
+    "amounts",
     "benefits",
     "draw",
     "drop_vs_layer",

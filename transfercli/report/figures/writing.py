@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.published import published_table
 from transfercli.report.figures.advice import figures_of_advice
+from transfercli.report.figures.amounts import amounts
 from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
-    """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), filters.
+    """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), amounts
+    (of data), filters.
 
     None that has nothing to show. Of an advice study they are those of `advice.figures_of_advice`.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
@@ -98,6 +100,7 @@ def figures_of(
         "learning-curves": lambda: learning_curves(logs, table),
         "benefits": lambda: benefits(table, logs),
         "networks": lambda: networks(table),
+        "amounts": lambda: amounts(table),
         "filters": lambda: first_layer_kernels(kernels or {}),
     }
     figures = {}

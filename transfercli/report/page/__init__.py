@@ -17,6 +17,7 @@ from PIL import Image
 
 from transfercli import __version__
 from transfercli.analysis import differences, networks
+from transfercli.analysis.amounts import conclude_amounts, gains
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
@@ -82,6 +83,8 @@ def html(study: Study) -> str:
             has_published=bool(len(published)),
             benefits=cells.benefits(benefits(table, logs)),
             differences=cells.differences(found),
+            amounts=conclude_amounts(table) if recipe.judged else [],
+            by_amount=cells.amounts(gains(table)),
             networks=cells.networks(networks.side_by_side(table)) if "net" in table else {},
             differing=cells.differing(differ) if (differ := differing_of(recipe)) else None,
             contrasts=cells.contrasts(contrasts(table, bound=True)),

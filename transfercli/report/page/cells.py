@@ -105,6 +105,20 @@ def networks(found: pd.DataFrame) -> dict[str, Table]:
     return made
 
 
+def amounts(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, what `amounts.gains` finds: a row for each quantity and n, a column for each amount."""
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        pictures = sorted({*of_kind["pictures"]})
+        rows = []
+        for (net, quantity, layer), group in of_kind.groupby(["net", "quantity", "layer"], sort=False):
+            by_pictures = {row["pictures"]: row for row in records(group)}
+            called = " ".join(filter(None, (plain(str(net)), _minus(str(quantity)), f"n = {layer}" * bool(layer))))
+            rows.append(Row(called, [_difference(by_pictures[of]) if of in by_pictures else NOTHING for of in pictures]))
+        made[kind] = Table(["", *(f"{number:g}" for number in pictures)], rows)
+    return made
+
+
 def differing(found: dict[str, dict[str, str]]) -> Table:
     """What differs between networks: what `networks.differing` finds, which has something to say."""
     nets = list(next(iter(found.values())))
