@@ -48,7 +48,7 @@ def measured(logs: dict[str, pd.DataFrame], table: pd.DataFrame | None) -> list[
     if table is not None and len(table):
         failed = {*log_names(table.drop(sound(table).index))}
     found = [Curve(placed(name), curve(logs[name]), name not in failed) for name in sorted(logs)]
-    return [one for one in found if len(one.top1)]
+    return [one for one in found if len(one.top1) and one.network.first == 1]
 
 
 def bases_of(curves: list[Curve], shown: list[Curve]) -> list[Curve]:

@@ -67,6 +67,8 @@ def by_network(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Of a study of one network and all of the data all rows, by "". With networks that copy from a source of its own kind are
     the bases that they are compared with; a base that is only a source is compared with nothing.
     """
+    if "first_layer" in table:  # middle segments are for `segments.py`
+        table = table[table["first_layer"].isna()].drop(columns="first_layer")
     if not (there := [key for key in AXES if key in table]) or table.empty:
         return {"": table.drop(columns=there)}
     is_base, own = (table["treatment"] == "base").to_numpy(), _axes(table)

@@ -14,6 +14,7 @@ from transfercli.analysis.intervals import binomial_interval, binomial_reach
 from transfercli.analysis.metrics import metric_column
 from transfercli.analysis.pairs import against_base, is_random, kinds, kinds_of_split, records, result, sound
 from transfercli.analysis.published import published_table
+from transfercli.analysis.segments import conclude_segments
 from transfercli.analysis.verdicts import of_what, splits_of
 from transfercli.recipe.schema import NetworkRecipe
 from transfercli.study import table as tables
@@ -32,6 +33,7 @@ class Analysis:
     conclusions: dict[str, list[str]]  # by kind of split and, but for random ones, target
     judged: bool  # False of a smoke run
     amounts: list[str]  # up to how much data transfer pays, of a study of several amounts; none of a smoke run
+    segments: list[str]  # what single layers give, of a study that copies some alone; none of a smoke run
 
     @property
     def networks(self) -> pd.DataFrame:
@@ -84,7 +86,8 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
     column = metric_column(metric, table)
     found = pd.concat([differences.differences(table, column), contrasts(table, column)], ignore_index=True)
     answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
-    return Analysis(table, column, found, answer, conclusions, judged, conclude_amounts(table, column) if judged else [])
+    further = [conclude_amounts(table, column), conclude_segments(table, column)] if judged else [[], []]
+    return Analysis(table, column, found, answer, conclusions, judged, *further)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         return
     names = half_names(table)
     if as_json:
-        about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions, "amounts": found.amounts}
+        about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
+        about |= {"amounts": found.amounts, "segments": found.segments}
         show.document({**about, "differences": points.to_dict("records"), "networks": found.networks.to_dict("records")})
         return
     for sentence in found.answer:
@@ -96,6 +97,10 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     if found.amounts:
         show.echo("How much data:")
     for sentence in found.amounts:
+        show.paragraph(sentence, "- ")
+    if found.segments:
+        show.echo("Where transferability sits:")
+    for sentence in found.segments:
         show.paragraph(sentence, "- ")
     if networks:
         _print_networks(found.networks)

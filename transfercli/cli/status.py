@@ -57,7 +57,7 @@ def status(as_json: bool, folder: Path, smoke: bool) -> None:
 def _networks(networks: list[dict[str, Any]]) -> None:
     """A line for each split, seed, network of several, target and treatment, a column for each layer."""
     layers = sorted({0, *(network["layer"] for network in networks)})
-    several = any({*AXES} & {*network} for network in networks)
+    several = any(_axes(network) for network in networks)
     body = []
     for (net, *group), members in groupby(
         networks, key=lambda n: (_axes(n), n["split"], str(n["seed"]), _target(n), n["treatment"])
@@ -69,8 +69,9 @@ def _networks(networks: list[dict[str, Any]]) -> None:
 
 
 def _axes(network: dict[str, Any]) -> str:
-    """Which of a study's networks it is, and how much data it learns from."""
-    return axes_in_words({key: network[key] for key in AXES if key in network})
+    """Which of a study's networks it is, from how much data it learns, and where its segment begins."""
+    axes = axes_in_words({key: network[key] for key in AXES if key in network})
+    return ", ".join(filter(None, (axes, f"from layer {network['first_layer']}" if "first_layer" in network else "")))
 
 
 def _target(network: dict[str, Any]) -> str:

@@ -221,20 +221,32 @@ def bases(splits: Iterable[str], seeds: Iterable[int], halves: Iterable[str] = H
 
 
 def transfers(
-    splits: Iterable[str], seeds: Iterable[int], targets: Sequence[str], layers: Sequence[int], treatments: Sequence[str]
+    splits: Iterable[str],
+    seeds: Iterable[int],
+    targets: Sequence[str],
+    layers: Sequence[int],
+    treatments: Sequence[str],
+    segments: Sequence[tuple[int, int]] = (),
 ) -> list[Network]:
     """Every network of a sweep: splits × seeds × targets (ALTERNATE: those of `alternating`) × treatments × layers.
 
-    A treatment that has no n has one network whatever the layers.
+    A treatment that has no n has one network whatever the layers. `segments`: the first and the last of middle segments, of
+    treatments that copy n layers and no others.
     """
-    seeds = list(seeds)
+    seeds, whole = list(seeds), [(1, layer) for layer in layers]
+
+    def copied(rule: Treatment) -> list[tuple[int, int]]:
+        if not rule.swept:
+            return [(1, 0)]
+        return list(dict.fromkeys([*whole, *segments])) if rule.copied == "first n" else whole
+
     return [
-        Network(split, seed, treatment, layer, target)
+        Network(split, seed, treatment, layer, target, first)
         for split in splits
         for seed in seeds
         for target in ((alternating(split),) if ALTERNATE in targets else targets)
         for treatment in treatments
-        for layer in (layers if TREATMENTS[treatment].swept else (0,))
+        for first, layer in copied(TREATMENTS[treatment])
     ]
 
 

@@ -9,6 +9,7 @@ from transfercli.plan.treatments import OWN, sweepable
 from transfercli.system.errors import TransferError
 
 ALL = "all"  # layers
+BLOCKS = "blocks"  # segments of one layer
 LONGEST_RANGE = 1000  # numbers in a range of seeds or splits
 
 
@@ -26,6 +27,20 @@ def parse_layers(text: str) -> tuple[int, ...]:
             raise TransferError(f"the layers {text!r} run backwards; write the lower number first: {last}-{first}")
         layers.update(range(first, last + 1))
     return tuple(sorted(layers))
+
+
+def parse_segment(text: str) -> tuple[int, int]:
+    """Parse `3-5` or `4`, the first and the last layer of a segment. Raises TransferError."""
+    layers = parse_layers(text)
+    if "," in text:
+        raise TransferError(f"cannot read the segment {text!r}; write its first and its last layer, as 3-5, or one layer")
+    return layers[0], layers[-1]
+
+
+def segments_of(depth: int, word: str) -> tuple[tuple[int, int], ...]:
+    """Of a network of `depth`: `blocks`, each layer that can be copied alone; `all`, every segment of them."""
+    copied = range(1, depth)
+    return tuple((first, last) for first in copied for last in copied if first == last or (word == ALL and first < last))
 
 
 def evenly(depth: int, count: int | None) -> tuple[int, ...]:

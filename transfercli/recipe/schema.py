@@ -29,7 +29,7 @@ from transfercli.plan.resolve import resolve
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.plan.treatments import TREATMENTS, USUAL, define
-from transfercli.plan.words import ALL, check_layers, evenly
+from transfercli.plan.words import ALL, check_layers, evenly, parse_segment, segments_of
 from transfercli.recipe import schedules
 from transfercli.recipe.fields import (
     Distinct,
@@ -57,7 +57,7 @@ from transfercli.recipe.pictures import Pictures as Pictures
 from transfercli.recipe.section import NOT_DECISIVE, Since
 from transfercli.recipe.section import Section as Section
 from transfercli.recipe.source import SourceRecipe, TargetRecipe
-from transfercli.recipe.swept import Layers, Spread, SweptTreatment
+from transfercli.recipe.swept import Layers, Segments, Spread, SweptTreatment
 from transfercli.system.errors import TransferError
 
 
@@ -248,6 +248,10 @@ class Recipe(Section):
     """For which n the first n layers are copied: `1-7`, a list, `all`, or so many of them, evenly spread: `{spread: 8}`."""
     own_treatments: tuple[OwnTreatment, ...] = ()
     """Ways to fine-tune that are not built in."""
+    segments: Segments = ()
+    """Further layers that are copied, from the first to the last: a list such as `[3-5, 4]`, `blocks` (each layer alone) or
+    `all` (every segment): where transferability sits.
+    """
     treatments: Annotated[tuple[SweptTreatment, ...], OneOrMore, Distinct] = USUAL
     """What is done with the copied layers (docs/treatments.md); also `own_treatments`."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
@@ -335,6 +339,13 @@ class Recipe(Section):
                 as_value_error(check_layers, value, network.known_depth)
         return value
 
+    @field_validator("segments", mode="after")
+    @classmethod
+    def _segments_are_there(cls, value: Any, info: ValidationInfo) -> Any:
+        deepest = [parse_segment(one)[1] for one in value] if isinstance(value, tuple) else []
+        cls._transferable(tuple(deepest), info)
+        return value
+
     def each(self) -> dict[str, "Recipe"]:
         """The recipe of each network alone, as if there were no others, by `Network.net`; of one network itself, by ""."""
         if self.networks is None:
@@ -370,11 +381,18 @@ class Recipe(Section):
             except ValueError as error:
                 raise TransferError(f"own_treatments: {error}") from None
 
+    @property
+    def middle(self) -> tuple[tuple[int, int], ...]:
+        """The first and the last layer of each segment that is copied. Of one network."""
+        if isinstance(self.segments, str):
+            return segments_of(self.network.depth, self.segments)
+        return tuple(map(parse_segment, self.segments))
+
     def planned(self, splits: Sequence[str] = ()) -> list[Network]:
         """All that the recipe plans for these splits, by default its own: the bases that are needed, and then what needs them."""
         self.define_treatments()
         plans = {
-            net: transfers(splits or one.splits, one.seeds, one.targets, one.swept, one.treatments)
+            net: transfers(splits or one.splits, one.seeds, one.targets, one.swept, one.treatments, one.middle)
             for net, one in self.each().items()
         }
         planned = [varied(network, net=net) for net, networks in plans.items() for network in self.of_amounts(networks)]

@@ -1,6 +1,6 @@
 """What a sweep is of: treatments, and for which n."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from transfercli.plan.treatments import sweepable
-from transfercli.plan.words import ALL
-from transfercli.recipe.fields import Distinct, Positive, layer_numbers
+from transfercli.plan.words import ALL, BLOCKS, parse_segment
+from transfercli.recipe.fields import Distinct, Positive, as_value_error, layer_numbers
 from transfercli.recipe.section import Section
 
 
@@ -59,4 +59,25 @@ Layers = Annotated[
     Distinct,
     WrapValidator(_layer_words),
     PlainSerializer(_as_written, return_type=Any),
+]
+
+
+def _segments(value: Any) -> Any:
+    """`3-5, 2` or a list of such as texts, each once; `all` and `blocks` stay words."""
+    if value in (ALL, BLOCKS):
+        return value
+    listed = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+    found = []
+    for word in listed if isinstance(listed, (list, tuple)) else [listed]:
+        first, last = as_value_error(parse_segment, str(word))
+        found.append(f"{first}-{last}" if first < last else str(first))
+    if twice := [one for place, one in enumerate(found) if one in found[:place]]:
+        raise ValueError(f"{twice[0]} stands twice")
+    return tuple(found)
+
+
+Segments = Annotated[
+    tuple[str, ...] | Literal["all", "blocks"],
+    BeforeValidator(_segments),
+    WithJsonSchema({"anyOf": [{"const": ALL}, {"const": BLOCKS}, {"type": "array", "items": {"type": "string"}}]}),
 ]

@@ -102,7 +102,8 @@ def sweep(
     for net, one in settled.each().items():
         every = evenly(depths[net], None)
         numbers = [n for n in chosen if n in every] if chosen else every if layers else one.swept
-        of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments)
+        middle = () if layers else one.middle
+        of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments, middle)
         networks += [varied(network, net=net) for network in settled.of_amounts(of_net)]
     failed = training.check_bases(study, networks, settled)
     _write(study, settled)

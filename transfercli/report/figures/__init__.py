@@ -9,6 +9,7 @@ from transfercli.report.figures.curves import learning_curves
 from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
+from transfercli.report.figures.segments import segments
 from transfercli.report.figures.style import NothingToDraw
 from transfercli.report.figures.writing import Plotted, draw, figures_of, plot, write_figures
 
@@ -24,5 +25,6 @@ __all__ = [
     "first_layer_kernels",
     "learning_curves",
     "plot",
+    "segments",
     "write_figures",
 ]

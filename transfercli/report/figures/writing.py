@@ -19,6 +19,7 @@ from transfercli.report.figures.gains import benefits
 from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.networks import networks
+from transfercli.report.figures.segments import segments
 from transfercli.report.figures.style import NothingToDraw, style
 from transfercli.report.first_layer import first_layers
 from transfercli.study import table as tables
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
     """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), amounts
-    (of data), filters.
+    (of data), segments (of layers), filters.
 
     None that has nothing to show. Of an advice study they are those of `advice.figures_of_advice`.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
@@ -101,6 +102,7 @@ def figures_of(
         "benefits": lambda: benefits(table, logs),
         "networks": lambda: networks(table),
         "amounts": lambda: amounts(table),
+        "segments": lambda: segments(table),
         "filters": lambda: first_layer_kernels(kernels or {}),
     }
     figures = {}
