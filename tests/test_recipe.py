@@ -579,6 +579,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
     made.append(loaded("training.steps=9", "training.epochs=null"))
     made.append(loaded("training.optimizer=adamw", "training.betas=[0.9, 0.99]"))
     made.append(loaded("evaluation.every=9", "evaluation.times=null"))
+    made.append(loaded("training.patience=3", "pictures.folds=3"))
     made.append(loaded("network.name=caffenet", "network.normalisation=lrn", *CROP_67))
     made += [with_network(**keys) for keys in LIBRARY]
     assert with_network(layers=10, label="mine").digest() == with_network().digest()
@@ -593,7 +594,7 @@ def test_the_digest_tells_every_key_that_decides_numbers() -> None:
     }
     kept = {f"training.{key}" for key in ("checkpoint_minutes", "checkpoint_steps", "keep_weights", "snapshots")}
     kept |= {"network.label", "network.layers", "network.source"}
-    assert keys - told == {*kept, "training.steps", "training.betas", "evaluation.every", "network.name"}
+    assert keys - told == {*kept, "training.steps", "training.betas", "training.patience", "evaluation.every", "network.name"}
 
 
 def test_a_key_that_is_new_and_says_what_was_done_before_leaves_the_digest_as_it_was() -> None:

@@ -191,16 +191,16 @@ def test_turns_between_steps_and_a_share() -> None:
         resolved.check(18)
 
 
-def test_a_run_that_is_too_short_is_refused(tmp_path: Path, tiny: Tiny) -> None:
+def test_a_run_that_is_too_short_is_refused(split_study: Study) -> None:
     with pytest.raises(TransferError, match=r"own_treatments: AnB\.mine: its phases do not fit in a run of 2 steps"):
         with_own(MINE, treatments=["AnB.mine"], training={**tiny_recipe().model_dump(mode="json")["training"], "steps": 2})
     training = {**tiny_recipe().model_dump(mode="json")["training"], "steps": None, "epochs": 0.5}  # of 32 pictures: 2 steps
     recipe = with_own(MINE, treatments=["AnB.mine"], training=training)
-    tiny.study.write_recipe(recipe)
+    split_study.write_recipe(recipe)
     said: list[str] = []
     with pytest.raises(TransferError, match=r"AnB\.mine: its phases do not fit in a run of 2 steps"):
-        train(tiny.study, bases([SPLIT], [0]), CPU, None, silent(said=said))
-    assert not list(tiny.study.root.glob("*/base*")), "before anything is trained"
+        train(split_study, bases([SPLIT], [0]), CPU, None, silent(said=said))
+    assert not list(split_study.root.glob("*/base*")), "before anything is trained"
 
 
 def test_what_a_phase_in_steps_costs() -> None:
@@ -329,13 +329,13 @@ def test_all_commands_know_a_treatment_of_the_recipes(transfer: Callable[..., Sa
     assert transfercli.verify(Study("results/study"), device="cpu").problems == [], "which has its own again"
 
 
-def test_a_row_says_how_it_was_treated_and_another_definition_does_not_go_on(tiny: Tiny) -> None:
-    tiny.study.write_recipe(with_own(MINE, treatments=["AnB.mine"]))
-    train(tiny.study, bases([SPLIT], [0]), CPU, None, silent())
-    train(tiny.study, of("A3B.mine"), CPU, None, silent())
-    tiny.study.write_recipe(with_own({**MINE, "slower": 2.0}, treatments=["AnB.mine"]))
+def test_a_row_says_how_it_was_treated_and_another_definition_does_not_go_on(split_study: Study) -> None:
+    split_study.write_recipe(with_own(MINE, treatments=["AnB.mine"]))
+    train(split_study, bases([SPLIT], [0]), CPU, None, silent())
+    train(split_study, of("A3B.mine"), CPU, None, silent())
+    split_study.write_recipe(with_own({**MINE, "slower": 2.0}, treatments=["AnB.mine"]))
     with pytest.raises(TransferError, match=r"A3B\.mine was trained by another treatment AnB\.mine than there is now"):
-        train(tiny.study, of("A3B.mine"), CPU, None, silent())
+        train(split_study, of("A3B.mine"), CPU, None, silent())
 
 
 def test_looks_of_ways_are_told_apart() -> None:

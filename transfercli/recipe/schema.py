@@ -161,6 +161,10 @@ class Training(Section):
     stream: Annotated[Literal["shared", "fresh"], Since("shared")] = "shared"
     """`fresh` gives transfer networks batches, crops and masks that no base has seen; with `shared` B3B meets its donor's again.
     """
+    patience: Annotated[Positive | None, Since(None)] = None
+    """A network's training ends after so many measurements without a lower loss on its fold of the training pictures
+    (`pictures.folds`), and whenever it ends it has the weights of the lowest; not set: it trains all steps and keeps the last.
+    """
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`bfloat16`, `float32`, or `auto`: the former where the device multiplies it faster."""
     channels_last: bool = True
@@ -305,6 +309,14 @@ class Recipe(Section):
             if unknown := [name for name in one.against if name not in TREATMENTS]:
                 raise ValueError(f"{one.name} is against {unknown[0]!r}, which is no treatment")
         return value
+
+    @model_validator(mode="after")
+    def _patience_has_a_holdout(self) -> "Recipe":
+        if self.training.patience and max(self.seeds) >= (self.pictures.folds or 0):
+            raise ValueError("training.patience looks at a fold of the training pictures: set pictures.folds above every seed")
+        if self.training.patience and self.training.snapshots:
+            raise ValueError("training.snapshots are at shares of all steps, which with training.patience a base may not take")
+        return self
 
     @model_validator(mode="after")
     def _phases_fit(self) -> "Recipe":

@@ -23,7 +23,7 @@ from transfercli.plan.treatments import TREATMENTS, Treatment, define
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study import lock
-from transfercli.study.rows import COLUMNS, LOG_COLUMNS, damaged, read_row, table_text
+from transfercli.study.rows import COLUMNS, HOLDOUT_COLUMN, LOG_COLUMNS, damaged, read_row, table_text
 from transfercli.study.splits import Halves, parsed, text_of
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text, write_text
@@ -162,7 +162,8 @@ class Study:
         """Write log.csv and then row.json (the weights are there already): the row says that the network is whole."""
         folder = self.folder(network)
         text = io.StringIO()
-        writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+        columns = [*LOG_COLUMNS, *[HOLDOUT_COLUMN] * (HOLDOUT_COLUMN in log[0])]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(log)
         write_text(folder / "log.csv", text.getvalue())

@@ -25,6 +25,7 @@ COLUMNS = (
     "top1", "top5", "loss", "top1_best10", "step", "status",
 )  # fmt: skip
 LOG_COLUMNS = ("step", "train_loss", "loss", "top1", "top5", "learning_rate", "balanced_top1")
+HOLDOUT_COLUMN = "holdout_loss"  # of a log, with training.patience
 STATUS = r"^(done|did not learn|no better than chance|diverged at step \d+)$"
 
 
@@ -117,6 +118,7 @@ class Row(BaseModel):
     holdout_top1: Share | None = None
     holdout_loss: Annotated[float, Field(ge=0)] | None = None
     holdout_pictures: Annotated[int, Field(ge=1)] | None = None
+    stopped_at: Annotated[float, Field(ge=0)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     snapshots: Annotated[str, Field(pattern=r"^((0\.[0-9]+|[1-9][0-9.]*e-[0-9]+)=[0-9a-f]{64} ?)*$")] = ""
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""

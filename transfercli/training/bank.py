@@ -26,6 +26,7 @@ from transfercli.training.member import Member
 from transfercli.training.optimiser import make_optimizer
 from transfercli.training.step import Given, step
 
+BEST = "best"  # what checkpoints call the weights of the best measurement
 KEPT_AS = {"velocity": "momentum_buffer"}  # what checkpoints call of the optimiser's memory, and torch does
 
 
@@ -56,7 +57,7 @@ class Bank:
         on_device = {source: mean if mean is None else mean.to(device) for source, mean in means.items()}
         self.setting = Setting(device, precision, recipe.pictures, on_device, pool(threads) if device.type == "cpu" else None)
         self.rate = recipe.training.schedule.bind(steps)
-        self.step_number = 0
+        self.step_number, self.over = 0, False
         self.members = [self._member(network, module, copied or {}) for network, module in started.items()]
         self.purposes = {member.feed: member.feed.purpose(first) for member in self.members}
         batch = recipe.training.batch
@@ -120,7 +121,8 @@ class Bank:
 
     def evaluate(self) -> None:
         """Measure every network on the whole validation part of its target and add a line to its log."""
-        found = self.of_part(self.val)
+        found, patience = self.of_part(self.val), self.recipe.training.patience
+        held = self.of_part(self.holdout) if patience else {}
         for member in self.live:
             counted = found[member.network.name]
             member.counted = counted
@@ -128,12 +130,21 @@ class Bank:
             trained = float(member.loss_sum / member.loss_count) if member.loss_count else math.nan
             rate = self.rate(max(0, self.step_number - 1))
             line = dict(step=self.step_number, train_loss=trained, loss=loss, top1=correct1, top5=correct5, learning_rate=rate)
-            member.log.append({**line, "balanced_top1": counted.balanced()})
+            line["balanced_top1"] = counted.balanced()
+            member.log.append(line | ({"holdout_loss": held[member.network.name].shares()[2]} if patience else {}))
             if not (math.isfinite(loss) and (math.isfinite(trained) or not member.loss_count)):
                 member.diverged = self.step_number - member.loss_count + min(int(member.finite) + 1, member.loss_count)
             member.loss_sum.zero_()
             member.finite.zero_()
             member.loss_count = 0
+            if patience and member.diverged is None:
+                member.look_back(patience)
+
+    def take_best(self) -> None:
+        """Training is over: with patience, every network has the weights of its best measurement."""
+        self.over = True
+        for member in self.live:
+            member.take_best()
 
     def of_part(self, pixels: Mapping[str, Pixels]) -> "dict[str, Counted]":
         """By network that trains on, what is right of all these pictures of its target."""
@@ -188,8 +199,8 @@ class Bank:
 
     @property
     def live(self) -> list[Member]:
-        """The members that train on; one whose loss was not finite has stopped."""
-        return [member for member in self.members if member.diverged is None]
+        """The members that train on: not those whose loss was not finite, nor, until all have ended, whose patience is over."""
+        return [member for member in self.members if member.diverged is None and (self.over or not member.stopped)]
 
     def _each(self, work: Callable[[Member], None], members: Iterable[Member]) -> None:
         """Do the work of every member: side by side on a CPU's threads, one after another on an accelerator."""
@@ -220,6 +231,7 @@ class Bank:
         for member in self.members:
             name = member.network.name
             tensors |= {f"{name}/{key}": value for key, value in member.module.state_dict().items()}
+            tensors |= {f"{name}/{BEST}/{key}": value for key, value in member.best.items()}
             tensors |= {f"{name}/loss_sum": member.loss_sum, f"{name}/finite": member.finite}
             for key, parameter in member.module.named_parameters():
                 for what, kept in member.optimizer.state.get(parameter, {}).items():
@@ -228,6 +240,7 @@ class Bank:
         about = {
             m.network.name: {
                 **{"log": m.log, "loss_count": m.loss_count, "diverged": m.diverged},
+                **({"stopped": m.stopped} if m.best else {}),
                 **{"frozen": m.frozen_before, "copied": m.copied, "treatment": self._digest(m)},
             }
             for m in self.members
@@ -254,7 +267,9 @@ class Bank:
             parameters = dict(member.module.named_parameters())
             for path, tensor in tensors.items():
                 owner, *rest = path.split("/")
-                if owner == name and len(rest) == 2:  # the optimiser's
+                if owner == name and len(rest) == 2 and rest[0] == BEST:
+                    member.best[rest[1]] = torch.empty_like(member.module.state_dict()[rest[1]]).copy_(tensor)
+                elif owner == name and len(rest) == 2:  # the optimiser's
                     what, parameter = KEPT_AS.get(rest[0], rest[0]), parameters[rest[1]]
                     alike = tensor.shape == parameter.shape
                     own = torch.empty_like(parameter).copy_(tensor) if alike else tensor.to(parameter.device, copy=True)
@@ -262,4 +277,4 @@ class Bank:
             member.loss_sum.copy_(tensors[f"{name}/loss_sum"])
             member.finite.copy_(tensors[f"{name}/finite"])
             member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
-            member.frozen_before = kept["frozen"]
+            member.frozen_before, member.stopped = kept["frozen"], kept.get("stopped", False)

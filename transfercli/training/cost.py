@@ -105,8 +105,12 @@ def at_once(device: torch.device) -> int:
 
 
 def held_bytes(recipe: Recipe, layers: Layers) -> int:
-    """Of a network in training: its weights, and for each what the optimiser remembers (SGD one number, AdamW two)."""
-    return 4 * sum(layers.parameters) * (1 + REMEMBERED[recipe.training.optimizer])
+    """Of a network in training: its weights, and for each what the optimiser remembers (SGD one number, AdamW two).
+
+    With patience its best weights, too.
+    """
+    kept = 1 + REMEMBERED[recipe.training.optimizer] + (recipe.training.patience is not None)
+    return 4 * sum(layers.parameters) * kept
 
 
 @lru_cache(maxsize=256)

@@ -82,6 +82,7 @@ def _run(bank: Bank, bench: Bench, reporter: Reporter) -> None:
     reporter.held(len(bank.members) * first)
     with deferred() as wish:
         _go(bank, bench, reporter, wish)
+        bank.take_best()
         seconds, steps = time.monotonic() - began, bank.step_number - first
         made_by = provenance(bank, bench.recipe, halves, seconds, steps, bench.accepted)
         fixed = bank.fixed_losses()

@@ -27,6 +27,7 @@ from transfercli.training.cost import share_copied
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
 from transfercli.training.snapshots import kept
+from transfercli.training.stopping import best
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
 PREDICTIONS = "predictions.safetensors"  # see `predictions`
@@ -51,13 +52,15 @@ def write_member(
     classes = len(names)
     train, val = (source[network.pictures].labels.bincount().tolist() for source in (bank.train, bank.val))
     snapshots = kept(study, network, bank.recipe.training.snapshots if network.is_base else ())
-    last, told = member.log[-1], predictions(bank, member, counts)
+    patient = bank.recipe.training.patience is not None and member.diverged is None
+    last, told = best(member.log) if patient else member.log[-1], predictions(bank, member, counts)
     measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
         **columns(network, halves.split),
         **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
         "top1_best10": best10(member.log),
         "step": last["step"],
+        **({"stopped_at": member.log[-1]["step"]} if patient else {}),
         "status": status(last, member.diverged, gives(network), train, val, bank.recipe.judged),
         "classes": classes,
         "train_pictures": sum(train),

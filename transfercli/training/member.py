@@ -14,6 +14,7 @@ from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.training.evaluation import Counted
 from transfercli.training.feed import Feed
 from transfercli.training.optimiser import forget
+from transfercli.training.stopping import best, over
 
 # What a frozen beginning is computed from: batches, whose mean, which network on which data, and then each layer's origin.
 Lineage = tuple[Any, ...]
@@ -38,6 +39,8 @@ class Member:
     diverged: int | None = None  # the step (1-based) at which the loss was not finite
     counted: Counted | None = None  # at the last measurement, where that was in this process
     log: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)  # with patience: the weights of its best measurement
+    stopped: bool = False  # its patience is over: it trains no more
     learning: frozenset[int] = frozenset()  # the layers that learn now, numbered from 1
     shared: int = 0  # of the first layers those that have not learned so far, whose output others may share
     held: int = 0  # of the first layers those that do not learn now: no gradient goes there
@@ -68,6 +71,19 @@ class Member:
         origins = (self.resolved.role if origin == FRESH else origin for origin in self.resolved.origins[: self.shared])
         kind = tuple(self.network.of_axes("network", "data").items())
         return (self.feed, self.resolved.input, kind, *origins)
+
+    def look_back(self, patience: int) -> None:
+        """After a measurement: keep the weights where it was the best, and stop where patience is over."""
+        if best(self.log) is self.log[-1]:
+            self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+        elif over(self.log, patience):
+            self.stopped = True
+
+    def take_best(self) -> None:
+        """The weights of its best measurement, where it has any, are its own again."""
+        if self.best and best(self.log) is not self.log[-1]:
+            self.module.load_state_dict(self.best)
+            self.counted = None
 
     @property
     def trained(self) -> list[Layer]:

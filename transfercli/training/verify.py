@@ -25,7 +25,7 @@ from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
-from transfercli.study.rows import LOG_COLUMNS, mixtures, read_row, table_text
+from transfercli.study.rows import HOLDOUT_COLUMN, LOG_COLUMNS, mixtures, read_row, table_text
 from transfercli.study.splits import Halves
 from transfercli.study.versions import begun
 from transfercli.system.devices import device_name, pick_device, reproducible
@@ -39,6 +39,7 @@ from transfercli.training.bench import Bench, load_weights
 from transfercli.training.cost import share_copied
 from transfercli.training.finish import PREDICTIONS, best10, gives, guess, held_out, status
 from transfercli.training.snapshots import kept
+from transfercli.training.stopping import best, over
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
 EXACT = 1e-9  # means of as many pictures may differ by rounding
@@ -303,30 +304,41 @@ def read_log(path: Path) -> list[Line]:
     try:
         reader = csv.DictReader(read_text(path).splitlines(), strict=True)
         log = [{key: float(value) for key, value in line.items()} for line in reader]
-        if not log or any(tuple(line) not in (LOG_COLUMNS, LOG_COLUMNS[:-1]) for line in log):  # logs of old end before the last
+        known = (LOG_COLUMNS, LOG_COLUMNS[:-1], (*LOG_COLUMNS, HOLDOUT_COLUMN))  # logs of old end before the last
+        if not log or tuple(log[0]) not in known or any(line.keys() != log[0].keys() for line in log):
             raise ValueError("it has other columns, or no line")
         return log
     except (ValueError, TypeError, csv.Error) as error:
         raise TransferError(f"{path} is damaged ({error}); remove its folder and train the network again") from None
 
 
+def line_of(log: list[Line], row: dict[str, Any]) -> Line:
+    """The measurement that the row is of: with patience the best, else the last."""
+    return next((line for line in log if HOLDOUT_COLUMN in line and line["step"] == row["step"]), log[-1])
+
+
 def _log_problems(log: list[Line], row: dict[str, Any], network: Network, recipe: Any, steps: int) -> Iterator[str]:
     """What in the log does not fit the row, or could not have come of the recipe."""
-    last = log[-1]
+    last, patience, diverged = line_of(log, row), recipe.training.patience, row["status"].startswith("diverged")
     for key in ("top1", "top5", "loss", "train_loss", "step", *(("balanced_top1",) if "balanced_top1" in last else ())):
         if row.get(key) != (last[key] if math.isfinite(last[key]) else None):
             yield f"its row has {key} {row[key]}, the last line of its log {last[key]}"
+    if patience and not diverged:
+        if HOLDOUT_COLUMN not in last or last["step"] != best(log)["step"]:
+            yield f"its row has the weights of step {row['step']}, by its log another was best"
+        elif row.get("stopped_at") != log[-1]["step"] or (len(log) < len(recipe.evaluation.at(steps))) > over(log, patience):
+            yield f"its row says that it ended at step {row.get('stopped_at')}, its log does not"
     if row["top1_best10"] != best10(log):
         yield f"its row has top1_best10 {row['top1_best10']}, its log gives {best10(log)}"
     at = sorted(recipe.evaluation.at(steps))
     seen = [int(line["step"]) for line in log]
-    diverged = row["status"].startswith("diverged")
-    if seen != at[: len(seen)] or (not diverged and len(seen) != len(at)):
+    if seen != at[: len(seen)] or (not diverged and not patience and len(seen) != len(at)):
         yield f"its log has the steps {seen}, the recipe {at}"
     rate = recipe.training.schedule.bind(steps)
     if wrong := [line["step"] for line in log if line["learning_rate"] != rate(max(0, int(line["step"]) - 1))]:
         yield f"its log has another learning rate than the recipe at step {wrong[0]:.0f}"
-    if diverged != (not math.isfinite(last["loss"]) or (len(log) > 1 and not math.isfinite(last["train_loss"]))):
+    end = log[-1]
+    if diverged != (not math.isfinite(end["loss"]) or (len(log) > 1 and not math.isfinite(end["train_loss"]))):
         yield f"its row says {row['status']}, the last line of its log does not"
 
 
@@ -340,7 +352,7 @@ def _status(bench: Again, network: Network, row: dict[str, Any], report: Report)
         train, val = evenly(train, val)
     who = f"{network.split} {network.name}"
     try:
-        last = read_log(bench.study.folder(network) / "log.csv")[-1]
+        last = line_of(read_log(bench.study.folder(network) / "log.csv"), row)
     except TransferError:
         return  # told already
     now = status(last, None, gives(network), train, val, bench.recipe.judged)
