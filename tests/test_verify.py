@@ -65,7 +65,7 @@ def test_a_sound_study_is_sound_and_stays_as_it_is(some: Study, transfer: Callab
         "rows": "12",
         "table": "1",
         "splits": "1",
-        "rows against their split": "36",
+        "rows against their split": "48",
         "logs": "24",
         "weights": "12",
         "frozen layers": "6",
