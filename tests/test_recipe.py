@@ -559,7 +559,7 @@ def variants() -> list[tuple[str, Any]]:
 
 LIBRARY = (
     *({}, {"cut": "finest"}, {"cut": ["layer1.0", "fc"]}, {"random": "preserving"}, {"arguments": {"groups": 2}}),
-    *({"dropout": 0.1}, {"width": 2}, {"outputs": 7}),
+    *({"dropout": 0.1}, {"width": 2}, {"outputs": 7}, {"head": [7]}, {"head": []}),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfercli.analysis import comparison, differences, networks
+from transfercli.analysis import comparison, differences, networks, ways
 from transfercli.analysis.amounts import conclude_amounts
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
@@ -32,6 +32,7 @@ class Analysis:
     answer: list[str]  # in three sentences; none of a smoke run, of which nothing is concluded
     conclusions: dict[str, list[str]]  # by kind of split and, but for random ones, target
     judged: bool  # False of a smoke run
+    ways: pd.DataFrame  # as `ways.ways` has them: none where there are not three to choose between
     amounts: list[str]  # up to how much data transfer pays, of a study of several amounts; none of a smoke run
     segments: list[str]  # what single layers give, of a study that copies some alone; none of a smoke run
 
@@ -86,8 +87,9 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
     column = metric_column(metric, table)
     found = pd.concat([differences.differences(table, column), contrasts(table, column)], ignore_index=True)
     answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
+    of_ways = ways.ways(table, column)
     further = [conclude_amounts(table, column), conclude_segments(table, column)] if judged else [[], []]
-    return Analysis(table, column, found, answer, conclusions, judged, *further)
+    return Analysis(table, column, found, answer, conclusions, judged, of_ways, *further)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What kinds of split, halves, chance and differences are called, in figures, on the page, on a terminal."""
 
+import re
 from collections.abc import Mapping
 
 from transfercli.plan.tasks import HALVES
+from transfercli.plan.treatments import LETTERS
 from transfercli.system.errors import plain
 
 PANEL_TITLES = {
@@ -18,6 +20,21 @@ LEAST_PAIRS = 3  # that an interval is drawn of: Student's t of two is 12.7, and
 def signed(number: float, digits: int = 2) -> str:
     """A number with its sign; the minus is a real one, and nothing is minus zero."""
     return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """1 network, 3 networks, 450,000 steps."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """A, B and C."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1] if words else "") if part)
+
+
+def sides(quantity: str) -> list[str]:
+    """The treatments of a difference: AnB.lp-ft-AnB+ is AnB.lp-ft less AnB+."""
+    return re.split(rf"-(?=base|[{''.join(LETTERS.values())}]nB)", quantity)
 
 
 BESIDE = ": "  # between the name of a network, where a study has several, and a kind of split, neither of which holds it

@@ -77,7 +77,8 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     if as_json:
         about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
         about |= {"amounts": found.amounts, "segments": found.segments}
-        show.document({**about, "differences": points.to_dict("records"), "networks": found.networks.to_dict("records")})
+        lists = {"differences": points, "networks": found.networks, "ways": found.ways}
+        show.document({**about, **{key: of.to_dict("records") for key, of in lists.items()}})
         return
     for sentence in found.answer:
         show.paragraph(sentence)
@@ -86,6 +87,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         if (of_kind(kind)[1], "A") in names:
             show.echo(f"{kind_title(kind)}: half A is {half_name(kind, 'A', names)}, half B is {half_name(kind, 'B', names)}.")
         _print(kind, found)
+        _print_ways(kind, found)
         for name, sentences in found.conclusions.items():
             of, _, target = name.partition(", target ")  # in other than random splits there is one for each target
             if of == kind:
@@ -171,6 +173,34 @@ def _print(kind: str, analysis: "Analysis") -> None:
             for quantity, value in beside.items()
         ],
     )
+
+
+def _print_ways(kind: str, analysis: "Analysis") -> None:
+    """The ways to fine-tune the same copied layers, and what can be told of them."""
+    from transfercli.analysis.pairs import records
+    from transfercli.analysis.ways import sentences
+    from transfercli.analysis.words import kind_title
+
+    found = analysis.ways[analysis.ways["splits"] == kind]
+    if found.empty:
+        return
+    show.rich_table(
+        f"{kind_title(kind)}: ways to fine-tune, beside fine-tuning all that was copied (points)",
+        ("n", "", "top-1", "gain", "multiply-adds", "layers × steps", "rate", "pairs"),
+        [
+            (
+                *(str(row["layer"]), row["treatment"], show.accuracy(row["accuracy"])),
+                show.gain({**row, "mean": row["gain"]}),
+                *("" if math.isnan(row[key]) else f"{row[key]:.2f}" for key in ("cost", "steps")),
+                row["rates"] + f" ({row['edge']})" * bool(row["edge"]),
+                str(row["n"]),
+            )
+            for row in records(found)
+        ],
+        keys=2,
+    )
+    for sentence in sentences(found).get(kind, []):
+        show.paragraph(sentence, "- ")
 
 
 def _print_networks(networks: "pandas.DataFrame") -> None:

@@ -82,6 +82,11 @@ class Resolved:
         """Which stage the step (0-based) of so many is in. Where there are fewer steps than stages, some have none."""
         return next(place for place, stage in enumerate(self.stages) if step < stage.end(steps) or stage is self.stages[-1])
 
+    def layer_steps(self, taken: int, steps: int) -> int:
+        """How many layers learned at how many steps, together, of the first `taken` of so many steps."""
+        ends = [min(taken, stage.end(steps)) for stage in self.stages[:-1]] + [taken]
+        return sum((end - began) * len(stage.layers) for stage, began, end in zip(self.stages, [0, *ends], ends, strict=False))
+
     def check(self, steps: int) -> None:
         """Raise ValueError where phases that are told in steps do not follow each other within a run of so many."""
         ends = [0, *(stage.end(steps) for stage in self.stages)]

@@ -260,6 +260,10 @@ class Recipe(Section):
     """What is done with the copied layers (docs/treatments.md); also `own_treatments`."""
     seeds: Annotated[tuple[Seed, ...], Ranges, Distinct] = (0,)
     """Repeats: each seed draws weights, order, crops and dropout anew."""
+    rates: Annotated[tuple[PositiveFloat, ...], OneOrMore, Distinct] = (1.0,)
+    """Learning rates at which every way to train is tried, in multiples of the schedule's, 1 among them; of several that one
+    counts which is best on the training pictures that are held out (`pictures.folds`). Sources are trained at 1.
+    """
     judged: bool = True
     """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
     pictures: Pictures
@@ -288,8 +292,9 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
-        optional = ("network", "networks", "source", "target", "own_treatments")
-        return {key: value for key, value in handler(self).items() if key not in optional or value not in (None, [], ())}
+        optional = ("network", "networks", "source", "target", "own_treatments", "rates")
+        unsaid: tuple[Any, ...] = (None, [], (), [1.0], (1.0,))
+        return {key: value for key, value in handler(self).items() if key not in optional or value not in unsaid}
 
     @model_validator(mode="after")
     def _networks_fit_the_pictures(self) -> "Recipe":
@@ -323,6 +328,14 @@ class Recipe(Section):
         for one in self.each().values():
             if one.network.known_depth:
                 as_value_error(one.check_phases, one.training.steps)
+        return self
+
+    @model_validator(mode="after")
+    def _rates_can_be_chosen(self) -> "Recipe":
+        if len(self.rates) > 1 and 1.0 not in self.rates:
+            raise ValueError("rates are multiples of the schedule's, at which sources are trained: have 1 among them")
+        if len(self.rates) > 1 and max(self.seeds) >= (self.pictures.folds or 0):
+            raise ValueError("of several rates held-out pictures choose the best: set pictures.folds to more than any seed")
         return self
 
     @model_validator(mode="after")
@@ -408,7 +421,13 @@ class Recipe(Section):
             for net, one in self.each().items()
         }
         planned = [varied(network, net=net) for net, networks in plans.items() for network in self.of_amounts(networks)]
-        return needed_bases(planned) + planned
+        needed = needed_bases(planned)
+        scratch = [one for one in self.at_rates(dict.fromkeys(network.control for network in planned)) if one not in needed]
+        return needed + scratch + self.at_rates(planned)
+
+    def at_rates(self, networks: Iterable[Network]) -> list[Network]:
+        """Each of these networks at each of the learning rates that are tried."""
+        return [varied(network, rate=rate) for network in networks for rate in self.rates]
 
     def of_amounts(self, networks: Iterable[Network]) -> list[Network]:
         """Each of these networks, of every amount of the target's data and, where its layers are a base's, of the source's."""

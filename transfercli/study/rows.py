@@ -103,6 +103,8 @@ class Row(BaseModel):
     first_layer: Annotated[int, Field(ge=2)] | None = None
     net: str | None = None
     share_copied: Share | None = None
+    multiply_adds: Annotated[int, Field(ge=1)] | None = None
+    layer_steps: Annotated[int, Field(ge=0)] | None = None
     top1: Share | None
     top5: Share | None
     loss: Annotated[float, Field(ge=0)] | None

@@ -69,7 +69,8 @@ def following(study: Study) -> str | None:
     rows = {network: study.row(network) for network in planned}
     if any(row is None for network, row in rows.items() if network.is_base):
         return "train-base"
-    failed = [network for network, row in rows.items() if network.is_base and row and row["status"] != "done"]
+    sources = [network for network in rows if network.is_base and not network.of_axes("training")]
+    failed = [network for network in sources if (row := rows[network]) and row["status"] != "done"]
     going = without_need([network for network in planned if not network.is_base], failed)
     several = recipe.networks is not None or any(network.axes for network in planned)
     if failed and not (several and going):

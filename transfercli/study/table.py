@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from transfercli.plan.networks import AXES
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
+from transfercli.study.rates import at_best_rate
 from transfercli.study.rows import COLUMNS, Row, mixture
 from transfercli.system.errors import TransferError, TransferWarning
 
@@ -68,9 +69,11 @@ def finished(study: Study, what: str, instead: str = "") -> pd.DataFrame:
 
 
 def whole(study: Study) -> pd.DataFrame:
-    """The study's table, or that of a folder with a results.csv alone; empty where no network is done."""
+    """The study's table, or that of a folder with a results.csv alone, at the learning rates that count; empty where no network
+    is done.
+    """
     study.check_plain()
-    return load(study.root) if study.root.exists() else study.table()
+    return at_best_rate(load(study.root) if study.root.exists() else study.table())
 
 
 def refuse_advice(study: Study) -> None:

@@ -23,7 +23,7 @@ from transfercli.system.devices import device_name
 from transfercli.system.files import replacing
 from transfercli.training.amounts import classes_of
 from transfercli.training.bank import Bank
-from transfercli.training.cost import share_copied
+from transfercli.training.cost import Layers, multiply_adds, share_copied
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
 from transfercli.training.snapshots import kept
@@ -73,6 +73,8 @@ def write_member(
         **({"initialiser": bank.recipe.network.random} if network.source == RANDOM and bank.recipe.network.library else {}),
         "layers": len(member.layers),
         "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
+        "multiply_adds": multiply_adds([network], Layers.of(bank.recipe, classes)),
+        "layer_steps": member.resolved.layer_steps(int(last["step"]), bank.steps),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
         **({"snapshots": snapshots} if snapshots else {}),

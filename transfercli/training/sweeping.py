@@ -35,8 +35,16 @@ class Trained:
 
     @property
     def failed(self) -> list[dict[str, Any]]:
-        """The rows of networks that say nothing about transfer: they diverged, or learned nothing."""
-        return [row for row in self.rows if failed(row["treatment"], row["status"])]
+        """The rows of networks that say nothing about transfer: they diverged, or learned nothing.
+
+        Of a way to train that was tried at several learning rates that row counts which the table counts.
+        """
+        counted = self.rows
+        if any("rate" in row for row in counted):
+            from transfercli.study.rates import at_best_rate  # which takes pandas
+
+            counted = at_best_rate(self.table).to_dict("records")  # type: ignore[assignment]
+        return [row for row in counted if failed(row["treatment"], row["status"])]
 
 
 def train_base(
@@ -105,6 +113,7 @@ def sweep(
         middle = () if layers else one.middle
         of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments, middle)
         networks += [varied(network, net=net) for network in settled.of_amounts(of_net)]
+    networks = settled.at_rates(networks)
     failed = training.check_bases(study, networks, settled)
     _write(study, settled)
     going = without_need(networks, failed)

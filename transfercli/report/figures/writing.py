@@ -21,6 +21,7 @@ from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.networks import networks
 from transfercli.report.figures.segments import segments
 from transfercli.report.figures.style import NothingToDraw, style
+from transfercli.report.figures.ways import ways_vs_cost
 from transfercli.report.first_layer import first_layers
 from transfercli.study import table as tables
 from transfercli.study.folder import Study
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
     """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), amounts
-    (of data), segments (of layers), filters.
+    (of data), segments (of layers), ways-vs-cost (where there are three ways to fine-tune), filters.
 
     None that has nothing to show. Of an advice study they are those of `advice.figures_of_advice`.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
@@ -103,6 +104,7 @@ def figures_of(
         "networks": lambda: networks(table),
         "amounts": lambda: amounts(table),
         "segments": lambda: segments(table),
+        "ways-vs-cost": lambda: ways_vs_cost(table),
         "filters": lambda: first_layer_kernels(kernels or {}),
     }
     figures = {}

@@ -16,21 +16,22 @@ from markupsafe import Markup
 from PIL import Image
 
 from transfercli import __version__
-from transfercli.analysis import differences, networks
+from transfercli.analysis import differences, networks, ways
 from transfercli.analysis.amounts import conclude_amounts, gains
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import by_network, half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
-from transfercli.analysis.words import EXPLAINED, Names, half_title, of_kind, panel_title
+from transfercli.analysis.words import EXPLAINED, Names, counted, half_title, listed, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
 from transfercli.report.appearance import CROSSES, PAPER, look
 from transfercli.report.first_layer import first_layers
 from transfercli.report.page import cells, charts
-from transfercli.report.page.words import conclusion_title, counted, heading, listed
+from transfercli.report.page.words import conclusion_title, heading
+from transfercli.study import table as tables
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.system.errors import TransferError, plain
@@ -51,11 +52,11 @@ PROVENANCE = {
 
 def html(study: Study) -> str:
     """The report of a study. Raises TransferError where no network is done, or where something in the study is damaged."""
-    table = study.table()
+    table = tables.whole(study)
     if table.empty:
         raise TransferError(f"no network in {study.root} is done; train some: transfer train-base")
     recipe, logs = study.recipe(), study.logs()
-    published = published_beside(table)
+    published, of_ways = published_beside(table), ways.ways(table)
     style, script = (text_of(name) for name in ("style.css", "script.js"))
     found, names = differences.bounded(table), half_names(table)
     treatments = [treatment for treatment in TREATMENTS if treatment in set(table["treatment"])]
@@ -88,6 +89,8 @@ def html(study: Study) -> str:
             networks=cells.networks(networks.side_by_side(table)) if "net" in table else {},
             differing=cells.differing(differ) if (differ := differing_of(recipe)) else None,
             contrasts=cells.contrasts(contrasts(table, bound=True)),
+            ways=cells.ways(of_ways),
+            of_ways=ways.sentences(of_ways),
             accuracies=cells.accuracies(table),
             published=cells.published(table, published),
             kernels={plain(name): picture(pixels) for name, pixels in first_layers(study).items()},

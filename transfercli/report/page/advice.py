@@ -10,6 +10,7 @@ from transfercli import __version__
 from transfercli.advice.answer import Advice
 from transfercli.advice.exporting import BUILD, building, whole_network
 from transfercli.advice.predicting import FILE, compared
+from transfercli.analysis.words import counted, listed
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe.reading import dump
@@ -17,7 +18,7 @@ from transfercli.report.figures import advice as figures
 from transfercli.report.figures.writing import rendered
 from transfercli.report.page import environment, provenance, text_of
 from transfercli.report.page.cells import Cell, Row, Table
-from transfercli.report.page.words import between, counted, listed, percent, points
+from transfercli.report.page.words import between, percent, points
 from transfercli.system.errors import plain
 from transfercli.system.files import metadata
 

@@ -10,7 +10,7 @@ from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
 from transfercli.analysis.networks import QUANTITIES
 from transfercli.analysis.pairs import each_network, half_names, kinds_of_split, learned_nothing, records, result
-from transfercli.analysis.words import half_title
+from transfercli.analysis.words import half_title, sides
 from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
 from transfercli.system.errors import plain
@@ -39,6 +39,7 @@ class Table(NamedTuple):
 
 
 NOTHING = Cell(NONE)
+EDGES = {"low": "lowest tried", "high": "highest tried"}
 BENEFIT_NAMES = {
     "start": "Higher start, points",
     "slope": "Higher slope, share of the steps saved",
@@ -63,6 +64,19 @@ def differences(found: pd.DataFrame) -> dict[str, Table]:
             rows.append(Row(_minus(quantity), [*cells, Cell(_range(pairs))]))
         made[kind] = Table(["", *labels, "pairs"], rows)
     return made
+
+
+def ways(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, the ways to fine-tune: found is what `ways.ways` finds."""
+    head = ["", "n", "pairs", "top-1", "gain", "multiply-adds", "layers × steps", "rate"]
+    rows = {kind: [Row(plain(row["treatment"]), _way(row)) for row in records(of_kind)] for kind, of_kind in _by_kind(found)}
+    return {kind: Table(head, of_kind) for kind, of_kind in rows.items()}
+
+
+def _way(row: dict[str, Any]) -> list[Cell]:
+    counts, given = [Cell(str(row["layer"])), Cell(str(row["n"]))], Cell(percent(row["accuracy"]))
+    costs = [Cell(NONE if missing(row[key]) else f"{row[key]:.2f}") for key in ("cost", "steps")]
+    return [*counts, given, _difference({**row, "mean": row["gain"]}), *costs, Cell(row["rates"], EDGES.get(row["edge"], ""))]
 
 
 def contrasts(found: pd.DataFrame) -> dict[str, Table]:
@@ -221,7 +235,7 @@ def _benefit(row: dict[str, Any], benefit: str) -> Cell:
 
 def _minus(quantity: str) -> str:
     """AnB-base as AnB − base."""
-    return quantity.replace("-", " − ")
+    return " − ".join(sides(quantity))
 
 
 def _range(numbers: Sequence[int]) -> str:

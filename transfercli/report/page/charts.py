@@ -13,11 +13,11 @@ from transfercli.analysis.benefits import curve
 from transfercli.analysis.curves import base_levels, bases_of, means_by_layer, measured
 from transfercli.analysis.intervals import binomial_interval
 from transfercli.analysis.pairs import SAME_TARGET, by_network, depth, half_names, is_random, kinds_of_split, records
-from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, half_name, panel_title
+from transfercli.analysis.words import LEAST_PAIRS, Names, chance_name, counted, half_name, panel_title, sides
 from transfercli.plan.networks import of_row
 from transfercli.plan.treatments import TREATMENTS, sweepable
 from transfercli.report.appearance import CROSSES, LAYER, cross, look, side_by_side
-from transfercli.report.page.words import NONE, counted, made_of, missing, percent, points
+from transfercli.report.page.words import NONE, made_of, missing, percent, points
 from transfercli.study.rows import log_name
 from transfercli.system.errors import plain
 
@@ -152,7 +152,7 @@ def _bars(found: pd.DataFrame) -> dict[str, dict[str, list]]:
     """
     bars: dict[str, dict[str, list]] = {}
     for row in records(found):
-        treatment, other = row["quantity"].split("-")
+        treatment, other = sides(row["quantity"])
         if other == "base" and row["layer"].isdigit() and not missing(row["low"]) and (row["n"] == 1 or row["n"] >= LEAST_PAIRS):
             bar = [_beside(row["layer"], treatment), _short(100 * row["low"]), _short(100 * row["high"]), row["n"]]
             bars.setdefault(row["splits"], {}).setdefault(treatment, []).append(bar)

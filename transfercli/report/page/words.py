@@ -33,16 +33,6 @@ def between(low: Any, high: Any, digits: int = 2) -> str:
     return "" if missing(low) else f"{points(low, digits)} to {points(high, digits)}"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """1 network, 3 networks, 450,000 steps."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def listed(words: list[str]) -> str:
-    """A, B and C."""
-    return " and ".join(part for part in (", ".join(words[:-1]), words[-1] if words else "") if part)
-
-
 def sentence(text: str) -> str:
     """The text with a capital at its start, and else as it is."""
     return text[:1].upper() + text[1:]

@@ -1,0 +1,66 @@
+"""Ways to fine-tune the same copied layers: what each gives beside fine-tuning all, against what its training costs."""
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transfercli.analysis.pairs import half_names, kinds_of_split
+from transfercli.analysis.ways import ways
+from transfercli.analysis.words import panel_title
+from transfercli.plan.treatments import LETTERS, TREATMENTS
+from transfercli.report.appearance import look
+from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, set_title, style
+
+INTERVALS = "95% intervals, all of a panel together"
+
+
+def ways_vs_cost(table: pd.DataFrame) -> Figure:
+    """The gain over fine-tuning all (points, with intervals) of each treatment against its training's multiply-adds.
+
+    A panel for each kind of split, origin and layer n at which there are three treatments or more (`ways.ways`). Raises
+    NothingToDraw where there are not, or where rows do not say what they cost.
+    """
+    found = ways(table).dropna(subset=["cost"])
+    if found.empty:
+        raise NothingToDraw("no layer has three ways to fine-tune, fine-tuning all among them; choose more treatments")
+    names = half_names(table)
+    panels = [
+        (kind, origin, layer, found[(found["splits"] == kind) & (found["origin"] == origin) & (found["layer"] == layer)])
+        for kind in kinds_of_split(found)
+        for origin in LETTERS
+        for layer in sorted({*found["layer"]})
+    ]
+    panels = [panel for panel in panels if len(panel[3])]
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with style():
+        figure = Figure(figsize=(WIDTH if columns > 1 else 0.75 * WIDTH, 1.3 + 3.2 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for ax, (kind, origin, layer, group) in zip(axes.flat, panels, strict=False):
+            set_title(ax, f"{panel_title(kind, names)}, n = {layer}" + f", layers {WHOSE[origin]}" * (len(panels) > 1))
+            _draw(ax, group)
+        for ax in list(axes.flat)[len(panels) :]:
+            ax.remove()
+        figure.supxlabel("multiply-adds of the whole training, in multiples of fine-tuning all")
+        figure.supylabel("top-1 minus that of fine-tuning all (points)")
+        shown = [name for name in TREATMENTS if name in {*found["treatment"]}]
+        handles = [handle(look(name).label, look(name).color, look(name).marker, "none") for name in shown]
+        if found["low"].notna().any():
+            handles.append(handle(INTERVALS, GREY, "|", "none", alpha=0.5, markersize=9, markeredgewidth=2))
+        legend(figure, handles)
+    return figure
+
+
+WHOSE = {"self": "of its own half", "other": "of the other half", "pretrained": "pretrained"}
+
+
+def _draw(ax: Axes, group: pd.DataFrame) -> None:
+    ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
+    for row in group.to_dict("records"):
+        drawn = look(row["treatment"])
+        ax.plot(row["cost"], 100 * row["gain"], color=drawn.color, marker=drawn.marker, markersize=7, linestyle="none", zorder=3)
+        if not math.isnan(row["low"]):
+            ax.vlines(row["cost"], 100 * row["low"], 100 * row["high"], color=drawn.color, alpha=0.5, linewidth=2, zorder=2)
+    ax.set_xlim(0, 1.08 * max(1.0, group["cost"].max()))
