@@ -3,6 +3,7 @@
 import math
 
 from transfercli.advice.arms import beyond, rates, ways
+from transfercli.advice.fitting import RESERVE
 from transfercli.advice.kept import Kept
 from transfercli.advice.measured import arm_of, rates_so_far
 from transfercli.plan.networks import Network
@@ -10,7 +11,6 @@ from transfercli.plan.splits import UNDIVIDED
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 
-RESERVE = 0.15  # of the time, for rates beyond the grid
 EXTENSIONS = 2  # times that the grid of learning rates is carried on where an optimum lies at its edge
 
 

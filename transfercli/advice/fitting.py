@@ -19,7 +19,8 @@ ENOUGH = 0.2  # of the usual steps: a plan is made thinner before it is shorter,
 FEWEST_STEPS = 30  # of the smallest plan
 LEAST_REPEATS = 2
 EPOCHS, FEWEST, MOST = 20, 300, 2000
-SPARE = 0.7  # of the time for training and reading: the rest is for rates beyond the grid, and luck
+SPARE = 0.7  # of the time, for training and reading
+RESERVE = 0.15  # of the time, for rates beyond the grid, which a plan of a single rate has none of; the rest is luck
 READ = 3  # times that all pictures are read: as they are split, looked at before training, and trained on
 MEASURED_AGAIN = 0.4  # of a forward and backward pass, what a picture takes that is only measured
 
@@ -61,19 +62,20 @@ def fit(work: Work, asked: Asked, steps: int) -> Plan:
     Raises TransferError where not even the smallest fits.
     """
     whole = Size(None, RATES, asked.repeats)
-    depth = work.recipe.network.depth
-    seconds = None if asked.minutes is None else SPARE * 60 * asked.minutes - READ * work.reading
+    depth, share = work.recipe.network.depth, SPARE
     chosen, taken = whole, steps
     for size in _smaller(whole, depth):
         chosen = size
-        if seconds is None:
+        if asked.minutes is None:
             break
+        share = SPARE + RESERVE * (size.rates == 1)
+        seconds = share * 60 * asked.minutes - READ * work.reading
         fixed = work.seconds(size, 0, asked.fresh)
         taken = min(steps, int((seconds - fixed) / max(1e-9, work.seconds(size, 1, asked.fresh) - fixed)))
         if taken >= min(steps, max(LEAST_STEPS, ENOUGH * steps)):
             break
     if taken < min(steps, FEWEST_STEPS):
-        least = (work.seconds(chosen, min(steps, FEWEST_STEPS), asked.fresh) + READ * work.reading) / SPARE / 60
+        least = (work.seconds(chosen, min(steps, FEWEST_STEPS), asked.fresh) + READ * work.reading) / share / 60
         raise TransferError(
             f"{asked.minutes:g} minutes are too few for {work.recipe.network.name} on these pictures and this device: the "
             f"smallest plan takes {math.ceil(least)}; give it more, or fewer pictures: --set pictures.val_per_class=20"
