@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/transfer demo
 
 test: .venv/tests-installed
-	$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow")
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(if $(SLOW),,-m "not slow")
 
 check: .venv/tests-installed
 	$(BIN)/ruff check .

@@ -276,13 +276,6 @@ def test_one_repeat_one_arm_and_one_left_out() -> None:
     assert verdict.bound == 0 and verdict.spread.own.freedom == 0
 
 
-def test_without_a_validation_part_outer_folds_are_named() -> None:
-    shares = {TUNED: 0.9, HALF: 0.8}
-    verdict = judge(FOUR, nested(shares, 100))
-    measured = shown(verdict, nested(shares, 100), LAYERS, nested=True)
-    assert said(verdict, measured)[1].startswith("On 300 pictures of outer folds, which chose nothing, it is right of 90.0% (")
-
-
 def test_few_comparisons() -> None:
     shares = {TUNED: 0.8, HALF: 0.9, LINEAR: 0.7, SCRATCH: 0.5}
     by_role = compared(judge(FOUR, nested(shares, 1000)), LAYERS)

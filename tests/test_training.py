@@ -543,7 +543,7 @@ def best10(log: list[dict[str, float]]) -> float:
     halves: Any = SimpleNamespace(digest="", split=SimpleNamespace(classes=lambda half: ["a", "b"], half_names={}))
     source, setting = SimpleNamespace(labels=torch.arange(10) % 2), SimpleNamespace(means={"B": None})
     parts: dict[str, Any] = {"train": {"B": source}, "val": {"B": source}, "holdout": {}}
-    bank: Any = SimpleNamespace(**parts, recipe=tiny_recipe(), setting=setting)
+    bank: Any = SimpleNamespace(**parts, recipe=tiny_recipe(), setting=setting, steps=10)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "save_file", lambda tensors, path, *about: None)
         patch.setattr(Study, "write_network", lambda self, network, row, log: written.append(row))

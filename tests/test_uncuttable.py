@@ -278,9 +278,9 @@ def test_unknown_names(refused: Refused) -> None:
 
 def test_without_timm(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
-    expected = "Error: timm/resnet10t needs timm, which is not installed: pip install 'transfer-study[timm]'"
-    assert refused("layers", "timm/resnet10t") == expected
-    assert refused("layers", "tiny-imagenet-cpu", "--network", "timm/resnet10t") == expected
+    expected = "Error: timm/resnet26t needs timm, which is not installed: pip install 'transfer-study[timm]'"
+    assert refused("layers", "timm/resnet26t") == expected
+    assert refused("layers", "tiny-imagenet-cpu", "--network", "timm/resnet26t") == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import transfercli
 from transfercli.analysis.words import half_title
 from transfercli.cli import show
 from transfercli.cli.options import study_argument, study_at, study_options
-from transfercli.plan.networks import AXES, axes_in_words
 from transfercli.study.hints import command
 
 CELLS = {"running": "now", "to do": "-"}  # the states that a table says otherwise; other to-dos have a share of their steps
@@ -70,6 +69,8 @@ def _networks(networks: list[dict[str, Any]]) -> None:
 
 def _axes(network: dict[str, Any]) -> str:
     """Which of a study's networks it is, from how much data it learns, and where its segment begins."""
+    from transfercli.plan.networks import AXES, axes_in_words  # which takes numpy
+
     axes = axes_in_words({key: network[key] for key in AXES if key in network})
     return ", ".join(filter(None, (axes, f"from layer {network['first_layer']}" if "first_layer" in network else "")))
 
