@@ -361,9 +361,13 @@ def test_the_charts_of_the_page_are_up_to_date_and_all_shown(tmp_path: Path) -> 
     assert "\n".join(rows) in page
 
 
-def test_the_pages_recipe_is_one() -> None:
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / "treatments.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    said = yamltext.parse(text)
+def test_the_pages_recipes_are_such() -> None:
+    page = (DOCS / "treatments.md").read_text(encoding="utf-8")
+    fair, said = map(yamltext.parse, re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    values = yamltext.merge(tiny_recipe().model_dump(mode="json", exclude_none=True), {**fair, "targets": ["B"]})
+    planned = [network.name for network in recipes.validate(values, "fair").planned()]
+    assert {f"A7B{word}@rate=3.0" for word in ("", "+", ".keep", ".chain-thaw", ".lp-ft")} < {*planned}
+    assert "baseB@rate=0.3" in planned and "baseA@rate=0.3" not in planned
     training = {**tiny_recipe().model_dump(mode="json")["training"], **said["training"], "steps": 1000}
     with_own(*said["own_treatments"], treatments=said["treatments"], training=training)
     ulmfit, gradual = (resolve(named("x", 0, f"A5B.{word}"), 8) for word in ("ulmfit", "gradual"))
