@@ -16,8 +16,10 @@ from transfercli.analysis.differences import quantities
 from transfercli.analysis.ways import COLUMNS, sentences, ways
 from transfercli.analysis.words import sides
 from transfercli.recipe import reading as recipes
+from transfercli.report.figures.layers import accuracy_vs_layer
 from transfercli.report.figures.style import NothingToDraw
 from transfercli.report.figures.ways import ways_vs_cost
+from transfercli.report.figures.writing import rendered
 from transfercli.study.folder import Study
 from transfercli.study.rates import at_best_rate
 from transfercli.study.standing import following
@@ -220,3 +222,13 @@ def test_one_rate_is_as_before() -> None:
 def test_the_sides_of_a_difference_are_told_from_hyphens_in_names() -> None:
     for treatment, other in quantities():
         assert sides(f"{treatment}-{other}") == [treatment, other]
+
+
+def test_a_legend_of_long_names_stays_within_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ("AnB.chain-thaw", "AnB.discriminative", "AnB.gradual", "AnB.lp-ft")
+    monkeypatch.setattr("test_tuning.COST", COST | dict.fromkeys(named, 2.0))
+    table = study(np.random.RandomState(2), TRUTH | dict.fromkeys(named, 0.0)).assign(top5=0.9, loss=1.0)
+    for figure in (accuracy_vs_layer(table), ways_vs_cost(table)):
+        rendered(figure, "png")
+        extent = figure.legends[0].get_window_extent()
+        assert 0 <= extent.x0 < extent.x1 <= figure.bbox.x1

@@ -23,6 +23,7 @@ INTERVAL = "95% interval of the mean"
 WIDTH = 8.4  # inches
 GREY = "#666666"
 DASHES = (0, (4, 2))
+LETTERS, MARKER = 14, 6  # of a legend: letters in an inch, and how many of them a marker is wide
 
 STYLE = {
     "font.family": "sans-serif",
@@ -92,6 +93,18 @@ def handle(label: str, color: str, marker: str, line: Any, **more: Any) -> Line2
 
 
 def legend(figure: Figure, handles: list[Line2D], heading: str | None = None) -> None:
-    """Above the panels, in up to three columns; none where there is nothing to say."""
+    """Above the panels, in up to three columns, as many as there is room for; none where there is nothing to say."""
     if handles:
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(3, len(handles)), title=heading)
+        figure.legend(handles=handles, loc="outside upper center", ncols=_columns(figure, handles), title=heading)
+
+
+def _columns(figure: Figure, handles: list[Line2D]) -> int:
+    for columns in range(min(3, len(handles)), 1, -1):
+        rows, longer = divmod(len(handles), columns)  # as matplotlib fills them: the first ones have a row more
+        sizes = [rows + (place < longer) for place in range(columns)]
+        widths = [
+            max(len(str(one.get_label())) for one in handles[sum(sizes[:place]) :][:size]) for place, size in enumerate(sizes)
+        ]
+        if sum(widths) + MARKER * columns <= LETTERS * figure.get_figwidth():
+            return columns
+    return 1

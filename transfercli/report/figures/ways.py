@@ -46,7 +46,8 @@ def ways_vs_cost(table: pd.DataFrame) -> Figure:
         figure.supxlabel("multiply-adds of the whole training, in multiples of fine-tuning all")
         figure.supylabel("top-1 minus that of fine-tuning all (points)")
         shown = [name for name in TREATMENTS if name in {*found["treatment"]}]
-        handles = [handle(look(name).label, look(name).color, look(name).marker, "none") for name in shown]
+        # By name alone: what each does, docs/treatments.md draws, and would not fit.
+        handles = [handle(name, look(name).color, look(name).marker, "none") for name in shown]
         if found["low"].notna().any():
             handles.append(handle(INTERVALS, GREY, "|", "none", alpha=0.5, markersize=9, markeredgewidth=2))
         legend(figure, handles)
