@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfercli.analysis.spread import Floats, Spread, of_folds
+from transfercli.plan.rates import Rate, choose
 
 INSIDE = 0.95  # of all answers: how often all their bounds together hold
 DRAWS = 20_000
@@ -54,39 +55,14 @@ class Network:
     right_val: NDArray[np.bool_] | None = None  # (pictures of val,), in one order for all networks
 
 
-@dataclass(frozen=True)
-class Rate:
-    """An arm's learning rate. `edge`: on which side of those tried an even better one may lie."""
-
-    rate: float
-    loss: float  # mean over repeats
-    edge: Literal["", "low", "high", "only"]
-    tried: tuple[float, ...]  # ascending
-    diverged: tuple[float, ...]  # those of which a repeat diverged
-
-
 def choose_rates(networks: Iterable[Network]) -> dict[str, Rate]:
-    """For each arm the rate of the smallest mean loss on the holdout (of two alike the smaller), by the arm's name.
-
-    A rate of which a repeat diverged, or is missing where others have it, is out; an arm without a rate is not in the answer.
-    A best rate beside one that diverged is no edge: what lies there was tried.
-    """
+    """For each arm the rate that counts (`plan.rates.choose`), by the arm's name; an arm without one is not in the answer."""
     losses: dict[str, dict[float, dict[int, float]]] = {}
     for network in networks:
         losses.setdefault(network.arm, {}).setdefault(network.rate, {})[network.repeat] = network.loss
     repeats = {repeat for rates in losses.values() for each in rates.values() for repeat in each}
-    found = {}
-    for arm in sorted(losses):
-        tried = sorted(losses[arm])
-        whole = {rate: [losses[arm][rate].get(repeat, math.nan) for repeat in sorted(repeats)] for rate in tried}
-        sound = {rate: math.fsum(each) / len(each) for rate, each in whole.items() if all(map(math.isfinite, each))}
-        if not sound:
-            continue
-        rate = min(sound, key=lambda one: (sound[one], one))
-        edge: Literal["", "low", "high", "only"] = "low" if rate == tried[0] else "high" if rate == tried[-1] else ""
-        out = tuple(one for one in tried if one not in sound)
-        found[arm] = Rate(rate, sound[rate], "only" if len(tried) == 1 else edge, tuple(tried), out)
-    return found
+    chosen = {arm: choose(losses[arm], repeats) for arm in sorted(losses)}
+    return {arm: rate for arm, rate in chosen.items() if rate}
 
 
 def rightness(

@@ -9,7 +9,7 @@ import pandas as pd
 from transfercli.analysis.differences import bounded, mean_of_pairs
 from transfercli.analysis.pairs import UNIT, by_network, kind_of_split, kinds_of_split, records, sound
 from transfercli.analysis.verdicts import Gain
-from transfercli.analysis.words import kind_title
+from transfercli.analysis.words import kind_title, minus
 from transfercli.plan.networks import AXES
 from transfercli.plan.treatments import TREATMENTS
 
@@ -70,9 +70,9 @@ def conclude_amounts(table: pd.DataFrame, metric: str = "top1") -> list[str]:
         for (net, quantity, layer), group in found[found["splits"] == kind].groupby(["net", "quantity", "layer"], sort=False):
             if len(group) < 2 or quantity == TWICE:
                 continue
-            by_pictures = {row["pictures"]: _gain(row) for row in records(group.sort_values("pictures"))}
+            by_pictures = {row["pictures"]: Gain.of(row) for row in records(group.sort_values("pictures"))}
             where = ", ".join(filter(None, (str(net), kind_title(kind), f"n = {layer}")))
-            shown = str(quantity).replace("-", " − ")
+            shown = minus(str(quantity))
             if quantity == SCARCE:
                 twice = found[(found["splits"] == kind) & (found["net"] == net) & (found["quantity"] == TWICE)]
                 sentences.append(f"{where}: the effect of a scarce target ({shown}): {_listed(by_pictures)}{_twice(twice)}.")
@@ -90,10 +90,6 @@ def crossing(means: dict[float, float]) -> float | None:
         if means[few] > 0 >= means[many]
     ]
     return falls[-1] if falls and means[max(means)] <= 0 else None
-
-
-def _gain(row: dict) -> Gain:
-    return Gain(100 * row["mean"], 100 * row["low"], 100 * row["high"], False, row["n"])
 
 
 def _paying(by_pictures: dict[float, Gain]) -> str:
@@ -126,5 +122,5 @@ def _twice(found: pd.DataFrame) -> str:
     """Beside it, what the base gains that is trained a second time on the same pictures, which no transfer is."""
     if found.empty:
         return ""
-    by_pictures = {row["pictures"]: _gain(row) for row in records(found.sort_values("pictures"))}
+    by_pictures = {row["pictures"]: Gain.of(row) for row in records(found.sort_values("pictures"))}
     return f"; its control, the base trained twice (base+ − base): {_listed(by_pictures)}"

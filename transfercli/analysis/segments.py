@@ -37,10 +37,7 @@ def conclude_segments(table: pd.DataFrame, metric: str = "top1") -> list[str]:
     alone = found[(found["first"] == found["layer"]) & (found["quantity"] == "AnB-base")]
     sentences = []
     for kind in kinds_of_split(alone):
-        by_layer = {
-            row["layer"]: Gain(100 * row["mean"], 100 * row["low"], 100 * row["high"], False, row["n"])
-            for row in records(alone[alone["splits"] == kind].sort_values("layer"))
-        }
+        by_layer = {row["layer"]: Gain.of(row) for row in records(alone[alone["splits"] == kind].sort_values("layer"))}
         if len(by_layer) < 2:
             continue
         most = min(by_layer, key=lambda layer: by_layer[layer].mean)

@@ -1,9 +1,9 @@
 """What the means and intervals of a study allow to be said, and the words for where. No torch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -25,6 +25,11 @@ class Gain(NamedTuple):
     high: float
     alone: bool  # one pair among layers with more: its interval is only that of its validation pictures
     pairs: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Gain":
+        """That of a row of `differences.bounded`: mean, low, high and n, in fractions."""
+        return cls(100 * row["mean"], 100 * row["low"], 100 * row["high"], False, row["n"])
 
     @property
     def verdict(self) -> str:

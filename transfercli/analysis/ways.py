@@ -36,7 +36,8 @@ def ways(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     good = _with_kind(sound(table)).astype({metric: float})
     good = good.assign(origin=[TREATMENTS[name].origin for name in good["treatment"]])
     if "multiply_adds" in good:
-        good = good.assign(work=good["multiply_adds"] * good["step"])
+        taken = good["stopped_at"].fillna(good["step"]) if "stopped_at" in good else good["step"]
+        good = good.assign(work=good["multiply_adds"] * taken)
     scratch = good[good["treatment"] == "base"]
     swept = good[(good["layer"] > 0) & (good["origin"] != "random")]
     rows = []

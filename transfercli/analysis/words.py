@@ -40,6 +40,11 @@ def sides(quantity: str) -> list[str]:
 BESIDE = ": "  # between the name of a network, where a study has several, and a kind of split, neither of which holds it
 
 
+def minus(quantity: str) -> str:
+    """AnB-base as AnB − base."""
+    return " − ".join(sides(quantity))
+
+
 def beside(net: str, kind: str) -> str:
     """A kind of split with what its networks are called, where a study has several."""
     return f"{net}{BESIDE}" * bool(net) + kind

@@ -263,6 +263,11 @@ def without_need(networks: Iterable[Network], of: Collection[Network]) -> list[N
     return [network for network in networks if not {network.control, network.donor} & {*of}]
 
 
+def several(networks: Iterable[Network]) -> bool:
+    """Whether they are of several networks or amounts of data, of which some may go on where a base of others failed."""
+    return any(network.of_axes("network", "data", "source") for network in networks)
+
+
 # -- the table's columns
 
 

@@ -293,8 +293,8 @@ class Recipe(Section):
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
         optional = ("network", "networks", "source", "target", "own_treatments", "rates")
-        unsaid: tuple[Any, ...] = (None, [], (), [1.0], (1.0,))
-        return {key: value for key, value in handler(self).items() if key not in optional or value not in unsaid}
+        unsaid = [key for key in optional if getattr(self, key) == type(self).model_fields[key].default]
+        return {key: value for key, value in handler(self).items() if key not in unsaid}
 
     @model_validator(mode="after")
     def _networks_fit_the_pictures(self) -> "Recipe":
@@ -317,7 +317,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _patience_has_a_holdout(self) -> "Recipe":
-        if self.training.patience and max(self.seeds) >= (self.pictures.folds or 0):
+        if self.training.patience and not self.holds_out:
             raise ValueError("training.patience looks at a fold of the training pictures: set pictures.folds above every seed")
         if self.training.patience and self.training.snapshots:
             raise ValueError("training.snapshots are at shares of all steps, which with training.patience a base may not take")
@@ -334,7 +334,7 @@ class Recipe(Section):
     def _rates_can_be_chosen(self) -> "Recipe":
         if len(self.rates) > 1 and 1.0 not in self.rates:
             raise ValueError("rates are multiples of the schedule's, at which sources are trained: have 1 among them")
-        if len(self.rates) > 1 and max(self.seeds) >= (self.pictures.folds or 0):
+        if len(self.rates) > 1 and not self.holds_out:
             raise ValueError("of several rates held-out pictures choose the best: set pictures.folds to more than any seed")
         return self
 
@@ -440,6 +440,11 @@ class Recipe(Section):
             for of_source in (sources if network.donor else ({},))
         ]
         return list(dict.fromkeys(found))
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether every seed has a fold of the training pictures that its networks do not see."""
+        return max(self.seeds) < (self.pictures.folds or 0)
 
     @property
     def pretrained(self) -> SourceRecipe | None:

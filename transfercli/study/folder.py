@@ -139,8 +139,10 @@ class Study:
     def row(self, network: Network) -> dict[str, Any] | None:
         """The network's row, or None while it has not been trained and measured."""
         path = self.folder(network) / "row.json"
+        if not path.exists():
+            return None
         self.know_treatments()
-        return read_row(path) if path.exists() else None
+        return read_row(path)
 
     def state(self, network: Network, holder: dict[str, Any] | None) -> str:
         """`done`, the status of a network that failed, `running` (where the `holder` of the study trains it), or `to do`."""

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 
 from transfercli.plan.networks import AXES
+from transfercli.plan.rates import choose
 
 RATE = "rate"
-SMALLEST, LARGEST, INNER = "low", "high", ""
 
 
 def at_best_rate(table: pd.DataFrame) -> pd.DataFrame:
@@ -15,10 +15,9 @@ def at_best_rate(table: pd.DataFrame) -> pd.DataFrame:
 
     In place of the column `rate` are `best_rate`, and `edge`: on which end of those tried it lies, if on one.
 
-    A way is all that an id says but the rate, for a split and a target. Its rate is that of the smallest mean loss on the fold
-    that its networks do not see, over seeds (of two alike the smaller); one at which a seed diverged, or is missing where
-    others have it, is out; where all are, the usual rate stays, for its failure to be told. Accuracies choose nothing. A best
-    rate beside one that is out is no edge: what lies there was tried. A table of one rate is returned as it is.
+    A way is all that an id says but the rate, for a split and a target. Its rate is chosen by the losses on the fold that its
+    networks do not see (`plan.rates.choose`; repeats are seeds); where none can be, the usual one stays, for its failure to be
+    told. Accuracies choose nothing. A table of one rate is returned as it is.
     """
     if RATE not in table or table[RATE].fillna(1.0).nunique() < 2:
         return table
@@ -26,18 +25,13 @@ def at_best_rate(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["split", "target", "treatment", "layer", *(key for key in ("first_layer", *AXES) if key in table and key != RATE)]
     rows = []
     for _, of_way in table.groupby(keys, sort=False, dropna=False):
-        seeds = {*of_way["seed"]}
-        tried = sorted({*of_way[RATE]})
-        losses = {rate: _mean_loss(of_way[of_way[RATE] == rate], seeds) for rate in tried}
-        sound = [rate for rate in tried if math.isfinite(losses[rate])]
-        usual = AXES[RATE].usual if AXES[RATE].usual in tried else tried[0]
-        best = min(sound, key=lambda rate: (losses[rate], rate), default=usual)
-        edge = INNER if len(tried) == 1 else SMALLEST if best == tried[0] else LARGEST if best == tried[-1] else INNER
-        rows.append(of_way[of_way[RATE] == best].assign(edge=edge))
+        losses: dict[float, dict[int, float]] = {}
+        for row in of_way.to_dict("records"):
+            losses.setdefault(row[RATE], {})[row["seed"]] = (
+                float(loss) if (loss := row.get("holdout_loss")) is not None else math.nan
+            )
+        chosen = choose(losses, {*of_way["seed"]})
+        rate = chosen.rate if chosen else AXES[RATE].usual if AXES[RATE].usual in losses else min(losses)
+        edge = chosen.edge if chosen and len(losses) > 1 else ""
+        rows.append(of_way[of_way[RATE] == rate].assign(edge=edge))
     return pd.concat(rows).sort_index().rename(columns={RATE: "best_rate"})
-
-
-def _mean_loss(networks: pd.DataFrame, seeds: set[int]) -> float:
-    """NaN where a seed is missing or diverged, or nothing was held out."""
-    losses = pd.to_numeric(networks.get("holdout_loss", pd.Series(dtype=float)), errors="coerce")
-    return math.fsum(losses) / len(losses) if len(losses) == len(seeds) and losses.notna().all() else math.nan

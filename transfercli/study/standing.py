@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from transfercli.plan.networks import Network, axes_order, columns, named, of_row, without_need
+from transfercli.plan.networks import Network, axes_order, columns, named, of_row, several, without_need
 from transfercli.plan.treatments import TREATMENTS, failed
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
@@ -72,8 +72,7 @@ def following(study: Study) -> str | None:
     sources = [network for network in rows if network.is_base and not network.of_axes("training")]
     failed = [network for network in sources if (row := rows[network]) and row["status"] != "done"]
     going = without_need([network for network in planned if not network.is_base], failed)
-    several = recipe.networks is not None or any(network.axes for network in planned)
-    if failed and not (several and going):
+    if failed and not (several(planned) and going):
         return None
     return "sweep" if any(rows[network] is None for network in going) else "plot"
 

@@ -11,7 +11,7 @@ from transfercli.networks.initialise import near_identities
 from transfercli.networks.start import random_weights
 from transfercli.pictures.stream import Pixels
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import RANDOM, Network, needed_bases, without_need
+from transfercli.plan.networks import RANDOM, Network, needed_bases, several, without_need
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
@@ -103,7 +103,7 @@ def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> di
     need none of them.
     """
     failed: dict[Network, str] = {}
-    several = recipe.networks is not None or any(network.axes for network in networks)
+    in_parts = several(networks)
     for one in sorted(needed_bases(networks), key=lambda n: (n.split, n.seed, n.name)):
         row = study.row(one)
         if row is None:
@@ -126,11 +126,11 @@ def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> di
             needing = len(networks) - len(without_need(networks, [one]))
             failed[one] = (
                 f"{one.split} {one.name} has nothing to transfer ({row['status']})"
-                + f", and {needing} networks that need it are left out" * several
+                + f", and {needing} networks that need it are left out" * in_parts
                 + "; start a new study (--study NEW) with another learning rate: --set training.schedule.rate=0.01; "
                 f"or go on without that split: remove {study.root / one.split}"
             )
-    if failed and not (several and without_need(networks, failed)):
+    if failed and not (in_parts and without_need(networks, failed)):
         raise TransferError(next(iter(failed.values())))
     refuse_mixtures(study)
     return failed

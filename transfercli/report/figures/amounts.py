@@ -7,7 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from transfercli.analysis.amounts import SCARCE, curves, gains
 from transfercli.analysis.pairs import half_names
-from transfercli.analysis.words import BESIDE, LEAST_PAIRS, panel_title
+from transfercli.analysis.words import LEAST_PAIRS, beside, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.report.appearance import look
 from transfercli.report.figures.style import (
@@ -43,9 +43,9 @@ def amounts(table: pd.DataFrame) -> Figure:
         axes = figure.subplots(len(rows), 2, squeeze=False)
         shown = dict[str, None]()
         for (left, right), (kind, net, layer) in zip(axes, rows, strict=True):
-            of_layer, beside = _of(levels, kind, net, layer), _of(levels, kind, net, 0)
+            of_layer, whole = _of(levels, kind, net, layer), _of(levels, kind, net, 0)
             for treatment in TREATMENTS:
-                mine = (beside if treatment.startswith("base") else of_layer).query("treatment == @treatment")
+                mine = (whole if treatment.startswith("base") else of_layer).query("treatment == @treatment")
                 if len(mine):
                     shown[treatment] = None
                     _draw(left, mine, 1, look(treatment).color, look(treatment).marker)
@@ -58,11 +58,11 @@ def amounts(table: pd.DataFrame) -> Figure:
                 else:
                     drawn = look(str(quantity).removesuffix("-base"))
                     _draw(right, mine, 100, drawn.color, drawn.marker)
-            set_title(left, f"{net}{BESIDE}" * bool(net) + f"{panel_title(kind, names)}, n = {layer}")
+            set_title(left, beside(net, f"{panel_title(kind, names)}, n = {layer}"))
             left.set_ylabel("top-1 accuracy")
             right.set_ylabel("top-1 minus its base (points)")
             for ax in (left, right):
-                _scale(ax, sorted({*of_layer["pictures"], *beside["pictures"]}))
+                _scale(ax, sorted({*of_layer["pictures"], *whole["pictures"]}))
         figure.supxlabel(AXIS)
         handles = [handle(look(of).label, look(of).color, look(of).marker, "-") for of in shown]
         if (over["quantity"] == SCARCE).any():

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.networks import QUANTITIES, by_layer, side_by_side
 from transfercli.analysis.pairs import half_names, kinds_of_split, of_all_data
-from transfercli.analysis.words import LEAST_PAIRS, panel_title
+from transfercli.analysis.words import LEAST_PAIRS, minus, panel_title
 from transfercli.report.appearance import LAYER
 from transfercli.report.figures.style import GREY, INTERVAL, WIDTH, NothingToDraw, handle, legend, style
 
@@ -35,7 +35,7 @@ def networks(table: pd.DataFrame) -> Figure:
         axes = figure.subplots(len(kinds), len(QUANTITIES), squeeze=False, sharey="row")
         for row, kind in zip(axes, kinds, strict=True):
             for ax, (quantity, meaning) in zip(row, QUANTITIES.items(), strict=True):
-                ax.set_title(f"{quantity.replace('-', ' − ')}: {meaning}")
+                ax.set_title(f"{minus(quantity)}: {meaning}")
                 ax.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
                 for place, net in enumerate(nets):
                     chosen = (found["splits"] == kind) & (found["quantity"] == quantity) & (found["net"] == net)

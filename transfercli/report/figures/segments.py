@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from transfercli.analysis.pairs import half_names, kinds_of_split
 from transfercli.analysis.segments import segments as found_of
-from transfercli.analysis.words import panel_title, signed
+from transfercli.analysis.words import minus, panel_title, signed
 from transfercli.report.figures.style import WIDTH, NothingToDraw, set_title, style
 
 COLORS = "PuOr"  # which colour-blind readers tell apart: orange below the base, violet above
@@ -46,7 +46,7 @@ def segments(table: pd.DataFrame) -> Figure:
                 ax.grid(False)
                 ax.set_xticks(range(len(layers)), [str(layer) for layer in layers])
                 ax.set_yticks(range(len(firsts)), [str(first) for first in firsts])
-                set_title(ax, f"{quantity.replace('-', ' − ')}: {panel_title(kind, names)}")
+                set_title(ax, f"{minus(quantity)}: {panel_title(kind, names)}")
         figure.supxlabel("last layer that is copied")
         figure.supylabel("first layer that is copied")
     return figure

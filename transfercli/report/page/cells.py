@@ -10,7 +10,7 @@ from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
 from transfercli.analysis.networks import QUANTITIES
 from transfercli.analysis.pairs import each_network, half_names, kinds_of_split, learned_nothing, records, result
-from transfercli.analysis.words import half_title, sides
+from transfercli.analysis.words import half_title, minus
 from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
 from transfercli.system.errors import plain
@@ -61,7 +61,7 @@ def differences(found: pd.DataFrame) -> dict[str, Table]:
             by_layer = {row["layer"]: row for row in records(same)}
             cells = [_difference(by_layer[label]) if label in by_layer else NOTHING for label in labels]
             pairs = sorted({row["n"] for label, row in by_layer.items() if label.isdigit()})
-            rows.append(Row(_minus(quantity), [*cells, Cell(_range(pairs))]))
+            rows.append(Row(minus(quantity), [*cells, Cell(_range(pairs))]))
         made[kind] = Table(["", *labels, "pairs"], rows)
     return made
 
@@ -115,7 +115,7 @@ def networks(found: pd.DataFrame) -> dict[str, Table]:
                 by_quantity = {row["quantity"]: row for row in records(group)}
                 cells = [_difference(by_quantity[of]) if of in by_quantity else NOTHING for of in QUANTITIES]
                 rows.append(Row(str(layer), [Cell(percent(share, 0)), *cells]))
-        made[kind] = Table(["n", "copied", *(f"{_minus(of)}: {meaning}" for of, meaning in QUANTITIES.items())], rows)
+        made[kind] = Table(["n", "copied", *(f"{minus(of)}: {meaning}" for of, meaning in QUANTITIES.items())], rows)
     return made
 
 
@@ -127,7 +127,7 @@ def amounts(found: pd.DataFrame) -> dict[str, Table]:
         rows = []
         for (net, quantity, layer), group in of_kind.groupby(["net", "quantity", "layer"], sort=False):
             by_pictures = {row["pictures"]: row for row in records(group)}
-            called = " ".join(filter(None, (plain(str(net)), _minus(str(quantity)), f"n = {layer}" * bool(layer))))
+            called = " ".join(filter(None, (plain(str(net)), minus(str(quantity)), f"n = {layer}" * bool(layer))))
             rows.append(Row(called, [_difference(by_pictures[of]) if of in by_pictures else NOTHING for of in pictures]))
         made[kind] = Table(["", *(f"{number:g}" for number in pictures)], rows)
     return made
@@ -184,7 +184,7 @@ def published(table: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Table]:
                 if by_layer := _of(of_kind, treatment + end):
                     cells = [_beside(by_layer[layer]) if layer in by_layer else NOTHING for layer in layers]
                     inside = sum(row["within"] for row in by_layer.values())
-                    body.append(Row(_minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
+                    body.append(Row(minus(treatment + end), [*cells, Cell(f"{inside} of {len(by_layer)}")]))
             rows += [Row(title, []), *body] if body else []
         if rows:
             made[kind] = Table(["", *map(str, layers), "in range"], rows)
@@ -231,11 +231,6 @@ def _benefit(row: dict[str, Any], benefit: str) -> Cell:
     if row["reached"] < row["n"]:
         beneath.append(f"{row['reached']} of {row['n']} there")
     return Cell(text, "\n".join(part for part in beneath if part), _clear(row))
-
-
-def _minus(quantity: str) -> str:
-    """AnB-base as AnB − base."""
-    return " − ".join(sides(quantity))
 
 
 def _range(numbers: Sequence[int]) -> str:
