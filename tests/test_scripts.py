@@ -128,7 +128,7 @@ def test_every_key_is_explained_once() -> None:
     every = {path for name in recipes.names() for path in paths(recipes.find(name).model_dump(mode="json"))}
     assert every <= {*explained, "pictures.builtin"}
     unused = {f"pictures.builtin.{key}" for key in ("classes", "train", "val", "seed")}
-    unused |= {"networks", "rates", "target.per_class"}
+    unused |= {"networks", "rates", "lengths", "target.per_class"}
     unused |= {key for key in explained if key.startswith("own_treatments.")}  # by the recipes that are shipped
     assert {*explained} <= every | unused
 

@@ -20,8 +20,8 @@ from transfercli.report.figures.layers import accuracy_vs_layer
 from transfercli.report.figures.style import NothingToDraw
 from transfercli.report.figures.ways import ways_vs_cost
 from transfercli.report.figures.writing import rendered
+from transfercli.study.best import at_best
 from transfercli.study.folder import Study
-from transfercli.study.rates import at_best_rate
 from transfercli.study.standing import following
 from transfercli.system.errors import TransferError
 from transfercli.training.verify import verify
@@ -112,25 +112,25 @@ def test_the_rate_that_counts_is_that_of_the_held_out_pictures() -> None:
     table = pd.DataFrame(
         [at(0.3, 1.0, 0.5), at(1.0, 0.9, 0.4), at(3.0, 1.2, 0.6), at(0.3, 0.7, 0.1, "AnB+"), at(1.0, 0.8, 0.9, "AnB+")]
     )
-    found = at_best_rate(table).set_index("treatment")
+    found = at_best(table).set_index("treatment")
     assert found["best_rate"].to_dict() == {"AnB": 1.0, "AnB+": 0.3} and found["edge"].to_dict() == {"AnB": "", "AnB+": "low"}
     assert found["top1"].to_dict() == {"AnB": 0.4, "AnB+": 0.1}
 
 
 def test_a_rate_at_which_a_seed_diverged_or_is_missing_is_out() -> None:
     seeds = [at(1.0, 1.0, 0.5, seed=seed) for seed in (0, 1)] + [at(3.0, 0.1, 0.9), at(3.0, math.nan, 0.1, seed=1)]
-    assert {*at_best_rate(pd.DataFrame(seeds))["best_rate"]} == {1.0}
-    assert {*at_best_rate(pd.DataFrame(seeds[:3]))["best_rate"]} == {1.0}
-    assert {*at_best_rate(pd.DataFrame([*seeds[2:3], at(0.3, 0.2, 0.4)]))["best_rate"]} == {3.0}
+    assert {*at_best(pd.DataFrame(seeds))["best_rate"]} == {1.0}
+    assert {*at_best(pd.DataFrame(seeds[:3]))["best_rate"]} == {1.0}
+    assert {*at_best(pd.DataFrame([*seeds[2:3], at(0.3, 0.2, 0.4)]))["best_rate"]} == {3.0}
     diverged = pd.DataFrame([at(1.0, math.nan, 0.1), at(3.0, math.nan, 0.1)])
-    assert {*at_best_rate(diverged)["best_rate"]} == {1.0}, "for its failure to be told"
+    assert {*at_best(diverged)["best_rate"]} == {1.0}, "for its failure to be told"
 
 
 def test_a_table_of_one_rate_stays_as_it_is() -> None:
     table = pd.DataFrame([at(1.0, 1.0, 0.5), at(1.0, 1.0, 0.5, "AnB+")])
-    assert at_best_rate(table) is table and at_best_rate(table.drop(columns="rate")).equals(table.drop(columns="rate"))
+    assert at_best(table) is table and at_best(table.drop(columns="rate")).equals(table.drop(columns="rate"))
     some = pd.DataFrame([at(3.0, 0.5, 0.5), at(1.0, 1.0, 0.4), {**at(1.0, 1.0, 0.5, "AnB+"), "rate": None}])
-    assert at_best_rate(some).set_index("treatment")["best_rate"].to_dict() == {"AnB": 3.0, "AnB+": 1.0}, (
+    assert at_best(some).set_index("treatment")["best_rate"].to_dict() == {"AnB": 3.0, "AnB+": 1.0}, (
         "an empty cell is the usual rate"
     )
 
@@ -180,7 +180,7 @@ def test_what_training_costs_is_in_the_row(tried: Study) -> None:
 
 
 def test_the_commands_answer_by_the_rates_that_count(tried: Study, transfer: Callable[..., Said]) -> None:
-    best = at_best_rate(tried.table())
+    best = at_best(tried.table())
     assert len(best) == 5 and not {*best["network"]} - {row["network"] for row in tried.rows()}
     said = transfer("analyze", tried.root)
     assert said.code == 0 and "ways to fine-tune, beside fine-tuning all that was copied (points)" in said.out

@@ -12,10 +12,12 @@ from transfercli.analysis.verdicts import Gain
 from transfercli.analysis.words import kind_title, minus
 from transfercli.plan.networks import AXES
 from transfercli.plan.treatments import TREATMENTS
+from transfercli.study.best import by_length
 
 SCARCE, TWICE = "AnB+-BnB+", "base+-base"  # what the other half adds where the target is scarce, and its control
 CURVE = ["net", "splits", "treatment", "layer", "pictures", "mean", "low", "high", "n"]
 GAINS = ["net", "splits", "quantity", "layer", "pictures", "mean", "low", "high", "n"]
+LENGTHS = ["net", "splits", "treatment", "layer", "pictures", "lengths"]
 
 
 def by_amount(table: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
@@ -48,8 +50,29 @@ def curves(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CURVE)
 
 
+def lengths(table: pd.DataFrame) -> pd.DataFrame:
+    """The lengths that held-out pictures chose, by pictures a class: columns LENGTHS, these the smallest and the largest of the
+    pairs, in multiples of all steps. Empty where there was nothing to choose.
+    """
+    rows = []
+    for net, pictures, part in by_amount(table) if "best_length" in table else ():
+        by_way = part.assign(splits=[kind_of_split(split) for split in part["split"]])
+        for (kind, treatment, layer), group in by_way.groupby(["splits", "treatment", "layer"]):
+            ends = sorted({group["best_length"].min(), group["best_length"].max()})
+            rows.append((net, kind, treatment, layer, pictures, " to ".join(f"{end:.3g}" for end in ends)))
+    return pd.DataFrame(rows, columns=LENGTHS)
+
+
 def gains(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """Gains over the base, and SCARCE, by pictures a class: columns GAINS; each with its own base (`differences.bounded`)."""
+    """Gains over the base, and SCARCE, by pictures a class: columns GAINS and `trained`; each with its own base
+    (`differences.bounded`). `trained` is "" of what counts; of a study that tried several lengths what it had been if all had
+    trained equally long follows (`by_length`).
+    """
+    found = pd.concat([_gains(of, metric).assign(trained=trained) for trained, of in by_length(table).items()])
+    return found.reset_index(drop=True)
+
+
+def _gains(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     parts = [
         found.assign(net=net, pictures=pictures)
         for net, pictures, part in by_amount(table)
@@ -60,7 +83,7 @@ def gains(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     wanted = found["quantity"].str.endswith("-base") | (found["quantity"] == SCARCE)
     found = found[wanted & found["layer"].str.isdigit()].astype({"layer": int})
-    return found[GAINS].reset_index(drop=True)
+    return found[GAINS]
 
 
 def conclude_amounts(table: pd.DataFrame, metric: str = "top1") -> list[str]:
@@ -68,17 +91,18 @@ def conclude_amounts(table: pd.DataFrame, metric: str = "top1") -> list[str]:
     found, sentences = gains(table, metric), []
     for kind in kinds_of_split(found):
         for (net, quantity, layer), group in found[found["splits"] == kind].groupby(["net", "quantity", "layer"], sort=False):
-            if len(group) < 2 or quantity == TWICE:
+            by_pictures, *beside = (_by_pictures(of) for _, of in group.groupby("trained", sort=False))
+            if len(by_pictures) < 2 or quantity == TWICE:
                 continue
-            by_pictures = {row["pictures"]: Gain.of(row) for row in records(group.sort_values("pictures"))}
             where = ", ".join(filter(None, (str(net), kind_title(kind), f"n = {layer}")))
             shown = minus(str(quantity))
             if quantity == SCARCE:
                 twice = found[(found["splits"] == kind) & (found["net"] == net) & (found["quantity"] == TWICE)]
-                sentences.append(f"{where}: the effect of a scarce target ({shown}): {_listed(by_pictures)}{_twice(twice)}.")
+                said = f"the effect of a scarce target ({shown}): {_listed(by_pictures)}{_twice(twice[twice['trained'] == ''])}"
             else:
-                about = TREATMENTS[str(quantity).removesuffix("-base")].about
-                sentences.append(f"{where}: {about} ({shown}), {_paying(by_pictures)}.")
+                said = f"{TREATMENTS[str(quantity).removesuffix('-base')].about} ({shown}), {_paying(by_pictures)}"
+            equally = zip([*dict.fromkeys(group["trained"])][1:], beside, strict=True)
+            sentences.append(f"{where}: {said}{''.join(f'; at {trained}: {_listed(of)}' for trained, of in equally)}.")
     return sentences
 
 
@@ -90,6 +114,10 @@ def crossing(means: dict[float, float]) -> float | None:
         if means[few] > 0 >= means[many]
     ]
     return falls[-1] if falls and means[max(means)] <= 0 else None
+
+
+def _by_pictures(found: pd.DataFrame) -> dict[float, Gain]:
+    return {row["pictures"]: Gain.of(row) for row in records(found.sort_values("pictures"))}
 
 
 def _paying(by_pictures: dict[float, Gain]) -> str:
@@ -122,5 +150,4 @@ def _twice(found: pd.DataFrame) -> str:
     """Beside it, what the base gains that is trained a second time on the same pictures, which no transfer is."""
     if found.empty:
         return ""
-    by_pictures = {row["pictures"]: Gain.of(row) for row in records(found.sort_values("pictures"))}
-    return f"; its control, the base trained twice (base+ − base): {_listed(by_pictures)}"
+    return f"; its control, the base trained twice (base+ − base): {_listed(_by_pictures(found))}"

@@ -9,9 +9,15 @@ from transfercli.analysis.intervals import student_t
 from transfercli.analysis.pairs import SAME_TARGET, UNIT, _with_kind, each_network, is_random, records, sound
 from transfercli.analysis.words import LEAST_PAIRS, counted, listed, signed
 from transfercli.plan.treatments import LETTERS, TREATMENTS
+from transfercli.study.best import by_length
 
 INSIDE = 0.95  # how often all intervals of a layer hold together
 LEAST_WAYS = 3  # with fewer there is nothing to choose between but frozen and fine-tuned, which the study itself compares
+
+
+def named(row: dict[str, Any]) -> str:
+    """What a row of `ways` is called: its treatment, and how long it trained where that was not its own choice."""
+    return row["treatment"] + f", {row['trained']}" * bool(row["trained"])
 
 
 class Mean(NamedTuple):
@@ -20,19 +26,28 @@ class Mean(NamedTuple):
     high: float
 
 
-COLUMNS = ("splits", "origin", "layer", "treatment", "n", "accuracy", "gain", "low", "high", "cost", "steps", "rates", "edge")
+COLUMNS = (
+    *("splits", "origin", "layer", "treatment", "n", "accuracy", "gain", "low", "high", "cost", "steps"),
+    *("rates", "edge", "lengths", "length_edge"),
+)
 
 
-@each_network
 def ways(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     """Of each layer n and origin with three treatments or more that copy it: a row a treatment, and one for scratch (base).
 
     `gain` is that over fine-tuning all that was copied (AnB+ and so on); n is the number of pairs, each of a split and a
     target, seeds averaged. cost and steps: the multiply-adds of all its training, and its layers that learn times steps, in
-    multiples of fine-tuning all; rates: those that count, and `edge`, where they lie among those that were tried. low and high
-    bound the gain: the intervals of a layer hold all together in 95 % (Student's t over pairs, Bonferroni's share of each;
-    none of a single pair, nor of other than random splits). Only `sound` networks count.
+    multiples of fine-tuning all; rates and lengths: those that count (lengths in multiples of all steps), and `edge`,
+    `length_edge`, where they lie among those that were tried. Where several lengths were, the same follows `trained` at equal
+    steps. low and high bound the gain: the intervals of a layer hold all together in 95 % (Student's t over pairs, Bonferroni's
+    share of each; none of a single pair, nor of other than random splits). Only `sound` networks count.
     """
+    tables = {trained: of for trained, of in by_length(table).items() if trained != "equal epochs"}  # which amounts have
+    return pd.concat([_ways(of, metric).assign(trained=trained) for trained, of in tables.items()], ignore_index=True)
+
+
+@each_network
+def _ways(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     good = _with_kind(sound(table)).astype({metric: float})
     good = good.assign(origin=[TREATMENTS[name].origin for name in good["treatment"]])
     if "multiply_adds" in good:
@@ -60,8 +75,6 @@ def _row(group: pd.DataFrame, treatment: str, full: str, metric: str, others: in
         return {}
     gains = (both[metric] - both[f"{metric}_full"]).groupby([both[key] for key in UNIT]).mean()
     gain = Mean(0.0, math.nan, math.nan) if treatment == full else _together(gains, others)
-    rates = sorted({*own.get("best_rate", pd.Series([1.0])).fillna(1.0)})
-    edges = {*own.get("edge", pd.Series([""]))} - {""}
     return {
         "treatment": treatment,
         "n": len(gains),
@@ -71,9 +84,15 @@ def _row(group: pd.DataFrame, treatment: str, full: str, metric: str, others: in
         "high": gain.high,
         "cost": _ratio(both, "work"),
         "steps": _ratio(both, "layer_steps"),
-        "rates": ", ".join(f"{rate:g}" for rate in rates),
-        "edge": ", ".join(sorted(edges)),
+        "rates": _listed(own.get("best_rate", pd.Series([1.0])).fillna(1.0)),
+        "edge": _listed(own.get("edge", pd.Series([""]))),
+        "lengths": _listed(own.get("best_length", pd.Series([1.0]))),
+        "length_edge": _listed(own.get("length_edge", pd.Series([""]))),
     }
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(f"{one:g}" if isinstance(one, float) else one for one in sorted({*values} - {""}))
 
 
 def _ratio(both: pd.DataFrame, column: str) -> float:
@@ -96,8 +115,9 @@ def _together(gains: pd.Series, others: int) -> Mean:
 def sentences(found: pd.DataFrame) -> dict[str, list[str]]:
     """By kind of split, what `ways` says of each layer: which ways are better than fine-tuning all, worse, or not told apart."""
     said: dict[str, list[str]] = {}
-    for (kind, origin, layer), group in found.groupby(["splits", "origin", "layer"], sort=False):
-        said.setdefault(str(kind), []).append(_sentence(records(group), f"{LETTERS[str(origin)]}nB+", f"n = {layer}"))
+    for (kind, origin, layer, trained), group in found.groupby(["splits", "origin", "layer", "trained"], sort=False):
+        where = f"n = {layer}" + f" and {trained}" * bool(trained)
+        said.setdefault(str(kind), []).append(_sentence(records(group), f"{LETTERS[str(origin)]}nB+", where))
     return said
 
 

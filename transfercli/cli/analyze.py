@@ -178,7 +178,7 @@ def _print(kind: str, analysis: "Analysis") -> None:
 def _print_ways(kind: str, analysis: "Analysis") -> None:
     """The ways to fine-tune the same copied layers, and what can be told of them."""
     from transfercli.analysis.pairs import records
-    from transfercli.analysis.ways import sentences
+    from transfercli.analysis.ways import named, sentences
     from transfercli.analysis.words import kind_title
 
     found = analysis.ways[analysis.ways["splits"] == kind]
@@ -186,13 +186,13 @@ def _print_ways(kind: str, analysis: "Analysis") -> None:
         return
     show.rich_table(
         f"{kind_title(kind)}: ways to fine-tune, beside fine-tuning all that was copied (points)",
-        ("n", "", "top-1", "gain", "multiply-adds", "layers × steps", "rate", "pairs"),
+        ("n", "", "top-1", "gain", "multiply-adds", "layers × steps", "rate", "length", "pairs"),
         [
             (
-                *(str(row["layer"]), row["treatment"], show.accuracy(row["accuracy"])),
+                *(str(row["layer"]), named(row), show.accuracy(row["accuracy"])),
                 show.gain({**row, "mean": row["gain"]}),
                 *("" if math.isnan(row[key]) else f"{row[key]:.2f}" for key in ("cost", "steps")),
-                row["rates"] + f" ({row['edge']})" * bool(row["edge"]),
+                *(row[of] + f" ({row[edge]})" * bool(row[edge]) for of, edge in (("rates", "edge"), ("lengths", "length_edge"))),
                 str(row["n"]),
             )
             for row in records(found)

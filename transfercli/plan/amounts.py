@@ -1,12 +1,15 @@
-"""How much data: words for amounts, and how many of so many they are. Pure.
+"""How much data, and how long it is learned: words for amounts, and how many of so many they are. Pure.
 
 An amount of pictures is a whole number of each class, or a share below 1 of each; an amount of classes is a share. As values of
 axes, ALL of the pictures is 0, of the classes 1.0; which ones are taken is for `training/amounts.py` to draw.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 ALL = "all"
+EPOCHS = "epochs"  # the length that goes through the pictures of an amount as often as the whole length through all
 
 
 def per_class(text: str) -> int | float:
@@ -25,6 +28,18 @@ def share(text: str) -> float:
     return value
 
 
+def length(text: str) -> float | str:
+    """How long a network trains: in multiples of the recipe's steps, or EPOCHS. Raises ValueError."""
+    if text == EPOCHS:
+        return text
+    try:
+        if 0 < (value := float(text)) < float("inf"):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f"{text} is no length: a number above 0, in multiples of all steps, or {EPOCHS}")
+
+
 def part(amount: int | float, count: int) -> int:
     """How many of `count` pictures of a class an amount takes: never none."""
     if amount == 0:
@@ -39,6 +54,22 @@ def in_words(amount: float) -> str:
 
 def classes_in_words(share: float) -> str:
     return f"{100 * share:g}% of the classes"
+
+
+def length_in_words(length: float | str) -> str:
+    return "as many epochs as all data" if length == EPOCHS else f"{length:g} × the steps"
+
+
+def steps_of(axes: Mapping[str, Any], steps: int, classes: int, pictures: float) -> int:
+    """How many of so many steps a network with these values of AXES trains.
+
+    `pictures`: all that there are to learn from, of so many classes.
+    """
+    length = axes.get("length", 1.0)
+    if length == EPOCHS:
+        per, share = axes.get("per", 0), axes.get("share", 1.0)
+        length = per * round(share * classes) / pictures if isinstance(per, int) and per else share * (per or 1.0)
+    return max(1, round(length * steps))
 
 
 def steps_in_words(share: float) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from transfercli.plan.amounts import EPOCHS
 from transfercli.plan.networks import Network
 
 
 @dataclass(frozen=True)
 class Job:
-    """One bank: networks of one split and seed, which see the same batches. Each needs its donor to be done."""
+    """One bank: networks of one split, seed and length, which see the same batches. Each needs its donor to be done."""
 
     networks: tuple[Network, ...]
 
@@ -28,6 +29,13 @@ def jobs(networks: Iterable[Network], fits: int) -> list[Job]:
     needed = {network.donor for network in networks}
     groups: dict[tuple, list[Network]] = {}
     for network in networks:
-        groups.setdefault((network not in needed and not network.is_base, network.split, network.seed), []).append(network)
+        key = (network not in needed and not network.is_base, network.split, network.seed, *_length(network))
+        groups.setdefault(key, []).append(network)
     ordered = sorted(groups.items(), key=lambda one: one[0][0])
     return [Job(tuple(group[i : i + fits])) for _, group in ordered for i in range(0, len(group), fits)]
+
+
+def _length(network: Network) -> tuple[object, str]:
+    """What is the same for networks that train equally many steps: as many epochs are so many steps of an amount of pictures."""
+    length = dict(network.axes).get("length")
+    return length, network.pictures * (length == EPOCHS)

@@ -50,6 +50,9 @@ def _rate(text: str) -> float:
 AXES: dict[str, Axis] = {
     "net": Axis(str, "", "network", "which of the study's networks, where it has several"),
     "rate": Axis(_rate, 1.0, "training", "learning rate, in multiples of the recipe's", said="rate × {:g}".format),
+    "length": Axis(
+        amounts.length, 1.0, "training", "length of training, in multiples of the recipe's steps", said=amounts.length_in_words
+    ),
     "per": Axis(amounts.per_class, 0, "data", "training pictures of each class, or a share of them", said=amounts.in_words),
     "share": Axis(amounts.share, 1.0, "data", "share of the target's classes", said=amounts.classes_in_words),
     "source_per": Axis(
@@ -155,8 +158,9 @@ def axes_in_words(axes: Mapping[str, Any]) -> str:
 
 
 def axes_order(axes: Mapping[str, Any]) -> tuple[Any, ...]:
-    """By which networks are sorted: what is usual first, numbers as numbers."""
-    return tuple((key in axes, axes.get(key, axis.usual)) for key, axis in AXES.items())
+    """By which networks are sorted: what is usual first, numbers as numbers, words after them."""
+    values = {key: axes.get(key, axis.usual) for key, axis in AXES.items()}
+    return tuple((key in axes, isinstance(value, str), value) for key, value in values.items())
 
 
 def base(split: str, seed: int, task: str) -> Network:

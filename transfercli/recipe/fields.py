@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from transfercli.plan import amounts
 from transfercli.plan.splits import LARGEST_SEED, method_and_seed, split_name
 from transfercli.plan.words import ALL, check_targets, parse_layers, spread
 from transfercli.system.errors import TransferError
@@ -69,6 +70,10 @@ def known_network(value: str) -> str:
 def is_network(value: str) -> bool:
     """Whether a network may be called so."""
     return value in OWN or re.fullmatch(r"(torchvision|timm|python)/[A-Za-z0-9_.:-]+", value) is not None
+
+
+def _length(value: Any) -> Any:
+    return amounts.length(str(_number(value)))
 
 
 def _pairs(value: Any) -> Any:
@@ -154,5 +159,12 @@ Arguments = Annotated[
 ]
 Distinct = AfterValidator(_distinct)
 OneOrMore = BeforeValidator(_one_or_more)
+Lengths = Annotated[
+    tuple[
+        Annotated[Any, BeforeValidator(_length), WithJsonSchema({"anyOf": [{"type": "number"}, {"const": amounts.EPOCHS}]})], ...
+    ],
+    OneOrMore,
+    Distinct,
+]
 Ranges = BeforeValidator(_ranges)
 SplitWord = Annotated[str, BeforeValidator(_numbered)]

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from transfercli.plan.amounts import EPOCHS
 from transfercli.plan.networks import Network, needed_bases, transfers, varied
 from transfercli.plan.resolve import resolve
 from transfercli.plan.splits import UNDIVIDED
@@ -35,6 +36,7 @@ from transfercli.recipe.fields import (
     Distinct,
     Fraction,
     Inside,
+    Lengths,
     NotNegative,
     Number,
     OneOrMore,
@@ -264,6 +266,11 @@ class Recipe(Section):
     """Learning rates at which every way to train is tried, in multiples of the schedule's, 1 among them; of several that one
     counts which is best on the training pictures that are held out (`pictures.folds`). Sources are trained at 1.
     """
+    lengths: Lengths = (1.0,)
+    """Lengths of training at which every way is tried, in multiples of all steps, 1 among them, each with its whole schedule;
+    `epochs` goes through the pictures of an amount (`target.per_class`) as often as 1 goes through all. Of several that one
+    counts which is best on held-out pictures, as of `rates`. Sources are trained at 1.
+    """
     judged: bool = True
     """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
     pictures: Pictures
@@ -292,7 +299,7 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _without_the_other(self, handler: Any) -> dict[str, Any]:
-        optional = ("network", "networks", "source", "target", "own_treatments", "rates")
+        optional = ("network", "networks", "source", "target", "own_treatments", "rates", "lengths")
         unsaid = [key for key in optional if getattr(self, key) == type(self).model_fields[key].default]
         return {key: value for key, value in handler(self).items() if key not in unsaid}
 
@@ -331,11 +338,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _rates_can_be_chosen(self) -> "Recipe":
-        if len(self.rates) > 1 and 1.0 not in self.rates:
-            raise ValueError("rates are multiples of the schedule's, at which sources are trained: have 1 among them")
-        if len(self.rates) > 1 and not self.holds_out:
-            raise ValueError("of several rates held-out pictures choose the best: set pictures.folds to more than any seed")
+    def _best_can_be_chosen(self) -> "Recipe":
+        for key, whose in (("rates", "the schedule's"), ("lengths", "all steps")):
+            tried = getattr(self, key)
+            if len(tried) > 1 and 1.0 not in tried:
+                raise ValueError(f"{key} are multiples of {whose}, at which sources are trained: have 1 among them")
+            if len(tried) > 1 and not self.holds_out:
+                raise ValueError(f"of several {key} held-out pictures choose the best: set pictures.folds to more than any seed")
+        if len(self.lengths) > 1 and self.training.patience:
+            raise ValueError("how long a network trains is chosen by lengths or by training.patience, not by both")
         return self
 
     @model_validator(mode="after")
@@ -422,12 +433,18 @@ class Recipe(Section):
         }
         planned = [varied(network, net=net) for net, networks in plans.items() for network in self.of_amounts(networks)]
         needed = needed_bases(planned)
-        scratch = [one for one in self.at_rates(dict.fromkeys(network.control for network in planned)) if one not in needed]
-        return needed + scratch + self.at_rates(planned)
+        scratch = [one for one in self.tried(dict.fromkeys(network.control for network in planned)) if one not in needed]
+        return needed + scratch + self.tried(planned)
 
-    def at_rates(self, networks: Iterable[Network]) -> list[Network]:
-        """Each of these networks at each of the learning rates that are tried."""
-        return [varied(network, rate=rate) for network in networks for rate in self.rates]
+    def tried(self, networks: Iterable[Network]) -> list[Network]:
+        """Each of these networks at each of the learning rates and lengths that are tried; of all data EPOCHS are all steps."""
+        whole = tuple(dict.fromkeys(1.0 if length == EPOCHS else length for length in self.lengths))
+        return [
+            varied(network, rate=rate, length=length)
+            for network in networks
+            for rate in self.rates
+            for length in (self.lengths if network.of_axes("data") else whole)
+        ]
 
     def of_amounts(self, networks: Iterable[Network]) -> list[Network]:
         """Each of these networks, of every amount of the target's data and, where its layers are a base's, of the source's."""
@@ -444,7 +461,11 @@ class Recipe(Section):
     @property
     def holds_out(self) -> bool:
         """Whether every seed has a fold of the training pictures that its networks do not see."""
-        return max(self.seeds) < (self.pictures.folds or 0)
+        return all(self.share_seen(seed) < 1 for seed in self.seeds)
+
+    def share_seen(self, seed: int) -> float:
+        """The share of the training pictures that networks of a seed see: not its fold, where it has one."""
+        return 1 - 1 / folds if (folds := self.pictures.folds) and seed < folds else 1.0
 
     @property
     def pretrained(self) -> SourceRecipe | None:

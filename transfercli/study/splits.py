@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfercli.plan.amounts import steps_of
+from transfercli.plan.networks import Network
 from transfercli.plan.splits import KINDS, UNDIVIDED, Split, fault_of_names
 from transfercli.plan.tasks import HALVES, WHOLE
 from transfercli.recipe.schema import Recipe
@@ -25,8 +27,13 @@ class Halves:
         return self.split.name
 
     def steps(self, recipe: Recipe) -> int:
-        """The number of steps of every network of the split: epochs count the pictures of the larger half."""
+        """The number of steps of every network of the split, as a rule: epochs count the pictures of the larger half."""
         return recipe.training.length(max(counts["train"] for counts in self.counts.values()))
+
+    def steps_of(self, network: Network, recipe: Recipe) -> int:
+        """The number of steps of a network: where it has a length of its own, that many of them."""
+        pictures = self.counts[network.target]["train"] * recipe.share_seen(network.seed)
+        return steps_of(dict(network.axes), self.steps(recipe), len(self.split.classes(network.target)), pictures)
 
 
 def parsed(name: str, text: str) -> Halves:

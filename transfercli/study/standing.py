@@ -28,7 +28,6 @@ def status(study: Study) -> dict[str, Any]:
     recipe = None if bare else study.recipe()
     planned = recipe.planned(study.need_splits()) if recipe and not study.advice_file.exists() else []
     halves = {name: study.halves(name) for name in study.split_names()} if recipe else {}
-    steps = {name: of.steps(recipe) for name, of in halves.items()} if recipe else {}
     holder, kept = study.holder(), _checkpoints(study, {*rows}) if recipe else []
     running = [named(*key) for key in (holder or {}).get("networks", [])]
     bank = (holder or {}).get("bank")
@@ -42,7 +41,8 @@ def status(study: Study) -> dict[str, Any]:
         )
         said = {"status": row.get("status"), "top1": row.get("top1"), "step": row["step"] if row else at.get(one, 0)}
         of = columns(one, halves[one.split].split if one.split in halves else None)
-        return {**of, "planned": one in planned, "state": state, **said, "steps": steps.get(one.split)}
+        steps = halves[one.split].steps_of(one, recipe) if recipe and one.split in halves else None
+        return {**of, "planned": one in planned, "state": state, **said, "steps": steps}
 
     networks = [about(one) for one in sorted({*planned, *running, *rows, *at}, key=_order)]
     counts = Counter(network["state"] for network in networks)

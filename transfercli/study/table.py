@@ -8,9 +8,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from transfercli.plan.networks import AXES
+from transfercli.study.best import at_best
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
-from transfercli.study.rates import at_best_rate
 from transfercli.study.rows import COLUMNS, Row, mixture
 from transfercli.system.errors import TransferError, TransferWarning
 
@@ -35,6 +35,9 @@ def load(path: Path) -> pd.DataFrame:
     Study(path.parent).know_treatments()
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=_EMPTY, dtype=_TYPES)
+        for key in (key for key in AXES if key in table and not pd.api.types.is_numeric_dtype(table[key])):
+            read = AXES[key].read  # as there are words among its numbers
+            table[key] = pd.Series([value if pd.isna(value) else read(str(value)) for value in table[key]], dtype=object)
         if missing := [column for column in (*COLUMNS, "classes") if column not in table]:
             raise ValueError(f"lacks {', '.join(missing)}")
         for row in table.astype(object).where(table.notna(), None).to_dict("records"):
@@ -73,7 +76,7 @@ def whole(study: Study) -> pd.DataFrame:
     is done.
     """
     study.check_plain()
-    return at_best_rate(load(study.root) if study.root.exists() else study.table())
+    return at_best(load(study.root) if study.root.exists() else study.table())
 
 
 def refuse_advice(study: Study) -> None:

@@ -52,7 +52,6 @@ class Bench:
         self.accepted = accepted
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
-        self.steps = halves.steps(recipe)
         self.loaded = {} if loaded is None else loaded  # whole parts, which networks of all seeds and kinds share
         self.randoms: dict[tuple[str, int], Source] = {}
 
@@ -73,7 +72,7 @@ class Bench:
         return bank_size(self.recipe, max(len(task.classes) for task in self.halves.split.tasks), self.device)
 
     def bank(self, networks: Sequence[Network]) -> Bank:
-        """A bank at its first step."""
+        """A bank of networks of the same length, at its first step."""
         resolved = [resolve(network, self.recipe.network.depth) for network in networks]
         parts = {network.pictures: network for network in networks}
         means = sorted({one.input for one in resolved})
@@ -86,7 +85,7 @@ class Bench:
             {part: self.learned(one) for part, one in parts.items()},
             {part: of_classes(self.pixels(one.target, "val"), self.halves.split, one) for part, one in parts.items()},
             {half: self.mean(half) for half in means},
-            self.steps,
+            self.halves.steps_of(networks[0], self.recipe),
             self.device,
             self.precision,
             processors(),

@@ -65,7 +65,7 @@ def _train(job: Job, saved: Saved | None, bench: Bench, reporter: Reporter) -> N
             bank.close()
             kept = bench.checkpoints(job.networks[0])
             raise TransferError(f"{name}: {error} than is there now; remove {kept} to begin its networks anew") from None
-        reporter.say(f"{name}: {count} networks go on at step {bank.step_number} of {bench.steps}")
+        reporter.say(f"{name}: {count} networks go on at step {bank.step_number} of {bank.steps}")
     try:
         _run(bank, bench, reporter)
     except torch.OutOfMemoryError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from transfercli.networks.catalogue import usual_crop
 from transfercli.networks.costs import describe
 from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
+from transfercli.plan.amounts import steps_of
 from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import Network
 from transfercli.plan.splits import UNDIVIDED
@@ -45,7 +47,8 @@ class Estimate:
     networks: int
     banks: list[tuple[Network, ...]]
     bank_size: int
-    steps: int  # of each network
+    steps: int  # of each network, as a rule
+    lengths: list[int]  # steps of each bank
     work: list[int]  # multiply-adds of a step of each bank
     multiply_adds: int  # for training all
     multiply_adds_alone: int  # if each network trained alone
@@ -71,7 +74,7 @@ class Estimate:
             return sum(part.seconds or 0 for part in self.parts.values()) if self.measured else None
         if self.seconds_per_step is None:
             return None
-        return self.seconds_per_step * sum(self.work) / self.work[self.largest] * self.steps
+        return self.seconds_per_step * sum(map(mul, self.work, self.lengths)) / self.work[self.largest]
 
 
 def estimate(
@@ -104,6 +107,7 @@ def _together(recipe: Recipe, parts: dict[str, Estimate]) -> Estimate:
         recipe=recipe,
         networks=sum(one.networks for one in each),
         banks=[bank for one in each for bank in one.banks],
+        lengths=[length for one in each for length in one.lengths],
         bank_size=max(one.bank_size for one in each),
         work=[work for one in each for work in one.work],
         multiply_adds=sum(one.multiply_adds for one in each),
@@ -119,12 +123,18 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
     count, pictures, assumed = known
     classes = in_a_task(settled, count)
     steps = settled.training.length(-(-pictures * classes // count))
-    settled.training.schedule.bind(steps)  # said now, not when a study is begun
-    settled.check_phases(steps)
     networks, layers = settled.planned(), cost.Layers.of(settled, classes)
+
+    def length(network: Network) -> int:
+        return steps_of(dict(network.axes), steps, classes, pictures * classes / count * settled.share_seen(network.seed))
+
+    for of in {steps, *map(length, networks)}:
+        settled.training.schedule.bind(of)  # said now, not when a study is begun
+        settled.check_phases(of)
     size = bank_size or cost.bank_size(settled, classes, where)
     banks, batch = [job.networks for job in jobs(networks, size)], settled.training.batch
-    work = [cost.multiply_adds(bank, layers, steps=steps) * batch for bank in banks]
+    lengths = [length(bank[0]) for bank in banks]
+    work = [cost.multiply_adds(bank, layers, steps=of) * batch for bank, of in zip(banks, lengths, strict=True)]
     return Estimate(
         recipe=settled,
         device=where,
@@ -137,9 +147,10 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
         banks=banks,
         bank_size=size,
         steps=steps,
+        lengths=lengths,
         work=work,
-        multiply_adds=sum(work) * steps,
-        multiply_adds_alone=sum(cost.multiply_adds([n], layers, steps=steps) for n in networks) * batch * steps,
+        multiply_adds=sum(map(mul, work, lengths)),
+        multiply_adds_alone=sum(cost.multiply_adds([n], layers, steps=length(n)) * length(n) for n in networks) * batch,
         memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
         disk_bytes=cost.disk_bytes(len(networks), settled, layers),
     )

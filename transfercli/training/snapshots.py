@@ -31,7 +31,7 @@ def keep(study: Study, bank: Bank, training: Training) -> None:
     """Write the snapshots of a bank's bases that are due at the step where it is."""
     for share in training.snapshots:
         if bank.step_number == step_of(share, bank.steps):
-            for member in (one for one in bank.live if one.network.is_base):
+            for member in (one for one in bank.live if one.network.is_base and not one.network.of_axes("training")):
                 state = {name: tensor.detach().cpu().contiguous() for name, tensor in member.module.state_dict().items()}
                 with replacing(path_of(study, member.network, share)) as aside:
                     save_file(state, aside, {"step": str(bank.step_number)})

@@ -41,9 +41,9 @@ class Trained:
         """
         counted = self.rows
         if any("rate" in row for row in counted):
-            from transfercli.study.rates import at_best_rate  # which takes pandas
+            from transfercli.study.best import at_best  # which takes pandas
 
-            counted = at_best_rate(self.table).to_dict("records")  # type: ignore[assignment]
+            counted = at_best(self.table).to_dict("records")  # type: ignore[assignment]
         return [row for row in counted if failed(row["treatment"], row["status"])]
 
 
@@ -113,7 +113,7 @@ def sweep(
         middle = () if layers else one.middle
         of_net = transfers(study.need_splits(), one.seeds, onto or one.targets, numbers, kinds or one.treatments, middle)
         networks += [varied(network, net=net) for network in settled.of_amounts(of_net)]
-    networks = settled.at_rates(networks)
+    networks = settled.tried(networks)
     failed = training.check_bases(study, networks, settled)
     _write(study, settled)
     going = without_need(networks, failed)

@@ -53,9 +53,11 @@ def train(
         versions = here(precision, {one.network.library for one in recipe.each().values()})
         accepted = settle(study, versions, accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
-        for of_halves, one in product(halves.values(), recipe.each().values()):
-            one.check_phases(of_halves.steps(one))
-        reporter.total(sum(halves[network.split].steps(recipe) for network in todo))
+        steps = {network: halves[network.split].steps_of(network, recipe) for network in todo}
+        for one, length in product(recipe.each().values(), {*steps.values()}):
+            one.training.schedule.bind(length)
+            one.check_phases(length)
+        reporter.total(sum(steps.values()))
         for split in halves:
             loaded = {} if loaded is None or len(halves) > 1 else loaded
             of_split = [network for network in todo if network.split == split]

@@ -129,9 +129,8 @@ def verify(
         of_split = {network: row for network, row in found.items() if network.split == name}
         with report.gathering("splits"), reproducible(device):
             halves = study.halves(name)
-            steps = halves.steps(recipe)
             given = _given(recipe, report)
-            sound = [n for n, row in of_split.items() if _network(study, recipe, halves, steps, n, row, given, report)]
+            sound = [n for n, row in of_split.items() if _network(study, recipe, halves, n, row, given, report)]
             say(f"{name}: {len(sound)} of {len(of_split)} networks are measured again, on {device_name(device)}")
             loaded: dict[tuple[str, str], Pixels] = {}
             for net, precision in sorted({(n.net, of_split[n]["precision"]) for n in sound}):
@@ -182,7 +181,6 @@ def _network(
     study: Study,
     recipe: Any,
     halves: Halves,
-    steps: int,
     network: Network,
     row: dict[str, Any],
     given: Source | None,
@@ -205,7 +203,7 @@ def _network(
     check("rows against their split", not wrong, f"its row has {wrong}, not {expected}")
     with report.gathering("logs"):
         log = read_log(study.folder(network) / "log.csv")
-        for problem in _log_problems(log, row, network, recipe, steps):
+        for problem in _log_problems(log, row, network, recipe, halves.steps_of(network, recipe)):
             check("logs", False, problem)
     module = blueprint(recipe, classes)
     share = round(share_copied(recipe, classes, network.first, network.layer), 6)

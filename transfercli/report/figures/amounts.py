@@ -21,19 +21,25 @@ from transfercli.report.figures.style import (
     set_title,
     style,
 )
+from transfercli.study.best import by_length
 
 AXIS = "training pictures of each class of the target"
 ADDED = "#6A5ACD"  # what the other half adds: a difference of two treatments, which has no look of its own
+
+ROW = ["splits", "net", "layer", "trained"]  # of panels
 
 
 def amounts(table: pd.DataFrame) -> Figure:
     """Left the mean top-1 of each treatment, right its gain over the base in points, over the pictures a class (a logarithm).
 
-    A row of panels for each kind of split, network and n; a bar is the 95% interval of the mean of three pairs or more. Dashed,
-    on the right: what the other half adds to fine-tuning, AnB+ − BnB+. Raises NothingToDraw where there is a single amount.
+    A row of panels for each kind of split, network and n; where lengths were tried, rows beneath it for equal steps and for equal
+    epochs. A bar is the 95% interval of the mean of three pairs or more. Dashed, on the right: what the other half adds to
+    fine-tuning, AnB+ − BnB+. Raises NothingToDraw where there is a single amount.
     """
-    levels, over = curves(table), gains(table)
-    rows = list(dict.fromkeys(over[["splits", "net", "layer"]].itertuples(index=False, name=None)))
+    over = gains(table)
+    levels = pd.concat([curves(of).assign(trained=trained) for trained, of in by_length(table).items()])
+    order = [*over[ROW[:-1]].itertuples(index=False, name=None)]
+    rows = sorted(dict.fromkeys(over[ROW].itertuples(index=False, name=None)), key=lambda row: order.index(row[:-1]))
     rows = [row for row in rows if row[2] > 0 and _of(over, *row)["pictures"].nunique() > 1]
     if not rows:
         raise NothingToDraw("no network has several amounts of data; list some under target.per_class in a recipe")
@@ -42,23 +48,22 @@ def amounts(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(WIDTH, 1.2 + 3.2 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), 2, squeeze=False)
         shown = dict[str, None]()
-        for (left, right), (kind, net, layer) in zip(axes, rows, strict=True):
-            of_layer, whole = _of(levels, kind, net, layer), _of(levels, kind, net, 0)
+        for (left, right), (kind, net, layer, trained) in zip(axes, rows, strict=True):
+            of_layer, whole = _of(levels, kind, net, layer, trained), _of(levels, kind, net, 0, trained)
             for treatment in TREATMENTS:
                 mine = (whole if treatment.startswith("base") else of_layer).query("treatment == @treatment")
                 if len(mine):
                     shown[treatment] = None
                     _draw(left, mine, 1, look(treatment).color, look(treatment).marker)
             right.axhline(0, color="black", alpha=0.6, linewidth=0.8, zorder=1)
-            for quantity, mine in pd.concat([_of(over, kind, net, layer), _of(over, kind, net, 0)]).groupby(
-                "quantity", sort=False
-            ):
+            gained = pd.concat([_of(over, kind, net, layer, trained), _of(over, kind, net, 0, trained)])
+            for quantity, mine in gained.groupby("quantity", sort=False):
                 if quantity == SCARCE:
                     _draw(right, mine, 100, ADDED, "x", DASHES)
                 else:
                     drawn = look(str(quantity).removesuffix("-base"))
                     _draw(right, mine, 100, drawn.color, drawn.marker)
-            set_title(left, beside(net, f"{panel_title(kind, names)}, n = {layer}"))
+            set_title(left, beside(net, f"{panel_title(kind, names)}, n = {layer}" + f", {trained}" * bool(trained)))
             left.set_ylabel("top-1 accuracy")
             right.set_ylabel("top-1 minus its base (points)")
             for ax in (left, right):
@@ -73,8 +78,8 @@ def amounts(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _of(found: pd.DataFrame, kind: str, net: str, layer: int) -> pd.DataFrame:
-    return found[(found["splits"] == kind) & (found["net"] == net) & (found["layer"] == layer)]
+def _of(found: pd.DataFrame, *row: object) -> pd.DataFrame:
+    return found[found[ROW].eq(list(row)).all(axis=1)]
 
 
 def _draw(ax: Axes, means: pd.DataFrame, times: int, color: str, marker: str, line: object = "-") -> None:

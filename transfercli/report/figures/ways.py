@@ -1,6 +1,7 @@
 """Ways to fine-tune the same copied layers: what each gives beside fine-tuning all, against what its training costs."""
 
 import math
+from itertools import product
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,27 +20,26 @@ INTERVALS = "95% intervals, all of a panel together"
 def ways_vs_cost(table: pd.DataFrame) -> Figure:
     """The gain over fine-tuning all (points, with intervals) of each treatment against its training's multiply-adds.
 
-    A panel for each kind of split, origin and layer n at which there are three treatments or more (`ways.ways`). Raises
-    NothingToDraw where there are not, or where rows do not say what they cost.
+    A panel for each kind of split, origin and layer n at which there are three treatments or more (`ways.ways`); where several
+    lengths were tried, another for equal steps. Raises NothingToDraw where there are not, or where rows do not say what they
+    cost.
     """
     found = ways(table).dropna(subset=["cost"])
     if found.empty:
         raise NothingToDraw("no layer has three ways to fine-tune, fine-tuning all among them; choose more treatments")
     names = half_names(table)
-    panels = [
-        (kind, origin, layer, found[(found["splits"] == kind) & (found["origin"] == origin) & (found["layer"] == layer)])
-        for kind in kinds_of_split(found)
-        for origin in LETTERS
-        for layer in sorted({*found["layer"]})
-    ]
-    panels = [panel for panel in panels if len(panel[3])]
+    groups = dict(iter(found.groupby(["splits", "origin", "layer", "trained"])))
+    order = product(kinds_of_split(found), LETTERS, sorted({*found["layer"]}), dict.fromkeys(found["trained"]))
+    panels = [(*of, groups[of]) for of in order if of in groups]
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     with style():
         figure = Figure(figsize=(WIDTH if columns > 1 else 0.75 * WIDTH, 1.3 + 3.2 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
-        for ax, (kind, origin, layer, group) in zip(axes.flat, panels, strict=False):
-            set_title(ax, f"{panel_title(kind, names)}, n = {layer}" + f", layers {WHOSE[origin]}" * (len(panels) > 1))
+        whose = len({origin for _, origin, *_ in panels}) > 1
+        for ax, (kind, origin, layer, trained, group) in zip(axes.flat, panels, strict=False):
+            said = [panel_title(kind, names), f"n = {layer}", f"layers {WHOSE[origin]}" * whose, trained]
+            set_title(ax, ", ".join(filter(None, said)))
             _draw(ax, group)
         for ax in list(axes.flat)[len(panels) :]:
             ax.remove()

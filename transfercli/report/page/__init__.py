@@ -17,7 +17,7 @@ from PIL import Image
 
 from transfercli import __version__
 from transfercli.analysis import differences, networks, ways
-from transfercli.analysis.amounts import conclude_amounts, gains
+from transfercli.analysis.amounts import conclude_amounts, gains, lengths
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
@@ -86,6 +86,7 @@ def html(study: Study) -> str:
             differences=cells.differences(found),
             amounts=conclude_amounts(table) if recipe.judged else [],
             by_amount=cells.amounts(gains(table)),
+            lengths=cells.lengths(lengths(table)),
             networks=cells.networks(networks.side_by_side(table)) if "net" in table else {},
             differing=cells.differing(differ) if (differ := differing_of(recipe)) else None,
             contrasts=cells.contrasts(contrasts(table, bound=True)),

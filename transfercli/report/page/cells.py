@@ -10,6 +10,7 @@ from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
 from transfercli.analysis.networks import QUANTITIES
 from transfercli.analysis.pairs import each_network, half_names, kinds_of_split, learned_nothing, records, result
+from transfercli.analysis.ways import named
 from transfercli.analysis.words import half_title, minus
 from transfercli.plan.treatments import sweepable
 from transfercli.report.page.words import NONE, between, missing, percent, points
@@ -68,15 +69,16 @@ def differences(found: pd.DataFrame) -> dict[str, Table]:
 
 def ways(found: pd.DataFrame) -> dict[str, Table]:
     """By kind of split, the ways to fine-tune: found is what `ways.ways` finds."""
-    head = ["", "n", "pairs", "top-1", "gain", "multiply-adds", "layers × steps", "rate"]
-    rows = {kind: [Row(plain(row["treatment"]), _way(row)) for row in records(of_kind)] for kind, of_kind in _by_kind(found)}
+    head = ["", "n", "pairs", "top-1", "gain", "multiply-adds", "layers × steps", "rate", "length"]
+    rows = {kind: [Row(plain(named(row)), _way(row)) for row in records(of_kind)] for kind, of_kind in _by_kind(found)}
     return {kind: Table(head, of_kind) for kind, of_kind in rows.items()}
 
 
 def _way(row: dict[str, Any]) -> list[Cell]:
     counts, given = [Cell(str(row["layer"])), Cell(str(row["n"]))], Cell(percent(row["accuracy"]))
     costs = [Cell(NONE if missing(row[key]) else f"{row[key]:.2f}") for key in ("cost", "steps")]
-    return [*counts, given, _difference({**row, "mean": row["gain"]}), *costs, Cell(row["rates"], EDGES.get(row["edge"], ""))]
+    chosen = [Cell(row[of], EDGES.get(row[edge], "")) for of, edge in (("rates", "edge"), ("lengths", "length_edge"))]
+    return [*counts, given, _difference({**row, "mean": row["gain"]}), *costs, *chosen]
 
 
 def contrasts(found: pd.DataFrame) -> dict[str, Table]:
@@ -125,10 +127,24 @@ def amounts(found: pd.DataFrame) -> dict[str, Table]:
     for kind, of_kind in _by_kind(found):
         pictures = sorted({*of_kind["pictures"]})
         rows = []
-        for (net, quantity, layer), group in of_kind.groupby(["net", "quantity", "layer"], sort=False):
+        for (trained, net, quantity, layer), group in of_kind.groupby(["trained", "net", "quantity", "layer"], sort=False):
             by_pictures = {row["pictures"]: row for row in records(group)}
-            called = " ".join(filter(None, (plain(str(net)), minus(str(quantity)), f"n = {layer}" * bool(layer))))
+            equally = f", {trained}" * bool(trained)
+            called = " ".join(filter(None, (plain(str(net)), minus(str(quantity)), f"n = {layer}" * bool(layer)))) + equally
             rows.append(Row(called, [_difference(by_pictures[of]) if of in by_pictures else NOTHING for of in pictures]))
+        made[kind] = Table(["", *(f"{number:g}" for number in pictures)], rows)
+    return made
+
+
+def lengths(found: pd.DataFrame) -> dict[str, Table]:
+    """By kind of split, what `amounts.lengths` finds: a row for each treatment and n, a column for each amount."""
+    made = {}
+    for kind, of_kind in _by_kind(found):
+        pictures, rows = sorted({*of_kind["pictures"]}), []
+        for (net, treatment, layer), group in of_kind.groupby(["net", "treatment", "layer"], sort=False):
+            by_pictures = {row["pictures"]: row for row in records(group)}
+            called = " ".join(filter(None, (plain(str(net)), str(treatment), f"n = {layer}" * bool(layer))))
+            rows.append(Row(called, [Cell(by_pictures[of]["lengths"]) if of in by_pictures else NOTHING for of in pictures]))
         made[kind] = Table(["", *(f"{number:g}" for number in pictures)], rows)
     return made
 

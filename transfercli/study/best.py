@@ -1,0 +1,97 @@
+"""Of networks that were trained at several lengths or learning rates, those that held-out pictures prefer. No torch."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from transfercli.plan.amounts import EPOCHS
+from transfercli.plan.amounts import length as length_of
+from transfercli.plan.networks import AXES
+from transfercli.plan.rates import choose
+
+RATE, LENGTH = "rate", "length"
+EDGE = {RATE: "edge", LENGTH: "length_edge"}
+EQUAL = ("steps", "epochs")  # the two ways to train all amounts of data equally long: see `by_length`
+
+
+def at_best(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count where a study has several lengths or rates: of each way to train one; these are then no axes.
+
+    In place of `length` and `rate` are `best_length` (in multiples of all steps) and `best_rate`, and with each on which end of
+    those tried it lies, if on one: `length_edge`, `edge`. Beside the row that counts is what its way came to at equal steps, and
+    at equal epochs where these were tried: see `by_length`.
+
+    A way is all that an id says but length and rate, for a split and a target. They are chosen by the losses on the fold that its
+    networks do not see (`plan.rates.choose`; repeats are seeds); where none can be, the usual stays, for its failure to be told.
+    Accuracies choose nothing. A table of one length and rate is returned as it is.
+    """
+    if LENGTH not in table or table[LENGTH].fillna(1.0).nunique() < 2:
+        return _chosen(table, RATE)
+    table = table.assign(**{LENGTH: [1.0 if pd.isna(one) else length_of(str(one)) for one in table[LENGTH]]})
+    best = _chosen(_chosen(table, LENGTH), RATE)
+    keys = ["seed", *(key for key in _way(table) if key not in (RATE, LENGTH))]
+    for word, rows in _equal(table):
+        found = _chosen(rows, RATE)
+        marked = {column: _marked(column, word) for column in map(str, found) if column not in {*keys, RATE, LENGTH, "network"}}
+        best = best.merge(found.rename(columns=marked)[[*keys, *marked.values()]], how="left", on=keys)
+    whole = table[table[LENGTH] == AXES[LENGTH].usual].groupby("split")["step"].max()
+    return best.assign(best_length=(best["step"] / best["split"].map(whole)).round(4))
+
+
+def by_length(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What `at_best` returned, by ""; and, where lengths were tried, what it had been if all networks had trained equally long,
+    each at its best rate: by "equal steps" and "equal epochs".
+    """
+    beside = {f"equal {word}": _at_equal(table, word) for word in EQUAL}
+    return {"": table, **{trained: of for trained, of in beside.items() if of is not None}}
+
+
+def _at_equal(table: pd.DataFrame, word: str) -> pd.DataFrame | None:
+    marks = {column: next((one for one in EQUAL if column.endswith(_marked("", one))), None) for column in map(str, table)}
+    plain = {column: column.removesuffix(_marked("", word)) for column, of in marks.items() if of == word}
+    others = [column for column, of in marks.items() if of not in (None, word)]
+    if not plain:
+        return None
+    own = [column for column in (*plain.values(), *others, f"best_{LENGTH}", EDGE[LENGTH]) if column in table]
+    return table.drop(columns=own).rename(columns=plain).dropna(subset=["status"])
+
+
+def _marked(column: str, word: str) -> str:
+    return f"{column}_at_equal_{word}"
+
+
+def _equal(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows that trained all steps, and as many epochs as these are of all the data, of which both are the same."""
+    yield "steps", table[table[LENGTH] == AXES[LENGTH].usual]
+    if (epochs := table[LENGTH] == EPOCHS).any():
+        of_all = pd.Series(True, index=table.index)
+        for key in (key for key, axis in AXES.items() if axis.concerns == "data" and key in table):
+            of_all &= table[key].isna()
+        yield "epochs", table[epochs | (of_all & (table[LENGTH] == AXES[LENGTH].usual))]
+
+
+def _way(table: pd.DataFrame) -> list[str]:
+    """The columns that say which network it is, for any seed."""
+    return ["split", "target", "treatment", "layer", *(key for key in ("first_layer", *AXES) if key in table)]
+
+
+def _chosen(table: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """`at_best` of one of the two. Lengths are told apart by the steps that they come to."""
+    usual = AXES[axis].usual
+    if axis not in table or table[axis].fillna(usual).nunique() < 2:
+        return table
+    table = table.assign(**{axis: table[axis].fillna(usual)})
+    keys, rows = [key for key in _way(table) if key != axis], []
+    for _, of_way in table.groupby(keys, sort=False, dropna=False):
+        by_value = {value: of_way[of_way[axis] == value] for value in of_way[axis].unique()}
+        sizes = {value: float(value if axis == RATE else of["step"].max()) for value, of in by_value.items()}
+        losses: dict[float, dict[int, float]] = {}
+        for row in of_way.to_dict("records"):
+            loss = row.get("holdout_loss")
+            losses.setdefault(sizes[row[axis]], {})[row["seed"]] = math.nan if loss is None else float(loss)
+        chosen = choose(losses, {*of_way["seed"]})
+        size = chosen.rate if chosen else sizes.get(usual, min(losses))
+        value = next(value for value in sizes if sizes[value] == size)
+        rows.append(by_value[value].assign(**{EDGE[axis]: chosen.edge if chosen and len(losses) > 1 else ""}))
+    return pd.concat(rows).sort_index().rename(columns={axis: f"best_{axis}"})
