@@ -133,7 +133,7 @@ def _paying(by_pictures: dict[float, Gain]) -> str:
     if paid != amounts[: len(paid)]:
         return f"is clearly above zero at {', '.join(f'{amount:g}' for amount in paid)} pictures a class: {_listed(by_pictures)}"
     fallen = crossing({amount: gain.mean for amount, gain in by_pictures.items()})
-    near = f"; the mean falls to zero near {fallen:.2g}" if fallen else ""
+    near = f"; the mean falls to zero near {float(f'{fallen:.2g}'):g}" if fallen else ""
     last, after = paid[-1], amounts[len(paid)]
     return f"pays up to {_many(last)}, {by_pictures[last]} points, and no longer at {after:g}, {by_pictures[after]}{near}"
 

@@ -12,6 +12,7 @@ from transfercli.plan.rates import choose
 
 RATE, LENGTH = "rate", "length"
 EDGE = {RATE: "edge", LENGTH: "length_edge"}
+OWN = "each at its own length"  # in titles, where others follow that are equally long
 EQUAL = ("steps", "epochs")  # the two ways to train all amounts of data equally long: see `by_length`
 
 

@@ -21,7 +21,7 @@ from transfercli.report.figures.style import (
     set_title,
     style,
 )
-from transfercli.study.best import by_length
+from transfercli.study.best import OWN, by_length
 
 AXIS = "training pictures of each class of the target"
 ADDED = "#6A5ACD"  # what the other half adds: a difference of two treatments, which has no look of its own
@@ -63,7 +63,8 @@ def amounts(table: pd.DataFrame) -> Figure:
                 else:
                     drawn = look(str(quantity).removesuffix("-base"))
                     _draw(right, mine, 100, drawn.color, drawn.marker)
-            set_title(left, beside(net, f"{panel_title(kind, names)}, n = {layer}" + f", {trained}" * bool(trained)))
+            length = trained or OWN * (over["trained"].nunique() > 1)
+            set_title(left, beside(net, ", ".join(filter(None, [panel_title(kind, names), f"n = {layer}", length]))))
             left.set_ylabel("top-1 accuracy")
             right.set_ylabel("top-1 minus its base (points)")
             for ax in (left, right):

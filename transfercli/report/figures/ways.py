@@ -13,6 +13,7 @@ from transfercli.analysis.words import panel_title
 from transfercli.plan.treatments import LETTERS, TREATMENTS
 from transfercli.report.appearance import look
 from transfercli.report.figures.style import GREY, WIDTH, NothingToDraw, handle, legend, set_title, style
+from transfercli.study.best import OWN
 
 INTERVALS = "95% intervals, all of a panel together"
 
@@ -38,7 +39,8 @@ def ways_vs_cost(table: pd.DataFrame) -> Figure:
         axes = figure.subplots(rows, columns, squeeze=False)
         whose = len({origin for _, origin, *_ in panels}) > 1
         for ax, (kind, origin, layer, trained, group) in zip(axes.flat, panels, strict=False):
-            said = [panel_title(kind, names), f"n = {layer}", f"layers {WHOSE[origin]}" * whose, trained]
+            length = trained or OWN * (found["trained"].nunique() > 1)
+            said = [panel_title(kind, names), f"n = {layer}", f"layers {WHOSE[origin]}" * whose, length]
             set_title(ax, ", ".join(filter(None, said)))
             _draw(ax, group)
         for ax in list(axes.flat)[len(panels) :]:
