@@ -15,7 +15,7 @@ import pytest
 from conftest import tiny_recipe
 from safetensors.numpy import save_file
 
-from transfercli.analysis import comparison, differences, displayed
+from transfercli.analysis import comparison, differences, displayed, lecture
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.published import published_table
@@ -173,6 +173,8 @@ def test_of_a_smoke_run_nothing_is_concluded(tmp_path: Path) -> None:
     assert "Nothing is concluded of a smoke run." in text and "No answer yet" not in text
     concluded = [*brief(study.table()), *conclude(study.table())["random"]]
     assert len(concluded) > 3 and not any(" ".join(sentence.split()) in text for sentence in concluded)
+    both = written(tmp_path / "both", ("random-0", "man-made-natural"), recipe=smoke(find("demo")))
+    assert len(lecture.lecture(both.table())) and "agrees" not in Page(html(both)).text
 
 
 def test_the_page_opens_with_the_answer_and_its_figure_and_every_conclusion_follows(several: Study, several_page: str) -> None:
@@ -312,6 +314,13 @@ def test_the_contrasts_fixed_in_advance_are_a_table(several: Study, several_page
         assert row.cells[0].text == words.points(number["mean"]) and row.cells[1].text == str(number["n"])
         assert row.cells[0].beneath == f"{words.points(number['low'])} to {words.points(number['high'])}"
     assert "Random halves: two contrasts fixed in advance, points" in Page(several_page).text
+
+
+def test_the_lectures_rule_of_thumb_is_a_section_with_its_rule_beneath(several: Study, several_page: str) -> None:
+    text, found = Page(several_page).text, lecture.lecture(several.table())
+    said = [" ".join(part.split()) for part in (*lecture.sentences(found), lecture.RULE)]
+    assert len(said) == 4 and all(part in text for part in said)
+    assert [text.index(part) for part in said] == sorted(text.index(part) for part in said)
 
 
 def test_beside_the_published_study_stands_what_compare_finds(several: Study) -> None:

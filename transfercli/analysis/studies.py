@@ -11,6 +11,7 @@ from transfercli.analysis.amounts import conclude_amounts
 from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.intervals import binomial_interval, binomial_reach
+from transfercli.analysis.lecture import lecture
 from transfercli.analysis.metrics import metric_column
 from transfercli.analysis.pairs import against_base, is_random, kinds, kinds_of_split, records, result, sound
 from transfercli.analysis.published import published_table
@@ -33,6 +34,7 @@ class Analysis:
     conclusions: dict[str, list[str]]  # by kind of split and, but for random ones, target
     judged: bool  # False of a smoke run
     ways: pd.DataFrame  # as `ways.ways` has them: none where there are not three to choose between
+    lecture: pd.DataFrame  # as `lecture.lecture` has it: none of a single amount and kind of split, nor of a smoke run
     amounts: list[str]  # up to how much data transfer pays, of a study of several amounts; none of a smoke run
     segments: list[str]  # what single layers give, of a study that copies some alone; none of a smoke run
 
@@ -89,7 +91,8 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
     answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
     of_ways = ways.ways(table, column)
     further = [conclude_amounts(table, column), conclude_segments(table, column)] if judged else [[], []]
-    return Analysis(table, column, found, answer, conclusions, judged, of_ways, *further)
+    thumb = lecture(table if judged else table[:0], column)
+    return Analysis(table, column, found, answer, conclusions, judged, of_ways, thumb, *further)
 
 
 @dataclass(frozen=True)

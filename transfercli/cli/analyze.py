@@ -58,6 +58,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         transfer analyze --paper
         transfer analyze --json
     """
+    from transfercli.analysis import lecture
     from transfercli.analysis.pairs import half_names, kinds_of_split, unequal
     from transfercli.analysis.words import half_name, half_title, kind_title, of_kind
 
@@ -77,7 +78,7 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
     if as_json:
         about = {"metric": found.metric, "answer": found.answer, "conclusions": found.conclusions}
         about |= {"amounts": found.amounts, "segments": found.segments}
-        lists = {"differences": points, "networks": found.networks, "ways": found.ways}
+        lists = {"differences": points, "networks": found.networks, "ways": found.ways, "lecture": found.lecture}
         show.document({**about, **{key: of.to_dict("records") for key, of in lists.items()}})
         return
     for sentence in found.answer:
@@ -104,6 +105,11 @@ def analyze(paper: bool, networks: bool, file: Path | None, metric: str | None, 
         show.echo("Where transferability sits:")
     for sentence in found.segments:
         show.paragraph(sentence, "- ")
+    if len(found.lecture):
+        show.echo("The lecture's rule of thumb:")
+        for sentence in lecture.sentences(found.lecture):
+            show.paragraph(sentence, "- ")
+        show.paragraph(lecture.RULE)
     if networks:
         _print_networks(found.networks)
     said = {kind: found.intervals(kind) for kind in dict.fromkeys(differences["splits"])}

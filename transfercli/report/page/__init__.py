@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from transfercli import __version__
-from transfercli.analysis import differences, networks, ways
+from transfercli.analysis import differences, lecture, networks, ways
 from transfercli.analysis.amounts import conclude_amounts, gains, lengths
 from transfercli.analysis.benefits import benefits
 from transfercli.analysis.conclusions import brief, conclude
@@ -60,6 +60,7 @@ def html(study: Study) -> str:
     style, script = (text_of(name) for name in ("style.css", "script.js"))
     found, names = differences.bounded(table), half_names(table)
     treatments = [treatment for treatment in TREATMENTS if treatment in set(table["treatment"])]
+    thumb = lecture.lecture(table if recipe.judged else table[:0])
     drawn = charts.everything(table, logs, published, found)
     return (
         environment(names, [plain(net) for net in by_network(table)])
@@ -87,6 +88,9 @@ def html(study: Study) -> str:
             amounts=conclude_amounts(table) if recipe.judged else [],
             by_amount=cells.amounts(gains(table)),
             lengths=cells.lengths(lengths(table)),
+            lecture=cells.lecture(thumb),
+            of_lecture=lecture.sentences(thumb),
+            lectures_rule=lecture.RULE,
             networks=cells.networks(networks.side_by_side(table)) if "net" in table else {},
             differing=cells.differing(differ) if (differ := differing_of(recipe)) else None,
             contrasts=cells.contrasts(contrasts(table, bound=True)),

@@ -8,6 +8,7 @@ import pandas as pd
 from transfercli.analysis import comparison
 from transfercli.analysis.contrasts import FORMULAS
 from transfercli.analysis.differences import layer_labels
+from transfercli.analysis.lecture import ANSWERS, corners, where
 from transfercli.analysis.networks import QUANTITIES
 from transfercli.analysis.pairs import each_network, half_names, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.ways import named
@@ -147,6 +148,17 @@ def lengths(found: pd.DataFrame) -> dict[str, Table]:
             rows.append(Row(called, [Cell(by_pictures[of]["lengths"]) if of in by_pictures else NOTHING for of in pictures]))
         made[kind] = Table(["", *(f"{number:g}" for number in pictures)], rows)
     return made
+
+
+def lecture(found: pd.DataFrame) -> Table:
+    """A row for each corner of the lecture's table: what `lecture.lecture` finds."""
+    rows = []
+    for corner in corners(found):
+        by_answer = {row["answer"]: _difference(row) for row in corner[1:]}
+        by_answer[corner[0]["answer"]] = Cell(percent(corner[0]["accuracy"]), "the lecture's")
+        cells = [by_answer.get(answer, NOTHING) for answer in ANSWERS]
+        rows.append(Row(plain(where(corner[0])), [*cells, Cell(corner[0]["verdict"])]))
+    return Table(["", *ANSWERS, "the study"], rows)
 
 
 def differing(found: dict[str, dict[str, str]]) -> Table:
