@@ -9,7 +9,7 @@ comparison    one study against another
 conclusions   the study's sentences; brief: three of them, for a first screen; verdicts: what intervals allow to be said
 advice        which way to train is advised, by the rule of docs/advise-rule.md; spread: how far measured accuracies may be
               off; advised: what is shown of it, and the advice in three sentences
-amounts       by how much data transfer pays; lecture: the lectures' rule of thumb by a study
+amounts       by how much data transfer pays; lecture: the lectures' rule of thumb by a study; reduced: the released curve
 displayed     what figures and the page show of each network; curves: of each log
 words         what kinds of split, halves and chance are called
 """

@@ -15,6 +15,7 @@ from transfercli.analysis.lecture import lecture
 from transfercli.analysis.metrics import metric_column
 from transfercli.analysis.pairs import against_base, is_random, kinds, kinds_of_split, records, result, sound
 from transfercli.analysis.published import published_table
+from transfercli.analysis.reduced import conclude_reduced
 from transfercli.analysis.segments import conclude_segments
 from transfercli.analysis.verdicts import of_what, splits_of
 from transfercli.recipe.schema import NetworkRecipe
@@ -35,7 +36,7 @@ class Analysis:
     judged: bool  # False of a smoke run
     ways: pd.DataFrame  # as `ways.ways` has them: none where there are not three to choose between
     lecture: pd.DataFrame  # as `lecture.lecture` has it: none of a single amount and kind of split, nor of a smoke run
-    amounts: list[str]  # up to how much data transfer pays, of a study of several amounts; none of a smoke run
+    amounts: list[str]  # up to how much data transfer pays, of several amounts, and the released curve; none of a smoke run
     segments: list[str]  # what single layers give, of a study that copies some alone; none of a smoke run
 
     @property
@@ -90,7 +91,8 @@ def analyze(study: Study | pd.DataFrame, metric: str = "last") -> Analysis:
     found = pd.concat([differences.differences(table, column), contrasts(table, column)], ignore_index=True)
     answer, conclusions = (brief(table, column), conclude(table, column)) if judged else ([], {})
     of_ways = ways.ways(table, column)
-    further = [conclude_amounts(table, column), conclude_segments(table, column)] if judged else [[], []]
+    of_amounts = [*conclude_amounts(table, column), *conclude_reduced(table, column)]
+    further = [of_amounts, conclude_segments(table, column)] if judged else [[], []]
     thumb = lecture(table if judged else table[:0], column)
     return Analysis(table, column, found, answer, conclusions, judged, of_ways, thumb, *further)
 

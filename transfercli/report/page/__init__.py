@@ -23,6 +23,7 @@ from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import by_network, half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
+from transfercli.analysis.reduced import conclude_reduced
 from transfercli.analysis.words import EXPLAINED, Names, counted, half_title, listed, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
@@ -85,7 +86,7 @@ def html(study: Study) -> str:
             has_published=bool(len(published)),
             benefits=cells.benefits(benefits(table, logs)),
             differences=cells.differences(found),
-            amounts=conclude_amounts(table) if recipe.judged else [],
+            amounts=[*conclude_amounts(table), *conclude_reduced(table)] if recipe.judged else [],
             by_amount=cells.amounts(gains(table)),
             lengths=cells.lengths(lengths(table)),
             lecture=cells.lecture(thumb),
