@@ -126,7 +126,6 @@ def test_a_bank_is_of_one_length() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"lengths": [0.5, EPOCHS]}, "lengths are multiples of all steps, at which sources are trained: have 1 among them"),
         (
             {"pictures": {**TINY["pictures"]}},
             "of several lengths held-out pictures choose the best: set pictures.folds to more than any seed",
@@ -232,6 +231,15 @@ def test_length_and_rate_are_chosen_together() -> None:
     equal = by_length(best)["equal steps"]
     assert {*equal["best_rate"]} == {1.0} and {*equal["step"]} == {1000}
     assert "best_length" not in equal and not [column for column in equal if "_at_equal_" in column]
+
+
+def test_a_source_that_trained_longer_than_any_way_is_no_candidate() -> None:
+    losses, top1 = (
+        {name: {1: 0.01, 0.3: 2.0, 0.1: 1.0} if name == "baseB" else {0.3: 1.0, 0.1: 2.0} for name in LOSSES} for _ in "12"
+    )
+    found = at_best(made(losses, top1))
+    assert found.groupby("treatment")["best_length"].first().to_dict() == {"base": 0.1, "AnB": 0.3, "AnB+": 0.3, "AnB.lp-ft": 0.3}
+    assert {*by_length(found)["equal steps"]["step"]} == {300}
 
 
 def test_a_table_of_one_length_is_returned_as_it_is() -> None:

@@ -267,9 +267,9 @@ class Recipe(Section):
     counts which is best on the training pictures that are held out (`pictures.folds`). Sources are trained at 1.
     """
     lengths: Lengths = (1.0,)
-    """Lengths of training at which every way is tried, in multiples of all steps, 1 among them, each with its whole schedule;
-    `epochs` goes through the pictures of an amount (`target.per_class`) as often as 1 goes through all. Of several that one
-    counts which is best on held-out pictures, as of `rates`. Sources are trained at 1.
+    """Lengths of training at which every way is tried, in multiples of all steps, each with its whole schedule; `epochs` goes
+    through the pictures of an amount (`target.per_class`) as often as 1 goes through all. Of several that one counts which is
+    best on held-out pictures, as of `rates`. Sources are trained at 1, whether or not it is among them.
     """
     judged: bool = True
     """Whether a network that learned nothing is said to have failed, and anything is concluded; neither of a smoke run."""
@@ -339,11 +339,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _best_can_be_chosen(self) -> "Recipe":
-        for key, whose in (("rates", "the schedule's"), ("lengths", "all steps")):
-            tried = getattr(self, key)
-            if len(tried) > 1 and 1.0 not in tried:
-                raise ValueError(f"{key} are multiples of {whose}, at which sources are trained: have 1 among them")
-            if len(tried) > 1 and not self.holds_out:
+        if len(self.rates) > 1 and 1.0 not in self.rates:
+            raise ValueError("rates are multiples of the schedule's, at which sources are trained: have 1 among them")
+        for key in ("rates", "lengths"):
+            if len(getattr(self, key)) > 1 and not self.holds_out:
                 raise ValueError(f"of several {key} held-out pictures choose the best: set pictures.folds to more than any seed")
         if len(self.lengths) > 1 and self.training.patience:
             raise ValueError("how long a network trains is chosen by lengths or by training.patience, not by both")

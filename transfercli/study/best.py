@@ -30,13 +30,16 @@ def at_best(table: pd.DataFrame) -> pd.DataFrame:
     if LENGTH not in table or table[LENGTH].fillna(1.0).nunique() < 2:
         return _chosen(table, RATE)
     table = table.assign(**{LENGTH: [1.0 if pd.isna(one) else length_of(str(one)) for one in table[LENGTH]]})
+    swept = table[table["treatment"] != "base"][LENGTH]  # at no other length a base is more than a source
+    table = table[table[LENGTH].isin(swept)] if len(swept) else table
     best = _chosen(_chosen(table, LENGTH), RATE)
     keys = ["seed", *(key for key in _way(table) if key not in (RATE, LENGTH))]
     for word, rows in _equal(table):
         found = _chosen(rows, RATE)
         marked = {column: _marked(column, word) for column in map(str, found) if column not in {*keys, RATE, LENGTH, "network"}}
         best = best.merge(found.rename(columns=marked)[[*keys, *marked.values()]], how="left", on=keys)
-    whole = table[table[LENGTH] == AXES[LENGTH].usual].groupby("split")["step"].max()
+    longest = _longest(table)
+    whole = table[table[LENGTH] == longest].groupby("split")["step"].max() / longest
     return best.assign(best_length=(best["step"] / best["split"].map(whole)).round(4))
 
 
@@ -63,13 +66,17 @@ def _marked(column: str, word: str) -> str:
 
 
 def _equal(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows that trained all steps, and as many epochs as these are of all the data, of which both are the same."""
-    yield "steps", table[table[LENGTH] == AXES[LENGTH].usual]
+    """The rows of the longest training, and of as many epochs as all steps are of all the data, where they are the same."""
+    yield "steps", table[table[LENGTH] == _longest(table)]
     if (epochs := table[LENGTH] == EPOCHS).any():
         of_all = pd.Series(True, index=table.index)
         for key in (key for key, axis in AXES.items() if axis.concerns == "data" and key in table):
             of_all &= table[key].isna()
         yield "epochs", table[epochs | (of_all & (table[LENGTH] == AXES[LENGTH].usual))]
+
+
+def _longest(table: pd.DataFrame) -> float:
+    return max((length for length in table[LENGTH] if length != EPOCHS), default=AXES[LENGTH].usual)
 
 
 def _way(table: pd.DataFrame) -> list[str]:
