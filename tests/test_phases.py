@@ -149,9 +149,12 @@ def test_what_learns_again_begins_without_velocity(tiny: Tiny) -> None:
     again = 12
     for _ in range(again):
         bank.step()
-    before = first.detach().clone()
+    before, gradients = first.detach().clone(), list[Tensor]()
+    member.enter(again, STEPS)  # from here on it has a gradient
+    first.register_hook(lambda gradient: gradients.append(gradient.clone()))
     bank.step()
-    velocity = member.optimizer.state[first]["momentum_buffer"]  # of this step's gradient alone
+    velocity = member.optimizer.state[first]["momentum_buffer"]
+    assert velocity.equal(gradients[0])
     torch.testing.assert_close(before - bank.rate(again) * velocity, first.detach())
     assert float((before - first.detach()).norm()) > 0
 
