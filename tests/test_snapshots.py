@@ -14,6 +14,7 @@ from transfercli.plan.networks import Network, bases, named
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
+from transfercli.study.table import load
 from transfercli.system.errors import TransferError
 from transfercli.training.snapshots import path_of, step_of
 from transfercli.training.train import check_bases, train
@@ -107,6 +108,11 @@ def test_a_base_without_the_snapshot_is_told_with_the_remedy(early: Study, study
     study.write_recipe(recipe_of())
     with pytest.raises(TransferError, match=r"without the snapshot that A3B@at=0\.6 copies; remove .*baseA and train"):
         check_bases(study, networks, study.recipe())
+
+
+def test_the_table_of_such_a_study_can_be_read_alone(early: Study, tmp_path: Path) -> None:
+    table = load(Path(shutil.copy(early.root / "results.csv", tmp_path))).set_index("network")["snapshots"]
+    assert table["baseA"].startswith("0.2=") and table["A3B"] == ""
 
 
 def test_the_row_of_a_base_may_say_nothing_else_of_snapshots(early: Study, tmp_path: Path) -> None:

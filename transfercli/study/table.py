@@ -15,7 +15,8 @@ from transfercli.study.rows import COLUMNS, Row, mixture
 from transfercli.system.errors import TransferError, TransferWarning
 
 _VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit")  # which may look like numbers
-_TEXT = ("split", "network", "net", "treatment", "source", "target", "status", "source_name", "target_name", *_VERSIONS)
+_WORDS = ("status", "source_name", "target_name", "snapshots")
+_TEXT = ("split", "network", "net", "treatment", "source", "target", *_WORDS, *_VERSIONS)
 _TYPES = {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
 # The columns in which an empty cell is a number that is missing, not a text.
 _EMPTY = {column: [""] for column in (*Row.model_fields, *AXES) if column not in (*_TEXT, "precision")}
