@@ -16,7 +16,7 @@ from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
-from transfercli.training.stopping import best, over
+from transfercli.training.stopping import best, ends
 from transfercli.training.train import train
 from transfercli.training.verify import verify
 
@@ -37,16 +37,22 @@ def lines(losses: list[float]) -> list[dict[str, float]]:
 @pytest.mark.parametrize(
     ("losses", "lowest", "ended"),
     [
-        ([3.0], 0, False),
-        ([3.0, 2.0, 2.5, 2.4], 1, False),
-        ([3.0, 2.0, 2.5, 2.4, 2.0], 1, True),  # as low is not lower
-        ([1.0, 2.0, 2.0, 2.0], 0, True),
-        ([2.0, float("nan"), float("inf"), 1.0], 3, False),
-        ([float("nan")] * 4, 3, False),
+        ([3.0], 0, []),
+        ([3.0, 2.0, 2.5, 2.4], 1, []),
+        ([3.0, 2.0, 2.5, 2.4, 2.0], 1, [4]),  # as low is not lower
+        ([1.0, 2.0, 2.0, 2.0], 0, [3]),
+        ([2.0, float("nan"), float("inf"), 1.0], 3, []),
+        ([float("nan")] * 4, 3, []),
+        ([float("nan")] * 4 + [1.0, 1.0, float("nan"), 1.0], 4, [7]),
+        # From its end on a phase is measured by the best of the phase before, which it begins with.
+        ([3.0, 2.0, 9.0, 9.0, 9.0, 8.0, 7.0], 1, [4]),
+        ([3.0, 2.0, 9.0, 9.0, 9.0, 8.0, 7.0, 2.0], 1, [4, 7]),
+        ([3.0, 2.0, 9.0, 9.0, 9.0, 8.0, 1.0, 2.0, 2.0], 6, [4]),
+        ([3.0, 2.0, 9.0, 9.0, 9.0, 8.0, 1.0, 2.0, 2.0, 2.0, 0.5], 10, [4, 9]),
     ],
 )
-def test_the_rule(losses: list[float], lowest: int, ended: bool) -> None:
-    assert best(lines(losses))["step"] == lowest and over(lines(losses), 3) == ended
+def test_the_rule(losses: list[float], lowest: int, ended: list[int]) -> None:
+    assert best(lines(losses))["step"] == lowest and ends(lines(losses), 3) == ended
 
 
 def networks() -> list[Network]:

@@ -46,6 +46,8 @@ def test_what_the_recipe_takes_is_not_imagenets(transfer: Transfer, recipe: str)
     found = facts(transfer(*words, "--set", "pictures.train_per_class=18"))
     assert (found["pictures"], found["steps"]) == ("720 of 40 classes to train on", "40 of 9 pictures for each network")
     assert "ImageNet" not in str(found)
+    patient = facts(transfer(*words, "--set", "training.patience=3", "--set", "pictures.folds=5"))
+    assert patient["steps"].endswith(" of 9 pictures for each network, fewer where training.patience ends it")
 
 
 def test_pictures_that_are_named_are_counted(transfer: Transfer, recipe: str, tmp_path: Path) -> None:

@@ -363,12 +363,17 @@ def test_the_charts_of_the_page_are_up_to_date_and_all_shown(tmp_path: Path) -> 
 
 def test_the_pages_recipes_are_such() -> None:
     page = (DOCS / "treatments.md").read_text(encoding="utf-8")
-    fair, said = map(yamltext.parse, re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    patient, fair, said = map(yamltext.parse, re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     values = yamltext.merge(tiny_recipe().model_dump(mode="json", exclude_none=True), {**fair, "targets": ["B"]})
     planned = [network.name for network in recipes.validate(values, "fair").planned()]
     assert {f"A7B{word}@rate=3.0" for word in ("", "+", ".keep", ".chain-thaw", ".lp-ft")} < {*planned}
     assert "baseB@rate=0.3" in planned and "baseA@rate=0.3" not in planned
-    training = {**tiny_recipe().model_dump(mode="json")["training"], **said["training"], "steps": 1000}
+    plain = tiny_recipe().model_dump(mode="json", exclude_none=True)
+    assert recipes.validate(yamltext.merge(plain, patient), "patient").planned()
+    thaw, chain_thaw = (resolve(named("x", 0, f"A5B.{word}"), 8) for word in ("thaw", "chain-thaw"))
+    assert [stage.layers for stage in thaw.stages] == [stage.layers for stage in chain_thaw.stages]
+    assert [(stage.patient, stage.rate) for stage in thaw.stages] == [(True, 10), *[(True, 1)] * 5, (False, 1)]
+    training = {**plain["training"], **said["training"], "steps": 1000}
     with_own(*said["own_treatments"], treatments=said["treatments"], training=training)
     ulmfit, gradual = (resolve(named("x", 0, f"A5B.{word}"), 8) for word in ("ulmfit", "gradual"))
     assert ulmfit.stages == gradual.stages and ulmfit.rates == resolve(named("x", 0, "A5B.discriminative"), 8).rates

@@ -59,12 +59,13 @@ def _costs(found: "Estimate", machine: str) -> None:
     assumed = f", as on {found.assumed}: no DIR is named" if found.assumed else ""
     others = sorted({*found.lengths} - {found.steps})
     lengths = f"; {', '.join(f'{length:,}' for length in others)} of those of another length" if others else ""
+    fewer = ", fewer where training.patience ends it" * (found.recipe.training.patience is not None)
     show.facts(
         ("device", f"{machine}, {found.free_bytes / 2**30:.0f} GiB free, {str(found.precision)[6:]}"),
         ("pictures", f"{found.pictures:,} of {found.classes} classes to train on{assumed}"),
         ("networks", f"{found.networks} in {len(found.banks)} banks" + f" of at most {found.bank_size}" * (not found.parts)),
         *((f"  {net}", _of_one(part)) for net, part in found.parts.items()),
-        ("steps", f"{found.steps:,} of {found.recipe.training.batch} pictures for each network{lengths}"),
+        ("steps", f"{found.steps:,} of {found.recipe.training.batch} pictures for each network{lengths}{fewer}"),
         (
             "multiply-adds",
             f"{found.multiply_adds:.3g} for training; {found.multiply_adds_alone:.3g} if each network trained alone",

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 from transfercli.plan.networks import AXES, OUTSIDE, RANDOM, Network, with_axes
-from transfercli.plan.treatments import COPIED, Treatment, turns
+from transfercli.plan.treatments import COPIED, PATIENCE, Treatment, turns
 
 FRESH = ""  # the origin of layers that are drawn anew
 
@@ -21,6 +22,7 @@ class Stage:
     until: float  # the share of all steps at which it ends
     rate: float = 1.0  # in multiples of the schedule's
     after: float = 0.0  # so many steps later
+    patient: bool = False  # where it ends the network's log says (`Resolved.ended`); until then it is taken for a share
 
     def end(self, steps: int) -> int:
         """The step (0-based) before which it ends, of so many."""
@@ -29,7 +31,7 @@ class Stage:
     @property
     def told(self) -> list[Any]:
         """What decides numbers, for a digest; what is usual is left out."""
-        end = [self.until, self.after] if self.after else self.until
+        end = PATIENCE if self.patient else [self.until, self.after] if self.after else self.until
         return [sorted(self.layers), end, *[self.rate] * (self.rate != 1)]
 
 
@@ -82,10 +84,26 @@ class Resolved:
         """Which stage the step (0-based) of so many is in. Where there are fewer steps than stages, some have none."""
         return next(place for place, stage in enumerate(self.stages) if step < stage.end(steps) or stage is self.stages[-1])
 
+    @property
+    def patiences(self) -> int:
+        """How often patience is over before its training is."""
+        return 1 + sum(stage.patient for stage in self.stages)
+
+    def ended(self, at: Sequence[int]) -> "Resolved":
+        """The same where the first of its patient stages have ended at these steps, and the next has no end yet."""
+        ends = [(0.0, step) for step in at] + [(1.0, 0)] * len(self.stages)
+        stages = zip(self.stages, ends, strict=False)
+        found = (replace(stage, until=until, after=after) if stage.patient else stage for stage, (until, after) in stages)
+        return replace(self, stages=tuple(found))
+
+    def spans(self, taken: int, steps: int) -> list[int]:
+        """How many of the first `taken` of so many steps each stage has."""
+        ends = [min(taken, stage.end(steps)) for stage in self.stages[:-1]]
+        return [end - began for began, end in pairwise([0, *ends, taken])]
+
     def layer_steps(self, taken: int, steps: int) -> int:
         """How many layers learned at how many steps, together, of the first `taken` of so many steps."""
-        ends = [min(taken, stage.end(steps)) for stage in self.stages[:-1]] + [taken]
-        return sum((end - began) * len(stage.layers) for stage, began, end in zip(self.stages, [0, *ends], ends, strict=False))
+        return sum(span * len(stage.layers) for stage, span in zip(self.stages, self.spans(taken, steps), strict=True))
 
     def check(self, steps: int) -> None:
         """Raise ValueError where phases that are told in steps do not follow each other within a run of so many."""
@@ -128,18 +146,19 @@ def _resolved(network: Network, rule: Treatment, depth: int) -> Resolved:
 
 def _stages(network: Network, rule: Treatment, copied: frozenset[int], depth: int) -> Iterator[Stage]:
     share, after = 0.0, 0.0  # where the phase before ended
-    for phase in rule.phases:
+    for place, phase in enumerate(rule.phases, start=1):
         try:
             by_turns = turns(phase.train, copied, network.first, network.layer, depth)
         except ValueError as error:
             raise ValueError(f"{rule.name}: {error}") from None
         if not by_turns or not all(by_turns):
             raise ValueError(f"{network.name}: in one of its phases no layer learns")
-        ended = (0.0, float(phase.until)) if phase.counted else (phase.until, 0.0)
+        until = place / len(rule.phases) if rule.patient else float(phase.until)
+        ended = (0.0, until) if phase.counted else (until, 0.0)
         each = [(end - begun) / len(by_turns) for begun, end in zip((share, after), ended, strict=True)]
         for turn, layers in enumerate(by_turns[:-1], start=1):
-            yield Stage(layers, share + each[0] * turn, phase.rate, after + each[1] * turn)
-        yield Stage(by_turns[-1], ended[0], phase.rate, ended[1])
+            yield Stage(layers, share + each[0] * turn, phase.rate, after + each[1] * turn, rule.patient)
+        yield Stage(by_turns[-1], ended[0], phase.rate, ended[1], rule.patient and place < len(rule.phases))
         share, after = ended
 
 

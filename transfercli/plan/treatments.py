@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Origin = Literal["none", "self", "other", "random", "pretrained"]
+Patience = Literal["patience"]
+PATIENCE: Patience = "patience"  # the end of a phase that lasts until a holdout's loss no longer falls
 # The letter of each in the names of treatments, in which B is the target: AnB copies from the other half, BnB from its own.
 LETTERS: dict[str, str] = {"self": "B", "other": "A", "random": "R", "pretrained": "P"}
 
@@ -69,7 +71,7 @@ class Phase:
     """A part of the training in which the same layers learn."""
 
     train: str  # see `turns`
-    until: float = 1.0  # where it ends: the share of all steps, or a whole number above 1 of them
+    until: float | Patience = 1.0  # where it ends: the share of all steps, a whole number above 1 of them, or PATIENCE
     rate: float = 1.0  # the learning rate, in multiples of the schedule's
 
     @property
@@ -98,10 +100,20 @@ class Treatment:
         words = [word for phase in self.phases for word in phase.train.split(" and ")]
         if self.copied not in COPIED or not all(word in TRAINED or NUMBERED.fullmatch(word) for word in words):
             raise ValueError(f"treatment {self.name}: it copies or trains what is no word for layers")
+        ends = [phase.until for phase in self.phases]
+        if self.patient:
+            if {*ends[:-1], PATIENCE} != {PATIENCE} or ends[-1] not in (1, PATIENCE):
+                raise ValueError(f"treatment {self.name}: its phases last until patience all or none; the last may leave it out")
+            return
         shares, counts = ([phase.until for phase in self.phases if phase.counted == counted] for counted in (False, True))
-        rising = all(some == sorted({*some}) for some in ([0.0, *shares], counts))
-        if not rising or [phase.until for phase in self.phases[-1:]] != [1]:
+        rising = all(some == sorted({*some}, key=float) for some in ([0.0, *shares], counts))
+        if not rising or ends[-1:] != [1]:
             raise ValueError(f"treatment {self.name}: its phases do not end one after another, the last at 1")
+
+    @property
+    def patient(self) -> bool:
+        """Whether its phases, and all turns of them, last until patience is over."""
+        return any(phase.until == PATIENCE for phase in self.phases)
 
     @property
     def swept(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from transfercli.plan.treatments import LETTERS, OWN, TREATMENTS, Phase, Treatment
+from transfercli.plan.treatments import LETTERS, OWN, PATIENCE, TREATMENTS, Phase, Treatment
 from transfercli.recipe.fields import Distinct, OneOrMore, PositiveFloat, one_line
 from transfercli.recipe.section import Section
 
@@ -25,14 +25,14 @@ def _layers(value: Any) -> Any:
 
 
 def _end(value: Any) -> Any:
-    if type(value) is int and value > 1:
+    if value == PATIENCE or (type(value) is int and value > 1):
         return value
     if type(value) not in (int, float) or not 0 < value <= 1:
-        raise ValueError("a phase ends at a share of the steps, up to 1.0, or after a whole number of them above 1")
+        raise ValueError("a phase ends at a share of the steps, up to 1.0, after a whole number of them above 1, or by patience")
     return float(value)
 
 
-End = Annotated[Any, BeforeValidator(_end), WithJsonSchema({"type": "number"})]
+End = Annotated[Any, BeforeValidator(_end), WithJsonSchema({"anyOf": [{"type": "number"}, {"const": PATIENCE}]})]
 
 
 class OwnPhase(Section):
@@ -42,7 +42,9 @@ class OwnPhase(Section):
     several, as `n and new`.
     """
     until: End = 1.0
-    """Where the phase ends: a share of all steps, or a whole number of steps; the last phase has what is left."""
+    """Where the phase ends: a share of all steps, or a whole number of steps; the last phase has what is left. Or `patience`, of
+    all phases: each, and each of its turns, ends where `training.patience` is over in it, and the next goes on from its best.
+    """
     rate: PositiveFloat = 1.0
     """The learning rate, in multiples of the schedule's."""
 

@@ -178,7 +178,7 @@ def smoke(recipe: Recipe) -> Recipe:
         elif network["name"] in CHATFIELD_WIDTHS:
             network["widths"] = [max(2, width // 32) for width in network["widths"]]
     changes |= {"networks": slim} if recipe.networks else {"network": slim[0]}
-    if recipe.own_treatments:  # a phase of so many steps would not end
+    if recipe.own_treatments:  # a phase of so many steps, or until patience, would not end
         changes["own_treatments"] = [_in_shares(one.model_dump(mode="json")) for one in recipe.own_treatments]
     if recipe.pictures.builtin:
         changes["pictures"]["builtin"] = {**recipe.pictures.builtin.model_dump(), "classes": 8, "train": 8, "val": 4}
@@ -186,9 +186,9 @@ def smoke(recipe: Recipe) -> Recipe:
 
 
 def _in_shares(treatment: dict[str, Any]) -> dict[str, Any]:
-    """The treatment with phases of equal length, where one is told in steps."""
+    """The treatment with phases of equal length, where one is not told in shares."""
     phases = treatment["phases"]
-    if any(type(phase["until"]) is int for phase in phases):
+    if any(type(phase["until"]) is not float for phase in phases):
         for place, phase in enumerate(phases, start=1):
             phase["until"] = place / len(phases)
     return treatment

@@ -326,6 +326,8 @@ class Recipe(Section):
     def _patience_has_a_holdout(self) -> "Recipe":
         if self.training.patience and not self.holds_out:
             raise ValueError("training.patience looks at a fold of the training pictures: set pictures.folds above every seed")
+        if not self.training.patience and (own := [one.name for one in self.own_treatments if one.rule.patient]):
+            raise ValueError(f"the phases of {own[0]} last until patience is over: set training.patience, in measurements")
         if self.training.patience and self.training.snapshots:
             raise ValueError("training.snapshots are at shares of all steps, which with training.patience a base may not take")
         return self

@@ -18,7 +18,8 @@ COPIED, NEW, PALE, LINE = ("#D55E00", "#f3d9c4"), ("#0072B2", "#cfe3f1"), "#ffff
 def chart(treatment: Treatment, depth: int = DEPTH, n: int = N, steps: int = 1000) -> str:
     """An SVG: layers upwards from the first, `steps` to the right; full colour where a layer learns, pale where it rests.
 
-    At the left whose layer it is, at the right its learning rate where that is not the schedule's, above a phase's.
+    At the left whose layer it is, at the right its learning rate where that is not the schedule's, above a phase's. Phases that
+    last until patience is over are drawn as of equal length.
     """
     target = WHOLE if treatment.origin == "pretrained" else HALVES[1]
     made = resolve(Network("", 0, treatment.name, n if treatment.swept else 0, target, rule=treatment), depth)
@@ -40,6 +41,8 @@ def chart(treatment: Treatment, depth: int = DEPTH, n: int = N, steps: int = 100
             words.append(_text(LEFT + WIDTH + 5, _y(layer, depth) + 14, f"÷ {1 / rate:.3g}"))
     bottom = TOP + depth * ROW
     words += [_text(LEFT, bottom + 16, "first step"), _text(LEFT + WIDTH, bottom + 16, "last step", "end")]
+    if treatment.patient:
+        words.append(_text(LEFT + WIDTH / 2, bottom + 16, "each until patience is over", "middle"))
     words.append(_text(LEFT, TOP - 6, made.network.name) if made.stages[0].rate == 1 else "")
     size = f'width="{LEFT + WIDTH + 56}" height="{bottom + FOOT}"'
     about = escape(f"{made.network.name}: {treatment.about}")

@@ -121,6 +121,7 @@ class Row(BaseModel):
     holdout_loss: Annotated[float, Field(ge=0)] | None = None
     holdout_pictures: Annotated[int, Field(ge=1)] | None = None
     stopped_at: Annotated[float, Field(ge=0)] | None = None
+    phase_ends: Annotated[str, Field(pattern=r"^[0-9 ]*$")] = ""
     precision: Literal["float32", "bfloat16"] = "float32"
     snapshots: Annotated[str, Field(pattern=r"^((0\.[0-9]+|[1-9][0-9.]*e-[0-9]+)=[0-9a-f]{64} ?)*$")] = ""
     source_name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""

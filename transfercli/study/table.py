@@ -15,7 +15,7 @@ from transfercli.study.rows import COLUMNS, Row, mixture
 from transfercli.system.errors import TransferError, TransferWarning
 
 _VERSIONS = ("version", "numerics", "torch", "torchvision", "pillow", "commit")  # which may look like numbers
-_WORDS = ("status", "source_name", "target_name", "snapshots")
+_WORDS = ("status", "source_name", "target_name", "snapshots", "phase_ends")
 _TEXT = ("split", "network", "net", "treatment", "source", "target", *_WORDS, *_VERSIONS)
 _TYPES = {**dict.fromkeys(_TEXT, str), **dict.fromkeys(("top1", "top5", "loss", "top1_best10"), float)}
 # The columns in which an empty cell is a number that is missing, not a text.

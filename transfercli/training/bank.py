@@ -65,7 +65,7 @@ class Bank:
         self.drops = {m.feed: {key: drop for layer in m.layers for key, drop in layer.link.drops.items()} for m in self.members}
 
     def _member(self, network: Network, module: nn.Module, copied: Mapping[str, str]) -> Member:
-        resolved = resolve(network, self.recipe.network.depth)
+        resolved = resolve(network, self.recipe.network.depth).ended(())
         frozen_before = digest(module.state_dict(), names_of(module, resolved.frozen))
         device, training = self.setting.device, self.recipe.training
         module = module.to(device)
@@ -240,7 +240,6 @@ class Bank:
         about = {
             m.network.name: {
                 **{"log": m.log, "loss_count": m.loss_count, "diverged": m.diverged},
-                **({"stopped": m.stopped} if m.best else {}),
                 **{"frozen": m.frozen_before, "copied": m.copied, "treatment": self._digest(m)},
             }
             for m in self.members
@@ -258,9 +257,13 @@ class Bank:
                 raise ValueError(f"{network.name} was begun with layers of another {' and '.join(member.resolved.sources)}")
             if begun.get("treatment", now := self._digest(member)) != now:
                 raise ValueError(f"{network.name} was begun by another treatment {network.treatment}")
+            member.log, member.loss_count, member.diverged = list(begun["log"]), begun["loss_count"], begun["diverged"]
+            member.frozen_before = begun["frozen"]
+            if patience := self.recipe.training.patience:
+                member.follow_log(patience)
         self.begin_at(about["step"])
         for member in self.members:
-            name, kept = member.network.name, about["networks"][member.network.name]
+            name = member.network.name
             with torch.no_grad():
                 for key, value in member.module.state_dict().items():
                     value.copy_(tensors[f"{name}/{key}"])
@@ -276,5 +279,3 @@ class Bank:
                     member.optimizer.state[parameter][what] = own
             member.loss_sum.copy_(tensors[f"{name}/loss_sum"])
             member.finite.copy_(tensors[f"{name}/finite"])
-            member.log, member.loss_count, member.diverged = list(kept["log"]), kept["loss_count"], kept["diverged"]
-            member.frozen_before, member.stopped = kept["frozen"], kept.get("stopped", False)

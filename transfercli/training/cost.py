@@ -11,7 +11,7 @@ import torch
 from transfercli.networks.costs import describe, saved_for_backward
 from transfercli.networks.start import blueprint
 from transfercli.plan.networks import Network
-from transfercli.plan.resolve import resolve
+from transfercli.plan.resolve import Resolved, resolve
 from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Recipe
 from transfercli.system.devices import free_memory
@@ -53,19 +53,22 @@ def share_copied(recipe: Recipe, classes: int, first: int, layer: int) -> float:
 
 
 def multiply_adds(networks: Sequence[Network], layers: Layers, shared: bool = True, steps: int = LONG) -> int:
-    """Of one training step of a bank, for one picture; of treatments of several phases the mean over their `steps`.
+    """Of one training step of a bank, for one picture; of treatments of several phases the mean over their `steps`."""
+    return work_of([resolve(network, len(layers.work)) for network in networks], layers, steps, steps, shared)
+
+
+def work_of(networks: Sequence[Resolved], layers: Layers, taken: int, steps: int, shared: bool = True) -> int:
+    """As `multiply_adds`, of the first `taken` of so many steps, where phases were as they are here.
 
     A layer that learns costs its forward pass, its weights' gradient and its input's gradient (not the lowest that learns); one
     that rests above it two of these. A frozen prefix costs its forward pass: each layer once for all that share it, or
     (`shared=False`) once for every network.
     """
     total, prefixes = 0.0, dict[tuple, float]()
-    for network in networks:
-        resolved = resolve(network, len(layers.work))
-        own, began, unchanged = defaultdict[tuple, float](float), 0.0, len(layers.work)
-        for stage in resolved.stages:
-            end = stage.until + stage.after / steps
-            share, began = end - began, end
+    for resolved in networks:
+        network, own, unchanged = resolved.network, defaultdict[tuple, float](float), len(layers.work)
+        for stage, span in zip(resolved.stages, resolved.spans(taken, steps), strict=True):
+            share = span / taken
             held = min(stage.layers) - 1
             unchanged = min(unchanged, held)
             above = layers.work[held:]

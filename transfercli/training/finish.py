@@ -23,11 +23,11 @@ from transfercli.system.devices import device_name
 from transfercli.system.files import replacing
 from transfercli.training.amounts import classes_of
 from transfercli.training.bank import Bank
-from transfercli.training.cost import Layers, multiply_adds, share_copied
+from transfercli.training.cost import Layers, share_copied, work_of
 from transfercli.training.evaluation import Counted
 from transfercli.training.member import Member
 from transfercli.training.snapshots import kept
-from transfercli.training.stopping import best
+from transfercli.training.stopping import best, ends
 
 BEST = 10  # the paper reports the mean of the ten best evaluations
 PREDICTIONS = "predictions.safetensors"  # see `predictions`
@@ -52,15 +52,16 @@ def write_member(
     classes = len(names)
     train, val = (source[network.pictures].labels.bincount().tolist() for source in (bank.train, bank.val))
     snapshots = kept(study, network, bank.recipe.training.snapshots if network.is_base else ())
-    patient = bank.recipe.training.patience is not None and member.diverged is None
-    last, told = best(member.log) if patient else member.log[-1], predictions(bank, member, counts)
+    patience, taken = bank.recipe.training.patience if member.diverged is None else None, int(member.log[-1]["step"])
+    last, told = best(member.log) if patience else member.log[-1], predictions(bank, member, counts)
     measured = {key: last[key] for key in ("top1", "top5", "loss", "train_loss", "balanced_top1")} | {"fixed_loss": fixed_loss}
     row = {
         **columns(network, halves.split),
         **{key: value if value is not None and math.isfinite(value) else None for key, value in measured.items()},
         "top1_best10": best10(member.log),
         "step": last["step"],
-        **({"stopped_at": member.log[-1]["step"]} if patient else {}),
+        **({"stopped_at": member.log[-1]["step"]} if patience else {}),
+        **({"phase_ends": " ".join(map(str, ends(member.log, patience)))} if patience and network.rule.patient else {}),
         "status": status(last, member.diverged, gives(network), train, val, bank.recipe.judged),
         "classes": classes,
         "train_pictures": sum(train),
@@ -73,8 +74,8 @@ def write_member(
         **({"initialiser": bank.recipe.network.random} if network.source == RANDOM and bank.recipe.network.library else {}),
         "layers": len(member.layers),
         "share_copied": round(share_copied(bank.recipe, classes, network.first, network.layer), 6),
-        "multiply_adds": multiply_adds([network], Layers.of(bank.recipe, classes), steps=bank.steps),
-        "layer_steps": member.resolved.layer_steps(int(member.log[-1]["step"]), bank.steps),
+        "multiply_adds": work_of([member.resolved], Layers.of(bank.recipe, classes), taken or bank.steps, bank.steps),
+        "layer_steps": member.resolved.layer_steps(taken, bank.steps),
         "network_digest": member.resolved.digest(bank.recipe.digest(), halves.digest),
         "weights_digest": digest(state, sorted(state)),
         **({"snapshots": snapshots} if snapshots else {}),

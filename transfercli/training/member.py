@@ -14,7 +14,7 @@ from transfercli.plan.resolve import FRESH, Resolved
 from transfercli.training.evaluation import Counted
 from transfercli.training.feed import Feed
 from transfercli.training.optimiser import forget
-from transfercli.training.stopping import best, over
+from transfercli.training.stopping import best, ends
 
 # What a frozen beginning is computed from: batches, whose mean, which network on which data, and then each layer's origin.
 Lineage = tuple[Any, ...]
@@ -25,7 +25,7 @@ INPUT = 3  # entries of a lineage before the first layer's
 class Member:
     """One network in training: its layers, which of them learn now, and what has been measured of it."""
 
-    resolved: Resolved
+    resolved: Resolved  # its patient stages as they have ended so far
     feed: Feed
     quiet: bool  # whether what is frozen leaves out nothing in training
     copied: str  # the digest of the weights that its layers were copied from; "" where they are no network's of the study
@@ -72,17 +72,24 @@ class Member:
         kind = tuple(self.network.of_axes("network", "data").items())
         return (self.feed, self.resolved.input, kind, *origins)
 
+    def follow_log(self, patience: int) -> list[int]:
+        """Its phases, and its training, end where its log says that patience was over: those steps."""
+        ended = ends(self.log, patience)
+        self.resolved, self.stopped = self.resolved.ended(ended), len(ended) == self.resolved.patiences
+        return ended
+
     def look_back(self, patience: int) -> None:
-        """After a measurement: keep the weights where it was the best, and stop where patience is over."""
+        """After a measurement: keep the weights where it was the best, and take them back where patience is over."""
         if best(self.log) is self.log[-1]:
             self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        elif over(self.log, patience):
-            self.stopped = True
+        if self.log[-1]["step"] in self.follow_log(patience):
+            self.take_best()
 
     def take_best(self) -> None:
-        """The weights of its best measurement, where it has any, are its own again."""
+        """The weights of its best measurement, where it has any, are its own again; velocities are of others."""
         if self.best and best(self.log) is not self.log[-1]:
             self.module.load_state_dict(self.best)
+            self.optimizer.state.clear()
             self.counted = None
 
     @property

@@ -39,7 +39,7 @@ from transfercli.training.bench import Bench, load_weights
 from transfercli.training.cost import share_copied
 from transfercli.training.finish import PREDICTIONS, best10, gives, guess, held_out, status
 from transfercli.training.snapshots import kept
-from transfercli.training.stopping import best, over
+from transfercli.training.stopping import best, ends
 
 POINTS, PICTURES, LOSS = 0.01, 2, 0.02  # how far an accuracy may be from its row's where another machine measures it (`same`)
 EXACT = 1e-9  # means of as many pictures may differ by rounding
@@ -82,7 +82,8 @@ class Again(Bench):
 
     def bank(self, networks: Sequence[Network]) -> Bank:
         bank = super().bank(networks)
-        bank.begin_at(bank.steps)  # what has learned is shared with nobody
+        for member in bank.members:
+            member.shared = member.resolved.prefix  # what has learned at any time is shared with nobody
         return bank
 
     def start(self, resolved: Resolved, sources: Mapping[str, Source]) -> nn.Module:
@@ -318,14 +319,22 @@ def line_of(log: list[Line], row: dict[str, Any]) -> Line:
 def _log_problems(log: list[Line], row: dict[str, Any], network: Network, recipe: Any, steps: int) -> Iterator[str]:
     """What in the log does not fit the row, or could not have come of the recipe."""
     last, patience, diverged = line_of(log, row), recipe.training.patience, row["status"].startswith("diverged")
+    resolved = resolve(network, recipe.network.depth)
+    ended = ends(log, patience) if patience and HOLDOUT_COLUMN in last else []
     for key in ("top1", "top5", "loss", "train_loss", "step", *(("balanced_top1",) if "balanced_top1" in last else ())):
         if row.get(key) != (last[key] if math.isfinite(last[key]) else None):
             yield f"its row has {key} {row[key]}, the last line of its log {last[key]}"
     if patience and not diverged:
         if HOLDOUT_COLUMN not in last or last["step"] != best(log)["step"]:
             yield f"its row has the weights of step {row['step']}, by its log another was best"
-        elif row.get("stopped_at") != log[-1]["step"] or (len(log) < len(recipe.evaluation.at(steps))) > over(log, patience):
+        over = [*ended[resolved.patiences - 1 :], steps][0]
+        if not row.get("stopped_at") == log[-1]["step"] == over:
             yield f"its row says that it ended at step {row.get('stopped_at')}, its log does not"
+        if network.rule.patient and row.get("phase_ends") != (found := " ".join(map(str, ended))):
+            yield f"its row says that phases ended at steps {row.get('phase_ends')}, its log {found}"
+    learned = resolved.ended(ended).layer_steps(int(log[-1]["step"]), steps)
+    if row.get("layer_steps", learned) != learned:  # rows of old have none
+        yield f"its row has layer_steps {row['layer_steps']}, its log gives {learned}"
     if row["top1_best10"] != best10(log):
         yield f"its row has top1_best10 {row['top1_best10']}, its log gives {best10(log)}"
     at = sorted(recipe.evaluation.at(steps))
