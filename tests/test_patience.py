@@ -65,7 +65,8 @@ def made(study: Study) -> dict[str, tuple[dict[str, Any], str]]:
     found = {}
     for path in study.row_files():
         row = json.loads(path.read_text())
-        found[row["network"]] = ({key: row[key] for key in keys}, (path.parent / "log.csv").read_text())
+        numbers = {key: row[key] for key in (*keys, "layer_steps", "multiply_adds")} | {"phase_ends": row.get("phase_ends")}
+        found[row["network"]] = (numbers, (path.parent / "log.csv").read_text())
     return found
 
 
@@ -74,6 +75,32 @@ def trained(study: Study, recipe: Recipe, some: list[Network], bank_size: int | 
     train(study, bases([SPLIT], [0]), CPU, bank_size, silent())
     train(study, some, CPU, bank_size, silent())
     return made(study)
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, study: Study, recipe: Recipe, some: list[Network]) -> dict[str, Any]:
+    """As `trained`, killed at every seventh step and begun anew, in banks of four."""
+
+    class Killed(BaseException):
+        pass
+
+    step, count, kills = Bank.step, 0, 0
+
+    def dying(bank: Bank) -> None:
+        nonlocal count
+        count += 1
+        if count % 7 == 0:
+            raise Killed
+        step(bank)
+
+    monkeypatch.setattr(Bank, "step", dying)
+    while True:
+        try:
+            found = trained(study, recipe, some, bank_size=4)
+            break
+        except Killed:
+            kills += 1
+    assert kills > 5
+    return found
 
 
 def test_each_ends_where_the_rule_says_with_the_weights_of_its_best(split_study: Study) -> None:
@@ -112,28 +139,7 @@ def test_alone_killed_and_resumed_is_the_same(split_study: Study, monkeypatch: p
     for folder in [path.parent for path in split_study.row_files()]:
         for file in folder.iterdir():
             file.unlink()
-
-    class Killed(BaseException):
-        pass
-
-    step, count = Bank.step, 0
-
-    def dying(bank: Bank) -> None:
-        nonlocal count
-        count += 1
-        if count % 7 == 0:
-            raise Killed
-        step(bank)
-
-    monkeypatch.setattr(Bank, "step", dying)
-    killed = 0
-    while True:
-        try:
-            found = trained(split_study, patient(), networks()[::-1], bank_size=4)
-            break
-        except Killed:
-            killed += 1
-    assert found == whole and killed > 5
+    assert killed(monkeypatch, split_study, patient(), networks()[::-1]) == whole
     problems = verify(split_study, CPU, None, lambda text: None).problems
     assert problems == []
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe
+from conftest import CPU, SPLIT, Tiny, tiny_recipe
+from test_patience import killed, made, trained
 from test_phases import changed, states
 
 from transfercli.networks.start import digest
-from transfercli.plan.networks import Network, bases, named
+from transfercli.plan.networks import Network, named
 from transfercli.plan.resolve import resolve
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe import reading as recipes
@@ -25,7 +26,6 @@ from transfercli.system.errors import TransferError
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
 from transfercli.training.cost import Layers, work_of
-from transfercli.training.train import train
 from transfercli.training.verify import verify
 
 STEPS, EVERY, PATIENCE = 60, 2, 2
@@ -69,24 +69,6 @@ def by_hand(losses: list[float]) -> list[int]:
         if at - max([lowest, *ended[-1:]]) >= PATIENCE:
             ended.append(at)
     return ended
-
-
-def made(study: Study) -> dict[str, tuple[dict[str, Any], str]]:
-    """Of every network what decides: of its row the numbers, and its log."""
-    keys = ("top1", "loss", "holdout_loss", "step", "stopped_at", "status", "weights_digest", "frozen_digest_after", "fixed_loss")
-    found = {}
-    for path in study.row_files():
-        row = json.loads(path.read_text())
-        numbers = {key: row.get(key) for key in (*keys, "phase_ends", "layer_steps", "multiply_adds")}
-        found[row["network"]] = (numbers, (path.parent / "log.csv").read_text())
-    return found
-
-
-def trained(study: Study, recipe: Recipe, some: list[Network], bank_size: int | None = None) -> dict[str, Any]:
-    study.write_recipe(recipe)
-    train(study, bases([SPLIT], [0]), CPU, bank_size, silent())
-    train(study, some, CPU, bank_size, silent())
-    return made(study)
 
 
 @pytest.fixture(scope="module")
@@ -155,27 +137,7 @@ def test_they_end_at_different_steps_and_some_find_better_weights(done: Study, t
 def test_killed_and_resumed_inside_any_phase_is_the_same(
     done: Study, split_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    step, count = Bank.step, 0
-
-    def dying(bank: Bank) -> None:
-        nonlocal count
-        count += 1
-        if count % 7 == 0:
-            raise Killed
-        step(bank)
-
-    monkeypatch.setattr(Bank, "step", dying)
-    killed = 0
-    while True:
-        try:
-            found = trained(split_study, patient(), networks()[::-1], bank_size=4)
-            break
-        except Killed:
-            killed += 1
-    assert found == made(done) and killed > 5
+    assert killed(monkeypatch, split_study, patient(), networks()[::-1]) == made(done)
 
 
 def test_a_state_right_after_a_phases_end_goes_on_the_same(done: Study) -> None:
