@@ -29,6 +29,7 @@ from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.splits import Halves
 from transfercli.study.splitting import split
+from transfercli.system.device_names import Remote
 from transfercli.system.devices import free_memory, pick_device, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.system.progress import Counting, Told, ignored, uncounted
@@ -57,6 +58,7 @@ def advise(
     device: str = "auto",
     bank_size: int | None = None,
     accept_change: bool = False,
+    remote: Remote | None = None,
     told: Told = ignored,
     counting: Counting = uncounted,
     reporting: "Reporting | None" = None,
@@ -67,7 +69,7 @@ def advise(
     None: as long as it takes. repeats: holdout folds (3). within: the accuracy that may be given away for a cheaper way, a
     fraction (0.01). fresh: also ways in which all that is not frozen is drawn anew. overrides: of the recipe `advise`.
     plan_only: make the study and its plan, train nothing, and return None. quick: tell what can be told before training, and
-    return None.
+    return None. remote: on several devices; the time is reckoned as if on `device` alone.
 
     `told` is given `source` (a Pretrained), `split` (what `split` made), `plan`, and `predictions` (docs/predictors.md). Killed,
     the same call goes on where it was.
@@ -104,7 +106,7 @@ def advise(
     told("predictions", predictions(study, before, where, counting))
     if quick:
         return None
-    how: dict[str, Any] = {"device": where, "bank_size": bank_size, "accept_change": accept_change}
+    how: dict[str, Any] = {"device": where, "bank_size": bank_size, "accept_change": accept_change, "remote": remote}
     _train(study, before, reporting or silent, how)
     return answer(study, before)
 
@@ -273,5 +275,5 @@ def _train(study: Study, kept: Kept, reporting: Reporting, how: dict[str, Any]) 
     label = "ways to train"
     while networks := gone_through(study, kept)[1]:
         with reporting(label) as reporter:
-            train(study, networks, how["device"], how["bank_size"], reporter, how["accept_change"], loaded)
+            train(study, networks, reporter=reporter, loaded=loaded, **how)
         label = "rates beyond"

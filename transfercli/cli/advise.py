@@ -9,8 +9,17 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import accept_option, changes_option, device_options, json_option, report_options, skip_option
+from transfercli.cli.options import (
+    accept_option,
+    changes_option,
+    device_options,
+    json_option,
+    ray_options,
+    report_options,
+    skip_option,
+)
 from transfercli.cli.progress import counting, reporting
+from transfercli.system.device_names import Remote
 from transfercli.system.progress import ignored
 
 if TYPE_CHECKING:
@@ -71,6 +80,7 @@ USUAL = "results/advice"
 @changes_option
 @skip_option
 @device_options
+@ray_options
 @accept_option
 @report_options
 @click.option(
@@ -99,6 +109,7 @@ def advise(
     device: str,
     bank_size: int | None,
     accept_change: bool,
+    remote: Remote | None,
     **asked: Any,
 ) -> None:
     """Say which layers of a pretrained network to copy, and which of them to freeze, for the pictures in DIR.
@@ -143,6 +154,7 @@ def advise(
         study,
         next(iter(places), None),
         source,
+        remote=remote,
         network=network,
         within=within,
         plan_only=plan_only,

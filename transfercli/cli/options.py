@@ -13,7 +13,7 @@ from transfercli.analysis.metrics import METRICS
 from transfercli.cli.progress import asked
 from transfercli.recipe import shipped as library
 from transfercli.study.hints import USUAL_STUDY, smoke_folder
-from transfercli.system.device_names import DEVICES, check_device
+from transfercli.system.device_names import DEVICES, HERE, Remote, check_device
 from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
@@ -159,6 +159,32 @@ def device_options(command: F) -> F:
             metavar="N",
             type=click.IntRange(1),
             help="How many networks train side by side; by default as many as fit in memory. No result depends on it.",
+        ),
+    )
+
+
+def ray_options(command: F) -> F:
+    """`--ray`, `--workers` and `--cpus-per-bank`, as the one argument `remote`."""
+
+    @wraps(command)
+    def elsewhere(*args: Any, device: str, ray: str | None, workers: int | None, cpus: int | None, **rest: Any) -> Any:
+        if ray is None and (workers or cpus):
+            raise click.UsageError("--workers and --cpus-per-bank go with --ray")
+        remote = None if ray is None else Remote(ray, device, workers, cpus)
+        return command(*args, device=device, remote=remote, **rest)
+
+    return _all(
+        elsewhere,  # type: ignore[return-value]
+        click.option(
+            "--ray",
+            metavar="[ADDRESS]",
+            is_flag=False,
+            flag_value=HERE,
+            help="Train banks side by side on all GPUs of this machine (or --workers), or of the Ray cluster at ADDRESS.",
+        ),
+        click.option("--workers", metavar="N", type=click.IntRange(1), help="With --ray: how many banks at once, at the most."),
+        click.option(
+            "--cpus-per-bank", "cpus", metavar="N", type=click.IntRange(1), help="With --ray: processors of each; else a share."
         ),
     )
 

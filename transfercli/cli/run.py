@@ -11,6 +11,7 @@ from transfercli.cli.options import (
     accept_option,
     complete_recipe,
     device_options,
+    ray_options,
     report_options,
     set_option,
     skip_option,
@@ -18,6 +19,7 @@ from transfercli.cli.options import (
     study_options,
 )
 from transfercli.cli.progress import counting, reporting
+from transfercli.system.device_names import Remote
 
 
 def _run(name: str, directory: Path | None, folder: Path, smoke: bool, **how: Any) -> None:
@@ -46,6 +48,7 @@ def _run(name: str, directory: Path | None, folder: Path, smoke: bool, **how: An
 @skip_option
 @set_option
 @device_options
+@ray_options
 @accept_option
 @report_options
 @study_options
@@ -57,6 +60,7 @@ def run(
     device: str,
     bank_size: int | None,
     accept_change: bool,
+    remote: Remote | None,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -68,22 +72,31 @@ def run(
         transfer run tiny-imagenet /data/tiny-imagenet-200
         transfer run yosinski2014 /data/imagenet --smoke
     """
-    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change}
+    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change, "remote": remote}
     _run(name, directory, folder, smoke, skip_unreadable=skip_unreadable, overrides=overrides, **how)
 
 
 @click.command(short_help="The whole study on built-in pictures, in minutes.")
 @set_option
 @device_options
+@ray_options
 @accept_option
 @report_options
 @study_options
-def demo(overrides: tuple[str, ...], device: str, bank_size: int | None, accept_change: bool, folder: Path, smoke: bool) -> None:
+def demo(
+    overrides: tuple[str, ...],
+    device: str,
+    bank_size: int | None,
+    accept_change: bool,
+    remote: Remote | None,
+    folder: Path,
+    smoke: bool,
+) -> None:
     """Do the whole study on pictures made by formula: two bases, 28 transfer networks and 7 of random features.
 
     \b
         transfer demo
         transfer demo --smoke
     """
-    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change}
+    how = {"device": device, "bank_size": bank_size, "accept_change": accept_change, "remote": remote}
     _run("demo", None, folder, smoke, overrides=overrides, **how)

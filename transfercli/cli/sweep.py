@@ -11,6 +11,7 @@ from transfercli.cli.options import (
     completed,
     device_options,
     parsed,
+    ray_options,
     recipe_option,
     report_options,
     set_option,
@@ -22,6 +23,7 @@ from transfercli.cli.progress import reporting
 from transfercli.plan.tasks import ALTERNATE, HALVES
 from transfercli.plan.treatments import sweepable
 from transfercli.plan.words import ALL, parse_layers, parse_targets, parse_treatments
+from transfercli.system.device_names import Remote
 
 
 def _layers(text: str) -> str | tuple[int, ...]:
@@ -49,6 +51,7 @@ def _layers(text: str) -> str | tuple[int, ...]:
 @recipe_option
 @set_option
 @device_options
+@ray_options
 @accept_option
 @report_options
 @study_options
@@ -62,6 +65,7 @@ def sweep(
     device: str,
     bank_size: int | None,
     accept_change: bool,
+    remote: Remote | None,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -93,6 +97,7 @@ def sweep(
             device=device,
             bank_size=bank_size,
             accept_change=accept_change,
+            remote=remote,
             reporter=reporter,
         )
     show.swept(study)

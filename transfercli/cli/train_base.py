@@ -12,6 +12,7 @@ from transfercli.cli.options import (
     device_options,
     on_the_same,
     parsed,
+    ray_options,
     recipe_option,
     report_options,
     set_option,
@@ -22,6 +23,7 @@ from transfercli.cli.options import (
 from transfercli.cli.progress import reporting
 from transfercli.plan.tasks import HALVES
 from transfercli.plan.words import parse_choices
+from transfercli.system.device_names import Remote
 
 
 @click.command("train-base", short_help="Train baseA and baseB.")
@@ -35,6 +37,7 @@ from transfercli.plan.words import parse_choices
 @recipe_option
 @set_option
 @device_options
+@ray_options
 @accept_option
 @report_options
 @study_options
@@ -46,6 +49,7 @@ def train_base(
     device: str,
     bank_size: int | None,
     accept_change: bool,
+    remote: Remote | None,
     folder: Path,
     smoke: bool,
 ) -> None:
@@ -69,6 +73,7 @@ def train_base(
             device=device,
             bank_size=bank_size,
             accept_change=accept_change,
+            remote=remote,
             reporter=reporter,
         )
     show.bases(study, trained)

@@ -15,12 +15,13 @@ from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.splitting import Made, split
 from transfercli.study.standing import following
+from transfercli.system.device_names import CPU, Remote
 from transfercli.system.devices import pick_device
 from transfercli.system.errors import TransferError
 from transfercli.system.files import write_text
 from transfercli.system.progress import Counting, Told, ignored, uncounted
 from transfercli.training.reporter import SILENT, Reporter
-from transfercli.training.sweeping import Trained, sweep, train_base
+from transfercli.training.sweeping import Trained, sweep, train_all, train_base
 
 
 def write_report(study: Study, out: str | Path | None = None) -> Path:
@@ -72,16 +73,18 @@ def run(
     device: str = "auto",
     bank_size: int | None = None,
     accept_change: bool = False,
+    remote: Remote | None = None,
     told: Told = ignored,
     counting: Counting = uncounted,
     reporting: Callable[[str], AbstractContextManager[Reporter]] = _silent,
 ) -> Done:
     """Do a whole study of the pictures in a folder by a recipe: `split`, `train_base`, `sweep`, `plot` and `write_report`.
 
-    `told` is given the name and the result of each as soon as it is there, and what `split` tells; `reporting` is asked for a
-    Reporter for the bases and for the sweep. Killed, the same call goes on where it was. Raises TransferError.
+    `remote`: on several devices, in the place of `device`. `told` is given the name and the result of each as soon as it is
+    there, and what `split` tells; `reporting` is asked for a Reporter for the bases and for the sweep. Killed, the same call
+    goes on where it was. Raises TransferError.
     """
-    pick_device(device)  # said now, not after the pictures are checked
+    pick_device(CPU if remote else device)  # said now, not after the pictures are checked
     made = split(
         study,
         folder,
@@ -93,7 +96,10 @@ def run(
         counting=counting,
     )
     told("split", made)
-    how: dict[str, Any] = {"device": device, "bank_size": bank_size, "accept_change": accept_change}
+    how: dict[str, Any] = {"device": device, "bank_size": bank_size, "accept_change": accept_change, "remote": remote}
+    if remote:
+        with reporting("bases and sweep") as reporter:
+            train_all(study, remote, bank_size, accept_change, reporter)
     with reporting("bases") as reporter:
         bases = train_base(study, reporter=reporter, **how)
     told("train_base", bases)

@@ -53,8 +53,8 @@ class Study:
             if not folder.is_dir():
                 continue
             for path in folder.iterdir():
-                kind = path.lstat().st_mode
-                if stat.S_ISDIR(kind) and depth < 3 and path != self.root / "pictures":
+                kind, deepest = path.lstat().st_mode, 5 if ".attempts" in path.parts else 3
+                if stat.S_ISDIR(kind) and depth < deepest and path != self.root / "pictures":
                     waiting.append((path, depth + 1))
                 elif not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)) and path != self.root / "pictures":
                     what = "a link" if stat.S_ISLNK(kind) else "no plain file"

@@ -22,12 +22,21 @@ VERSIONS = {
 }
 
 
+_share = 1.0  # of what is free, where others take theirs
+
+
+def keep_to(share: float) -> None:
+    """Take this share of what is free and no more in this process, which shares the machine with others."""
+    global _share
+    _share = share
+
+
 def free(root: Path = Path("/")) -> int:
     """Bytes that this process may still take: of the machine's memory, and of every cgroup's that it is in.
 
     `root` is where proc/ and the cgroups' folders are looked for.
     """
-    return min([psutil.virtual_memory().available, *_rooms(root)])
+    return int(_share * min([psutil.virtual_memory().available, *_rooms(root)]))
 
 
 def _rooms(root: Path) -> Iterator[int]:

@@ -48,8 +48,10 @@ class Bench:
         precision: torch.dtype,
         accepted: str = "",
         loaded: dict[tuple[str, str], Pixels] | None = None,
+        made: Study | None = None,
     ):
         self.accepted = accepted
+        self.made = made or study  # where networks and checkpoints are written
         self.study, self.recipe, self.halves, self.device, self.precision = study, recipe, halves, device, precision
         self.folder = pictures_of(study, halves, recipe.pictures)
         self.loaded = {} if loaded is None else loaded  # whole parts, which networks of all seeds and kinds share

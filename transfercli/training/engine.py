@@ -77,7 +77,7 @@ def _train(job: Job, saved: Saved | None, bench: Bench, reporter: Reporter) -> N
 
 def _run(bank: Bank, bench: Bench, reporter: Reporter) -> None:
     """Train a bank to its last step, measuring and saving on the way, and write its networks' rows."""
-    study, halves = bench.study, bench.halves
+    study, halves = bench.made, bench.halves
     first, began = bank.step_number, time.monotonic()
     reporter.held(len(bank.members) * first)
     with deferred() as wish:
@@ -93,7 +93,8 @@ def _run(bank: Bank, bench: Bench, reporter: Reporter) -> None:
             rows.append(write_member(study, halves, bank, member, fixed.get(name), counts.get(name, {}), made_by))
         if failed := [f"{row['network']} {row['status']}" for row in rows if row["status"] != "done"]:
             reporter.say(f"{halves.name}: {', '.join(failed)}")
-        study.write_table()
+        if study is bench.study:
+            study.write_table()
     if wish.number is not None:
         raise Stopped(wish.number, "the rows of all networks that were in training are written")
 
@@ -106,7 +107,8 @@ def _go(bank: Bank, bench: Bench, reporter: Reporter, wish: Wish) -> None:
 
     def save() -> None:
         tensors, about = bank.state()
-        checkpoints.save(bench.checkpoints(bank.members[0].network), tensors, {**about, **bench.same})
+        folder = bench.made.folder(bank.members[0].network).parent / "checkpoints"
+        checkpoints.save(folder, tensors, {**about, **bench.same})
 
     def tell() -> None:
         of = bank.members[0].network
@@ -121,8 +123,8 @@ def _go(bank: Bank, bench: Bench, reporter: Reporter, wish: Wish) -> None:
             if bank.step_number in measured_at and bank.measured_at != bank.step_number:
                 bank.evaluate()
                 for member in bank.members:
-                    reporter.measured(bench.study, member.network, member.log)
-            keep(bench.study, bank, training)
+                    reporter.measured(bench.made, member.network, member.log)
+            keep(bench.made, bank, training)
             if bank.step_number == bank.steps or not bank.live:
                 return
             bank.step()

@@ -11,6 +11,7 @@ from transfercli.plan.words import ALL, check_layers, evenly, parse_choices, par
 from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.study.settling import settle_recipe
+from transfercli.system.device_names import CPU, Remote
 from transfercli.system.devices import pick_device
 from transfercli.training import train as training
 from transfercli.training.reporter import SILENT, Reporter
@@ -57,16 +58,18 @@ def train_base(
     device: str = "auto",
     bank_size: int | None = None,
     accept_change: bool = False,
+    remote: Remote | None = None,
     reporter: Reporter = SILENT,
 ) -> Trained:
     """Train the bases of these halves (None: of those that the recipe's networks need), for every split and seed.
 
-    recipe, overrides, smoke: as `split` takes them; the rest as `train`. Bases that are done stay as they are. Killed, the same
+    recipe, overrides, smoke: as `split` takes them; remote: on several devices, in the place of `device`;
+    the rest as `train`. Bases that are done stay as they are. Killed, the same
     call goes on where it was. Raises TransferError.
     """
     study.check_plain()
     wanted = None if halves is None else parse_choices(_listed(halves), HALVES, "half")
-    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
+    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(CPU if remote else device)
     splits = study.need_splits()
     needed = [network for network in settled.planned(splits) if network.is_base]
     tasks = {task.name for name in splits for task in study.halves(name).split.tasks}
@@ -75,7 +78,18 @@ def train_base(
     of_amounts = [one for one in needed if one.target in (wanted or ()) and one not in asked]
     networks = asked + of_amounts if wanted else needed
     _write(study, settled)
-    return Trained(training.train(study, networks, where, bank_size, reporter, accept_change), tuple(left_out))
+    return Trained(training.train(study, networks, where, bank_size, reporter, accept_change, remote=remote), tuple(left_out))
+
+
+def train_all(study: Study, remote: Remote, bank_size: int | None, accept_change: bool, reporter: Reporter) -> None:
+    """Train all that the study's recipe plans, on several devices: each network as soon as the base that it copies is there.
+
+    `train_base` and `sweep` find it done then, or say what is not. Raises TransferError.
+    """
+    settled = settle_recipe(study, None)
+    _write(study, settled)
+    networks, here = settled.planned(study.need_splits()), pick_device(CPU)
+    training.train(study, networks, here, bank_size, reporter, accept_change, remote=remote)
 
 
 def sweep(
@@ -90,6 +104,7 @@ def sweep(
     device: str = "auto",
     bank_size: int | None = None,
     accept_change: bool = False,
+    remote: Remote | None = None,
     reporter: Reporter = SILENT,
 ) -> Trained:
     """Train the transfer networks of these layers (`1-7` or numbers), treatments and target halves; None: the recipe's.
@@ -101,7 +116,7 @@ def sweep(
     chosen = None if layers is None or layers == ALL else parse_layers(_listed(layers))
     kinds = None if treatments is None else parse_treatments(_listed(treatments))
     onto = None if targets is None else parse_targets(_listed(targets))
-    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(device)
+    settled, where = settle_recipe(study, recipe, overrides, smoke), pick_device(CPU if remote else device)
     if kinds is not None:
         kinds = parse_treatments(_listed(kinds), [one.name for one in settled.own_treatments])
     depths = {net: one.network.depth for net, one in settled.each().items()}
@@ -117,7 +132,7 @@ def sweep(
     failed = training.check_bases(study, networks, settled)
     _write(study, settled)
     going = without_need(networks, failed)
-    rows = training.train(study, going, where, bank_size, reporter, accept_change)
+    rows = training.train(study, going, where, bank_size, reporter, accept_change, remote=remote)
     return Trained(rows, lacking=tuple(failed.values()))
 
 

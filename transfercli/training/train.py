@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,12 +15,15 @@ from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import RANDOM, Network, needed_bases, several, without_need
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
+from transfercli.study import attempts
 from transfercli.study.folder import Study
 from transfercli.study.rows import given_digest, mixture
+from transfercli.study.splits import Halves
 from transfercli.study.versions import here, settle
+from transfercli.system.device_names import Remote
 from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
-from transfercli.training import checkpoints
+from transfercli.training import checkpoints, cluster
 from transfercli.training.amounts import classes_of, refuse_more_than_there_is
 from transfercli.training.bench import Bench, how_to_train
 from transfercli.training.engine import carry_out
@@ -34,37 +38,36 @@ def train(
     reporter: Reporter,
     accept_change: bool = False,
     loaded: dict[tuple[str, str], Pixels] | None = None,
+    remote: Remote | None = None,
 ) -> list[dict[str, Any]]:
     """Train and measure the networks that have no row yet; return the rows of all.
 
     Resumes from the study's checkpoints. `bank_size` is how many train side by side; None: as many as fit in memory.
     `accept_change`: go on with other versions than those that the study was begun with. `loaded`: pictures of the one split of
-    these networks, which calls one after another share.
+    these networks, which calls one after another share. `remote`: on several devices, by Ray.
     Raises TransferError, and leaves a study that the same call goes on with.
     """
     recipe = study.recipe()
     precision = pick_precision(recipe.training.precision, device)
     with study.held(networks) as tell, reproducible(device):
+        attempts.settle(study)
         reporter = replace(reporter, tell=tell)
         rows = {network: study.row(network) for network in networks}
         refuse_other_treatments(study, recipe, rows)
         todo = [network for network, row in rows.items() if row is None]
-        reporter.say(f"{len(todo)} of {len(networks)} networks to train, on {device_name(device)} in {str(precision)[6:]}")
-        versions = here(precision, {one.network.library for one in recipe.each().values()})
-        accepted = settle(study, versions, accept_change) if todo else ""
         halves = {split: study.halves(split) for split in dict.fromkeys(network.split for network in todo)}
         steps = {network: halves[network.split].steps_of(network, recipe) for network in todo}
         for one, length in product(recipe.each().values(), {*steps.values()}):
             one.training.schedule.bind(length)
             one.check_phases(length)
         reporter.total(sum(steps.values()))
-        for split in halves:
-            loaded = {} if loaded is None or len(halves) > 1 else loaded
-            of_split = [network for network in todo if network.split == split]
-            for net, seed in dict.fromkeys((network.net, network.seed) for network in of_split):
-                bench = Bench(study, recipe.of(net), halves[split], device, precision, accepted, loaded)
-                together = [network for network in of_split if (network.net, network.seed) == (net, seed)]
-                _train_seed(together, bench, bank_size, reporter)
+        begin = partial(_begin, study, recipe, len(networks), len(todo), accept_change, reporter)
+        if remote is None:
+            libraries = {one.network.library for one in recipe.each().values()}
+            accepted = begin(here(precision, libraries), device_name(device))
+            _train_here(study, todo, recipe, halves, device, precision, accepted, bank_size, loaded, reporter)
+        elif todo:
+            cluster.train_elsewhere(study, todo, recipe, halves, remote, begin, bank_size, reporter)
         for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
             checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
         study.write_table()
@@ -72,7 +75,37 @@ def train(
     return [row for network in networks if (row := study.row(network)) is not None]
 
 
-def _train_seed(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
+def _begin(
+    study: Study, recipe: Recipe, count: int, todo: int, accept: bool, reporter: Reporter, versions: dict[str, str], where: str
+) -> str:
+    """Say what is to be done, and by which versions; returns the changes of version that were ever accepted."""
+    reporter.say(f"{todo} of {count} networks to train, on {where} in {versions['precision']}")
+    return settle(study, versions, accept) if todo else ""
+
+
+def _train_here(
+    study: Study,
+    todo: Sequence[Network],
+    recipe: Recipe,
+    halves: Mapping[str, Halves],
+    device: torch.device,
+    precision: torch.dtype,
+    accepted: str,
+    bank_size: int | None,
+    loaded: dict[tuple[str, str], Pixels] | None,
+    reporter: Reporter,
+) -> None:
+    """Train these networks in this process, one bank after another."""
+    for split in halves:
+        loaded = {} if loaded is None or len(halves) > 1 else loaded
+        of_split = [network for network in todo if network.split == split]
+        for net, seed in dict.fromkeys((network.net, network.seed) for network in of_split):
+            bench = Bench(study, recipe.of(net), halves[split], device, precision, accepted, loaded)
+            together = [network for network in of_split if (network.net, network.seed) == (net, seed)]
+            train_together(together, bench, bank_size, reporter)
+
+
+def train_together(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
     """Train networks of one recipe, split and seed, in as many banks as needed, each from its checkpoint where there is one."""
     split, folds = bench.halves.split, bench.recipe.pictures.folds
     refuse_more_than_there_is(networks, split, bench.folder.train, folds)

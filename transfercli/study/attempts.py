@@ -1,0 +1,175 @@
+"""Attempts: what a worker elsewhere makes of some networks, under its own name until whoever holds the study takes it.
+
+study/.attempts/<name>/beat.json     who works there and how far it is, anew every few seconds
+study/.attempts/<name>/stop          asks it to stop after its step
+study/.attempts/<name>/done.json     the sha256 of every file that it made; written last
+study/.attempts/<name>/<split>/...   networks and checkpoints, as in a study
+
+A worker that was thought lost may come back and write on. Nothing of it stands in the study's own folders: `take` alone moves
+networks there, `salvage` checkpoints, and what comes later is swept away.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfercli.plan.networks import Network, placed
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+from transfercli.system.files import read_text, write_text
+
+FOLDER = ".attempts"
+BEAT_SECONDS = 5.0  # between two signs of life
+LATE_SECONDS = 60.0  # that a file may take to be seen as it was written, on a file system of many machines
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    study: Study
+    name: str
+
+    @property
+    def made(self) -> Study:
+        """What it makes, as a study of its own."""
+        return Study(self.study.root / FOLDER / self.name)
+
+    @property
+    def _done(self) -> Path:
+        return self.made.root / "done.json"
+
+    # -- the worker's side
+
+    @contextmanager
+    def beating(self, about: Mapping[str, Any], stop: Callable[[], None]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Give signs of life while the work goes on. Yields a function that takes how far it is; if asked, calls `stop` once."""
+        own, over = {"host": socket.gethostname(), "pid": os.getpid(), **about}, threading.Event()
+        said: dict[str, Any] = {}
+
+        def beat() -> None:
+            with suppress(TransferError):  # of a disk that is full the next checkpoint will speak
+                write_text(self.made.root / "beat.json", json.dumps({**own, **said, "count": next(counts)}))
+
+        def live() -> None:
+            asked, last = False, 0.0
+            while not over.wait(0.5):
+                if not asked and (self.made.root / "stop").exists():
+                    asked = True
+                    stop()
+                if time.monotonic() - last >= BEAT_SECONDS:
+                    last = time.monotonic()
+                    beat()
+
+        counts = iter(range(10**9))
+        beat()
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        try:
+            yield said.update
+        finally:
+            over.set()
+            thread.join()
+
+    def finish(self) -> None:
+        """All that it was to make is there: say so."""
+        files = sorted(path for path in self.made.root.rglob("*") if path.is_file() and self._counts(path))
+        sums = {path.relative_to(self.made.root).as_posix(): _sum(path) for path in files}
+        write_text(self._done, json.dumps(sums, indent=1))
+
+    def _counts(self, path: Path) -> bool:
+        inside = path.relative_to(self.made.root).parts
+        return len(inside) > 2 and CHECKPOINTS not in inside and (path.parent / "row.json").exists()
+
+    # -- the side of whoever holds the study
+
+    def beat(self) -> dict[str, Any] | None:
+        """Its last sign of life: host, pid, device, step and so on; None before the first."""
+        try:
+            return json.loads((self.made.root / "beat.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def stop(self) -> None:
+        """Ask it to stop after its step."""
+        write_text(self.made.root / "stop", "")
+
+    def take(self, seconds: float = LATE_SECONDS) -> list[Network]:
+        """Move the networks that it made to their places in the study, and return them; none where it has not finished.
+
+        Waits so long for files that are not yet seen as they were written. Raises TransferError where they never are.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                sums = json.loads(read_text(self._done)) if self._done.exists() else {}
+                wrong = [name for name, digest in sums.items() if _sum(self.made.root / name) != digest]
+            except (OSError, ValueError, TransferError):
+                wrong = [self._done.name]
+            if not wrong:
+                break
+            if time.monotonic() > until:
+                raise TransferError(f"{self.made.root / wrong[0]} is not as it was written; its networks are trained again")
+            time.sleep(0.2)
+        known = self.study.split_names()
+        rows = [placed(Path(name).parent.as_posix()) for name in sums if Path(name).name == "row.json"]
+        networks = [network for network in rows if network.split in known]
+        for network in networks:
+            place = self.study.folder(network)
+            if place.exists():  # of one that was killed before its row
+                shutil.rmtree(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.made.folder(network), place)
+        return networks
+
+    def salvage(self) -> int:
+        """Move its checkpoints to where the next attempt looks for them, and return the furthest's step, 0 without any."""
+        furthest = 0
+        for path in sorted(self.made.root.rglob(f"{CHECKPOINTS}/[!.]*.safetensors")):
+            place = self.study.root / path.relative_to(self.made.root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # its own worker, if it lives on, keeps only the last two
+                os.replace(path, place)
+                furthest = max(furthest, int(path.stem.rpartition("-")[2]))
+        return furthest
+
+    def sweep(self) -> None:
+        """Remove what is left of it."""
+        shutil.rmtree(self.made.root, ignore_errors=True)
+
+
+def begin(study: Study) -> Attempt:
+    """A new attempt."""
+    attempt = Attempt(study, secrets.token_hex(6))
+    attempt.made.root.mkdir(parents=True)
+    return attempt
+
+
+def attempts(study: Study) -> list[Attempt]:
+    """All of which anything is there."""
+    return [Attempt(study, path.name) for path in sorted((study.root / FOLDER).glob("*/"))]
+
+
+def settle(study: Study) -> None:
+    """Take what earlier attempts finished, salvage their checkpoints and sweep the rest. Only for one who holds the study."""
+    for attempt in attempts(study):
+        with suppress(TransferError):
+            attempt.take(seconds=0)
+        attempt.salvage()
+        attempt.sweep()
+    with suppress(OSError):
+        (study.root / FOLDER).rmdir()
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,296 @@
+"""Banks on several devices, here or on many machines, by Ray: only which worker does what. Nothing else knows Ray.
+
+The study's folder stays the only state: workers write attempts (`study/attempts.py`), and this process, which holds the study,
+takes what they finished. Ray carries orders, and that a worker has ended or died.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from transfercli.plan.jobs import Job, jobs
+from transfercli.plan.networks import Network, without_need
+from transfercli.recipe.schema import Recipe
+from transfercli.study import attempts
+from transfercli.study.attempts import Attempt
+from transfercli.study.folder import Study
+from transfercli.study.splits import Halves
+from transfercli.study.versions import DECISIVE
+from transfercli.system.device_names import HERE, Remote
+from transfercli.system.errors import TransferError
+from transfercli.system.interrupts import Stopped, Wish, deferred
+from transfercli.system.threads import processors
+from transfercli.training import worker
+from transfercli.training.reporter import Reporter
+
+TRIES = 3  # of a bank without a newer checkpoint
+LOST_SECONDS = 60.0  # without a sign of life
+STOP_SECONDS = 60.0  # for all to finish their step and save
+STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
+INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
+
+
+@dataclass
+class Running:
+    """A bank at a worker."""
+
+    job: Job
+    attempt: Attempt
+    ref: Any
+    host: str = "its worker"
+    count: int = -1  # of the last sign of life
+    heard: float = 0.0  # when that was
+    told: int = 0  # network-steps, to the reporter
+
+
+@contextmanager
+def connected(remote: Remote) -> Iterator[Any]:
+    """Ray, joined or begun; what was begun ends with the block. Raises TransferError."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise TransferError(INSTALL) from None
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if remote.address == HERE:
+        how |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "num_cpus": _local_cpus(remote)}
+    try:
+        ray.init(address=remote.address, **how)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise TransferError(f"no Ray at {remote.address}: {' '.join(str(error).split())}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _local_cpus(remote: Remote) -> int:
+    there = processors()
+    return max(there, (remote.workers or 1) * (remote.cpus or 1))
+
+
+class Crew:
+    """The workers of a cluster: what one takes, how many there are, and how to send one an order."""
+
+    def __init__(self, ray: Any, remote: Remote):
+        self.ray, self.remote = ray, remote
+        there = ray.cluster_resources()
+        gpus = remote.device.startswith("cuda") or (remote.device == "auto" and there.get("GPU", 0) > 0)
+        self.device = "cuda" if gpus else "cpu"
+        most = int(there.get("CPU", 1))
+        self.cpus = remote.cpus or (1 if gpus else max(1, most // (remote.workers or max(1, most // 2))))
+        # A worker without a GPU keeps to its processors; one with a GPU to these only where it was said how many.
+        self.share = remote.cpus if gpus else self.cpus
+
+    @property
+    def about(self) -> str:
+        return "a GPU each" if self.device == "cuda" else f"{self.cpus} processor{'s' * (self.cpus > 1)} each"
+
+    @property
+    def size(self) -> int:
+        """How many work side by side, of the machines that are there now."""
+        there = self.ray.cluster_resources()
+        slots = int(there.get("GPU", 0)) if self.device == "cuda" else int(there.get("CPU", 1)) // self.cpus
+        return max(1, min(slots, self.remote.workers or slots))
+
+    def send(self, function: Any, *args: Any) -> Any:
+        """Have a worker call this in a process of its own."""
+        how = {"num_cpus": self.cpus, "num_gpus": int(self.device == "cuda"), "max_calls": 1, "max_retries": 0}
+        return self.ray.remote(**how)(function).remote(*args)
+
+    def said(self, ref: Any) -> str:
+        """What a call that has ended returned, or why it did not."""
+        try:
+            return self.ray.get(ref)
+        except self.ray.exceptions.RayTaskError as error:
+            return str(error.cause)
+        except self.ray.exceptions.RayError as error:
+            return f"the worker died ({type(error).__name__})"
+
+    def versions(self, study: Study) -> dict[str, str]:
+        """What decides numbers on every machine. Raises TransferError where two differ, and names them."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        gpus = int(self.device == "cuda")
+        fit = [node for node in nodes if node["Resources"].get("GPU" if gpus else "CPU", 0) >= 1]
+        task = self.ray.remote(num_cpus=0, num_gpus=gpus, max_calls=1, max_retries=0)(worker.describe)
+        asked = [
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                str(study.root.resolve()), self.device
+            )
+            for node in fit
+        ]
+        told = self.ray.get(asked)
+        for node, versions in zip(fit, told, strict=True):
+            if odd := [f"{key}: {told[0][key]} and {versions[key]}" for key in DECISIVE if told[0].get(key) != versions.get(key)]:
+                first, other = fit[0]["NodeManagerHostname"], node["NodeManagerHostname"]
+                raise TransferError(f"{first} and {other} would give other numbers ({'; '.join(odd)}); make them alike")
+        if not told:
+            raise TransferError("no machine of the cluster has a device to train on")
+        return told[0]
+
+
+def train_elsewhere(
+    study: Study,
+    todo: Sequence[Network],
+    recipe: Recipe,
+    halves: Mapping[str, Halves],
+    remote: Remote,
+    begin: Callable[[dict[str, str], str], str],
+    bank_size: int | None,
+    reporter: Reporter,
+) -> None:
+    """Train these networks to their rows, each as soon as the base that it copies is there.
+
+    `begin` is told the versions and the devices, and returns the changes of version that were accepted. What needs a base that
+    has learned nothing is left out. Raises TransferError where banks failed TRIES times (the others are done then), and Stopped
+    where a signal asked to stop; the same call then goes on from the checkpoints.
+    """
+    with connected(remote) as ray, deferred() as wish:
+        crew = Crew(ray, remote)
+        versions = crew.versions(study)
+        accepted = begin(versions, f"{crew.size} workers of {crew.about}")
+        of = Work(study, recipe, halves, crew, versions, accepted, bank_size, reporter)
+        of.compute_means(todo, wish)
+        of.train(dict.fromkeys(todo), wish)
+
+
+@dataclass
+class Work:
+    """Networks in training at several workers."""
+
+    study: Study
+    recipe: Recipe
+    halves: Mapping[str, Halves]
+    crew: Crew
+    versions: Mapping[str, str]
+    accepted: str
+    bank_size: int | None
+    reporter: Reporter
+    running: list[Running] = field(default_factory=list)
+    broken: dict[Network, str] = field(default_factory=dict)  # and why
+    tries: Counter[tuple[Network, ...]] = field(default_factory=Counter)  # of a bank, since its furthest checkpoint
+    reached: dict[tuple[Network, ...], int] = field(default_factory=dict)  # its step
+    statuses: dict[Network, str] = field(default_factory=dict)  # of networks with a row
+
+    def compute_means(self, networks: Iterable[Network], wish: Wish) -> None:
+        """What is subtracted, once for each half of each split."""
+        root = str(self.study.root.resolve())
+        tasks = sorted({(one.split, task.name) for one in networks for task in self.halves[one.split].split.tasks})
+        lacking = [task for task in tasks if worker.lacks_mean(self.study, *task)]
+        refs = [self.crew.send(worker.mean, root, *task, self.crew.device, self.crew.share) for task in lacking]
+        while refs and wish.number is None:
+            ended, refs = self.crew.ray.wait(refs, timeout=1.0)
+            for ref in ended:
+                if (problem := self.crew.said(ref)) != worker.DONE:
+                    raise TransferError(problem)
+
+    def train(self, waiting: dict[Network, None], wish: Wish) -> None:
+        while (waiting or self.running) and wish.number is None:
+            self._leave_out(waiting)
+            while len(self.running) < self.crew.size and (job := self._next(waiting)):
+                self.running.append(self._begin(job))
+                for network in job.networks:
+                    del waiting[network]
+            if not self.running:
+                break  # what is left needs what is broken
+            ended, _ = self.crew.ray.wait([one.ref for one in self.running], timeout=1.0)
+            for one in list(self.running):
+                if one.ref in ended:
+                    self._end(one, self.crew.said(one.ref), waiting)
+                elif self._hear(one) > LOST_SECONDS:
+                    self.crew.ray.cancel(one.ref, force=True)
+                    self._end(one, f"no sign of life from {one.host} for {LOST_SECONDS:.0f} s", waiting)
+        if wish.number is not None:
+            self._stop()
+            raise Stopped(wish.number, "the banks in training have saved a checkpoint each")
+        if self.broken:
+            names = ", ".join(f"{network.split} {network.name}" for network in self.broken)
+            why = next(iter(self.broken.values()))
+            raise TransferError(f"{names} failed {TRIES} times ({why}); the others are done")
+
+    def _status(self, network: Network) -> str | None:
+        if network not in self.statuses and (row := self.study.row(network)):
+            self.statuses[network] = row["status"]
+        return self.statuses.get(network)
+
+    def _leave_out(self, waiting: dict[Network, None]) -> None:
+        """Those that need a base which has learned nothing, or is broken, are not trained."""
+        needed = {one for network in waiting for one in (network.donor, network.control) if one}
+        bad = [one for one in needed if one in self.broken or self._status(one) not in (None, "done")]
+        for network in waiting.keys() - without_need(waiting, bad) if bad else ():
+            if not network.is_base:
+                del waiting[network]
+                self.reporter.say(f"{network.split}: {network.name} is left out: a base that it needs has nothing to transfer")
+
+    def _next(self, waiting: Iterable[Network]) -> Job | None:
+        """The bank that is begun next: bases first, as others wait for them, then the longest; as fine as devices are free."""
+        ready = [network for network in waiting if network.donor is None or self._status(network.donor)]
+        fits = -(-len(ready) // (self.crew.size - len(self.running)))
+        found = jobs(ready, max(1, min(fits, self.bank_size or fits)))
+        return max(found, key=lambda job: (job.networks[0].is_base, len(job.networks)), default=None)
+
+    def _begin(self, job: Job) -> Running:
+        attempt = attempts.begin(self.study)
+        order = worker.Order(
+            str(self.study.root.resolve()),
+            attempt.name,
+            job.networks[0].net,
+            worker.called(job.networks),
+            self.crew.device,
+            tuple((key, value) for key, value in self.versions.items() if key in DECISIVE),
+            self.accepted,
+            self.bank_size,
+            self.crew.share,
+        )
+        return Running(job, attempt, self.crew.send(worker.work, order))
+
+    def _hear(self, one: Running) -> float:
+        """Listen for its sign of life, tell how far it is, and return for how many seconds there has been none."""
+        beat = one.attempt.beat()
+        if beat is not None and beat["count"] != one.count:
+            one.count, one.host, one.heard = beat["count"], beat["host"], time.monotonic()
+            done = int(beat.get("step", 0)) * len(one.job.networks)
+            (self.reporter.advance if one.told else self.reporter.held)(done - one.told)
+            one.told = done
+        return time.monotonic() - one.heard if one.count >= 0 else 0.0  # a worker may have to wait before it begins
+
+    def _end(self, one: Running, said: str, waiting: dict[Network, None]) -> None:
+        """A worker has ended: its networks go to their places, or wait to be trained again, or are given up."""
+        self.running.remove(one)
+        key = one.job.networks
+        if said == worker.DONE:
+            try:
+                one.attempt.take()
+                one.attempt.sweep()
+                self.study.write_table()
+                steps = self.halves[key[0].split].steps_of(key[0], self.recipe)
+                self.reporter.advance(steps * len(key) - one.told)
+                return
+            except TransferError as error:
+                said = str(error)
+        step = one.attempt.salvage()
+        one.attempt.sweep()
+        self.reporter.held(-one.told)
+        if step > self.reached.get(key, 0):
+            self.tries[key], self.reached[key] = 0, step
+        self.tries[key] += said != worker.STOPPED
+        self.reporter.say(f"{key[0].split}: {len(key)} networks, {key[0].name} the first, did not end: {said}")
+        if self.tries[key] < TRIES:
+            waiting |= dict.fromkeys(key)
+        else:
+            self.broken |= dict.fromkeys(key, said)
+
+    def _stop(self) -> None:
+        """Let all finish their step and save, and keep what they saved or finished."""
+        for one in self.running:
+            one.attempt.stop()
+        if refs := [one.ref for one in self.running]:
+            self.crew.ray.wait(refs, num_returns=len(refs), timeout=STOP_SECONDS)
+        attempts.settle(self.study)
