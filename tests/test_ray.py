@@ -1,6 +1,5 @@
 """Several devices by Ray: the same table as alone, whatever dies on the way."""
 
-import os
 from pathlib import Path
 from typing import Any
 

@@ -1,6 +1,7 @@
 """transfer status"""
 
 import json
+import socket
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ def _process(found: dict[str, Any]) -> None:
     process = found["process"]
     if not process:
         return
-    click.echo(f"Process {process['pid']} has been at work since {process['since']}")
+    host = f" on {process['host']}" if process["host"] != socket.gethostname() else ""
+    show.echo(f"Process {process['pid']}{host} has been at work since {process['since']}")
     if bank := process.get("bank"):
         rate, left = bank["steps_per_second"], process["seconds_left"]
         speed = f", {rate:.3g} steps/s" if rate else ""
@@ -111,6 +113,11 @@ def _process(found: dict[str, Any]) -> None:
         of_bank = [k for k in found["checkpoints"] if _place(k) == _place(bank) and {*k["networks"]} & {*bank["networks"]}]
         saved = [f"step {kept['step']:,}, of {kept['saved']}" for kept in of_bank]
         click.echo(f"Last checkpoint: {saved[0] if saved else 'none yet'}")
+    for worker in found["workers"]:
+        at = f", step {worker['step']:,} of {worker['steps']:,}" if "step" in worker else ""
+        age = f"lost: no sign of life for {show.duration(worker['age'])}" if worker["lost"] else f"{worker['age']:.0f} s ago"
+        place, count = worker["members"][0][0], _some(len(worker["members"]))
+        show.echo(f"{worker['host']} ({worker['device']}): {place}, {count}{at}; {age}")
 
 
 def _place(group: dict[str, Any]) -> str:

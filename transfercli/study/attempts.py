@@ -30,6 +30,7 @@ from transfercli.system.files import read_text, write_text
 
 FOLDER = ".attempts"
 BEAT_SECONDS = 5.0  # between two signs of life
+LOST_SECONDS = 60.0  # without one, after which a worker counts as lost
 LATE_SECONDS = 60.0  # that a file may take to be seen as it was written, on a file system of many machines
 CHECKPOINTS = "checkpoints"
 
@@ -111,18 +112,20 @@ class Attempt:
         until = time.monotonic() + seconds
         while True:
             try:
-                sums = json.loads(read_text(self._done)) if self._done.exists() else {}
+                sums = dict(json.loads(read_text(self._done))) if self._done.exists() else {}
                 wrong = [name for name, digest in sums.items() if _sum(self.made.root / name) != digest]
-            except (OSError, ValueError, TransferError):
+            except (ValueError, TypeError, TransferError):
                 wrong = [self._done.name]
             if not wrong:
                 break
             if time.monotonic() > until:
                 raise TransferError(f"{self.made.root / wrong[0]} is not as it was written; its networks are trained again")
             time.sleep(0.2)
-        known = self.study.split_names()
-        rows = [placed(Path(name).parent.as_posix()) for name in sums if Path(name).name == "row.json"]
-        networks = [network for network in rows if network.split in known]
+        try:
+            rows = [placed(Path(name).parent.as_posix()) for name in sums if Path(name).name == "row.json"]
+        except ValueError as error:
+            raise TransferError(f"{self._done}: {error}") from None
+        networks = [network for network in rows if network.split in self.study.split_names()]
         for network in networks:
             place = self.study.folder(network)
             if place.exists():  # of one that was killed before its row
@@ -159,6 +162,20 @@ def attempts(study: Study) -> list[Attempt]:
     return [Attempt(study, path.name) for path in sorted((study.root / FOLDER).glob("*/"))]
 
 
+def working(study: Study) -> list[dict[str, Any]]:
+    """Who is at work at the study elsewhere: host, pid, device, members (split, seed, name), age (seconds since its last sign of
+    life), lost (whether that is too long ago); and of the bank in training, once there is one, split, seed, networks, step, steps
+    and steps_per_second.
+    """
+    found = []
+    for attempt in attempts(study):
+        with suppress(OSError):
+            age = max(0.0, time.time() - (attempt.made.root / "beat.json").stat().st_mtime)
+            if (beat := attempt.beat()) and isinstance(beat.get("members"), list):
+                found.append({**beat, "age": round(age, 1), "lost": age > LOST_SECONDS})
+    return found
+
+
 def settle(study: Study) -> None:
     """Take what earlier attempts finished, salvage their checkpoints and sweep the rest. Only for one who holds the study."""
     for attempt in attempts(study):
@@ -171,5 +188,9 @@ def settle(study: Study) -> None:
 
 
 def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """A file's sha256; of one that is not there none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

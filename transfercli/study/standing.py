@@ -8,6 +8,7 @@ from typing import Any
 
 from transfercli.plan.networks import Network, axes_order, columns, named, of_row, several, without_need
 from transfercli.plan.treatments import TREATMENTS, failed
+from transfercli.study.attempts import working
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.system.files import metadata
@@ -29,9 +30,10 @@ def status(study: Study) -> dict[str, Any]:
     planned = recipe.planned(study.need_splits()) if recipe and not study.advice_file.exists() else []
     halves = {name: study.halves(name) for name in study.split_names()} if recipe else {}
     holder, kept = study.holder(), _checkpoints(study, {*rows}) if recipe else []
-    running = [named(*key) for key in (holder or {}).get("networks", [])]
+    workers = working(study) if holder else []
+    running = [named(*key) for key in ([key for one in workers for key in one["members"]] or (holder or {}).get("networks", []))]
     bank = (holder or {}).get("bank")
-    groups = [*kept, bank] if bank else kept
+    groups = [*kept, *(one for one in [bank, *workers] if one and "step" in one)]
     at = {named(group["split"], group["seed"], name): group["step"] for group in groups for name in group["networks"]}
 
     def about(one: Network) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def status(study: Study) -> dict[str, Any]:
         "counts": {"planned": len(planned), **{state: counts[state] for state in ("done", "failed", "running", "to do")}},
         "networks": networks,
         "process": holder and {**holder, "seconds_left": _seconds_left(bank, networks)},
+        "workers": workers,
         "checkpoints": kept,
     }
 

@@ -16,7 +16,7 @@ from transfercli.plan.jobs import Job, jobs
 from transfercli.plan.networks import Network, without_need
 from transfercli.recipe.schema import Recipe
 from transfercli.study import attempts
-from transfercli.study.attempts import Attempt
+from transfercli.study.attempts import LOST_SECONDS, Attempt
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
 from transfercli.study.versions import DECISIVE
@@ -28,7 +28,6 @@ from transfercli.training import worker
 from transfercli.training.reporter import Reporter
 
 TRIES = 3  # of a bank without a newer checkpoint
-LOST_SECONDS = 60.0  # without a sign of life
 STOP_SECONDS = 60.0  # for all to finish their step and save
 STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"

@@ -72,7 +72,7 @@ def work(order: Order) -> str:
     now = describe(order.study, order.device)
     refuse_other(dict(order.versions), now)
     bench = _bench(study, networks[0].split, order.net, order.device, order.accepted, attempt.made)
-    about = {"device": device_name(bench.device), "networks": order.networks}
+    about = {"device": device_name(bench.device), "members": order.networks}
     with attempt.beating(about, lambda: os.kill(os.getpid(), signal.SIGTERM)) as tell, reproducible(bench.device):
         try:
             train_together(networks, bench, order.bank_size, replace(SILENT, tell=tell))

@@ -1,0 +1,214 @@
+"""What workers elsewhere make, until whoever holds the study takes it: nothing of a lost worker stands in the study."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import SPLIT, Tiny
+
+from transfercli.plan.networks import named
+from transfercli.study import attempts, lock
+from transfercli.study.attempts import Attempt
+from transfercli.study.folder import Study
+from transfercli.system.errors import TransferError
+from transfercli.system.files import write_text
+
+A3B = named(SPLIT, 0, "A3B")
+
+
+@pytest.fixture
+def study(tiny: Tiny, tmp_path: Path) -> Study:
+    study = Study(tmp_path / "study")
+    study.write_halves(tiny.halves)
+    return study
+
+
+def made(attempt: Attempt, text: str = "row", seed: int = 0) -> Path:
+    """What a worker leaves of a network."""
+    folder = attempt.made.folder(named(SPLIT, seed, "A3B"))
+    for name in ("weights.safetensors", "log.csv", "row.json"):
+        write_text(folder / name, text)
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_what_is_finished_takes_its_place(study: Study, seed: int) -> None:
+    attempt, network = attempts.begin(study), named(SPLIT, seed, "A3B")
+    made(attempt, seed=seed)
+    assert attempt.take(seconds=0) == [], "it has not said so"
+    attempt.finish()
+    write_text(study.folder(network) / "weights.safetensors", "of one that was killed before its row")
+    assert attempt.take(seconds=0) == [network]
+    assert {path.name: path.read_text() for path in study.folder(network).iterdir()} == dict.fromkeys(
+        ("weights.safetensors", "log.csv", "row.json"), "row"
+    )
+
+
+def test_a_network_without_a_row_is_not_finished(study: Study) -> None:
+    attempt = attempts.begin(study)
+    (made(attempt) / "row.json").unlink()
+    attempt.finish()
+    assert attempt.take(seconds=0) == [] and not study.folder(A3B).exists()
+
+
+def test_a_file_that_is_seen_late_is_waited_for(study: Study) -> None:
+    attempt = attempts.begin(study)
+    path = made(attempt) / "weights.safetensors"
+    attempt.finish()
+    path.write_text("ro")  # as another machine may still see it
+    threading.Timer(0.5, path.write_text, ["row"]).start()
+    assert attempt.take(seconds=20) == [A3B]
+    assert (study.folder(A3B) / "weights.safetensors").read_text() == "row"
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_text("ro"), Path.unlink])
+def test_a_file_that_never_comes_is_named_and_nothing_is_taken(study: Study, harm: object) -> None:
+    attempt = attempts.begin(study)
+    path = made(attempt) / "weights.safetensors"
+    attempt.finish()
+    harm(path)  # type: ignore[operator]
+    with pytest.raises(TransferError, match=f"{path} is not as it was written; its networks are trained again"):
+        attempt.take(seconds=0.3)
+    assert not study.folder(A3B).exists()
+
+
+@pytest.mark.parametrize("place", ["strange/A3B", "../A3B", "../../baseB", f"{SPLIT}/seed-x/A3B", "A3B"])
+def test_no_network_leaves_the_study(study: Study, place: str) -> None:
+    attempt = attempts.begin(study)
+    path = attempt.made.root / place / "row.json"
+    write_text(path, "row")
+    write_text(attempt.made.root / "done.json", json.dumps({f"{place}/row.json": attempts._sum(path)}))
+    with suppress(TransferError):
+        assert attempt.take(seconds=0) == []
+    assert path.read_text() == "row"
+    attempts.settle(study)
+    assert not (study.root / "strange").exists() and not study.folder(A3B).exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "{", '{"x/row.json": 7}'])
+def test_a_damaged_list_of_files_is_none(study: Study, text: str) -> None:
+    attempt = attempts.begin(study)
+    write_text(attempt.made.root / "done.json", text)
+    with suppress(TransferError):
+        assert attempt.take(seconds=0) == []
+    attempts.settle(study)
+    assert not (study.root / attempts.FOLDER).exists()
+
+
+def test_checkpoints_are_salvaged_and_the_furthest_is_told(study: Study) -> None:
+    attempt = attempts.begin(study)
+    folder = attempt.made.folder(A3B).parent / "checkpoints"
+    for step in (10, 200):
+        write_text(folder / f"0123456789ab-{step:08d}.safetensors", str(step))
+    write_text(folder / ".0123456789ab-00000300.safetensors.abcdefgh.safetensors", "aside")
+    assert attempt.salvage() == 200 and attempts.begin(study).salvage() == 0
+    kept = sorted(path.name for path in (study.root / SPLIT / "checkpoints").iterdir())
+    assert kept == ["0123456789ab-00000010.safetensors", "0123456789ab-00000200.safetensors"]
+
+
+def test_what_an_earlier_command_left_is_settled(study: Study) -> None:
+    done, begun = attempts.begin(study), attempts.begin(study)
+    made(done)
+    done.finish()
+    write_text(begun.made.root / SPLIT / "checkpoints" / "0123456789ab-00000010.safetensors", "10")
+    made(begun, "half", seed=1)
+    attempts.settle(study)
+    assert (study.folder(A3B) / "row.json").exists() and not study.folder(named(SPLIT, 1, "A3B")).exists()
+    assert (study.root / SPLIT / "checkpoints" / "0123456789ab-00000010.safetensors").exists()
+    assert not (study.root / attempts.FOLDER).exists()
+
+
+def test_a_lost_worker_that_comes_back_changes_nothing(study: Study) -> None:
+    late = attempts.begin(study)
+    made(late, "late")
+    late.salvage()
+    late.sweep()
+    own = attempts.begin(study)
+    made(own, "own")
+    own.finish()
+    own.take(seconds=0)
+    made(late, "late again")
+    late.finish()
+    assert (study.folder(A3B) / "row.json").read_text() == "own"
+    study.check_plain()
+
+
+def test_signs_of_life_and_the_wish_to_stop(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "BEAT_SECONDS", 0.1)
+    attempt, asked = attempts.begin(study), threading.Event()
+    assert attempt.beat() is None and attempts.working(study) == []
+    with attempt.beating({"device": "cpu", "members": [[SPLIT, 0, "A3B"]]}, asked.set) as tell:
+        first = attempt.beat()
+        assert first is not None and first["pid"] == os.getpid()
+        tell({"step": 7})
+        until = time.monotonic() + 20
+        while (now := attempt.beat()) is None or now["count"] == first["count"] or "step" not in now:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        (seen,) = attempts.working(study)
+        assert seen["step"] == 7 and not seen["lost"] and seen["age"] < 20
+        attempt.stop()
+        assert asked.wait(20)
+    os.utime(attempt.made.root / "beat.json", (time.time() - 100,) * 2)
+    assert attempts.working(study)[0]["lost"]
+
+
+# -- the lock, where another machine's is not seen
+
+
+def note(study: Study, host: str, age: float) -> None:
+    write_text(study.root / lock.NOTE, json.dumps({"host": host, "pid": 7, "since": "noon", "networks": []}))
+    os.utime(study.root / lock.NOTE, (time.time() - age,) * 2)
+
+
+def test_another_machine_that_lives_has_the_study(study: Study) -> None:
+    (study.root / lock.LOCK).touch()
+    note(study, "elsewhere", age=1)
+    found = study.holder()
+    assert found is not None and found["host"] == "elsewhere"
+    with (
+        pytest.raises(TransferError, match=f"process 7 on elsewhere has been at work in {study.root} since noon"),
+        study.held([]),
+    ):
+        pass
+    assert (study.root / lock.NOTE).exists(), "it is the other's"
+
+
+@pytest.mark.parametrize(("host", "age"), [("elsewhere", 1000), (socket.gethostname(), 1)])
+def test_a_dead_holder_has_it_no_more(study: Study, host: str, age: float) -> None:
+    (study.root / lock.LOCK).touch()
+    note(study, host, age)
+    assert study.holder() is None
+    with study.held([]):
+        found = study.holder()
+        assert found is not None and (found["host"], found["pid"]) == (socket.gethostname(), os.getpid())
+
+
+def test_a_holder_that_slept_too_long_stops_where_another_has_the_study(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "RENEWED", 0.1)
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+    try:
+        with study.held([]):
+            time.sleep(0.3)
+            assert not told.is_set()
+            note(study, "elsewhere", age=0)
+            assert told.wait(20)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_sign_of_life_is_given_while_it_is_held(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "RENEWED", 0.1)
+    with study.held([]):
+        os.utime(study.root / lock.NOTE, (0, 0))
+        until = time.monotonic() + 20
+        while (study.root / lock.NOTE).stat().st_mtime == 0:
+            assert time.monotonic() < until
+            time.sleep(0.05)
