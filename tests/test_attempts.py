@@ -50,6 +50,17 @@ def test_what_is_finished_takes_its_place(study: Study, seed: int) -> None:
     )
 
 
+def test_a_take_that_was_killed_halfway_goes_on(study: Study) -> None:
+    attempt, other = attempts.begin(study), named(SPLIT, 3, "A3B")
+    made(attempt)
+    made(attempt, seed=3)
+    attempt.finish()
+    study.folder(A3B).parent.mkdir(parents=True, exist_ok=True)
+    attempt.made.folder(A3B).rename(study.folder(A3B))
+    attempts.settle(study)
+    assert (study.folder(A3B) / "row.json").exists() and (study.folder(other) / "row.json").exists()
+
+
 def test_a_network_without_a_row_is_not_finished(study: Study) -> None:
     attempt = attempts.begin(study)
     (made(attempt) / "row.json").unlink()

@@ -1,25 +1,48 @@
-"""Several devices by Ray: the same table as alone, whatever dies on the way."""
+"""Several devices by Ray: the same table as alone, whatever dies on the way. All on this machine, with tiny networks."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from conftest import TINY, Tiny
 
 import transfercli
+from transfercli.plan.networks import named
 from transfercli.recipe import reading as recipes
+from transfercli.study import attempts
 from transfercli.study.folder import Study
 from transfercli.system.device_names import Remote
+from transfercli.system.errors import TransferError
+from transfercli.training import cluster
+from transfercli.training.worker import refuse_other
 
-ray = pytest.importorskip("ray")
-# How a network came to be trained: these may differ between two ways to train the same.
-CAME_ABOUT = {"bank", "bank_seconds", "pictures_per_second", "finished", "commit"}
-SMALL: dict[str, Any] = {"judged": False, "layers": [2, 5], "treatments": ["BnB", "AnB", "AnB+", "RnB"], "targets": ["A", "B"]}
+pytest.importorskip("ray")
+# How a network came to be trained, which may differ between two ways to train the same (docs/reliability.md); and where.
+CAME_ABOUT = {"bank", "bank_seconds", "pictures_per_second", "finished", "commit", "device"}
+STEPS = 120
+SMALL: dict[str, Any] = {
+    "judged": False,
+    "layers": [2, 5],
+    "treatments": ["BnB", "AnB", "AnB+", "RnB"],
+    "targets": ["A", "B"],
+    "training": {**TINY["training"], "schedule": {"name": "constant", "rate": 0.002}, "steps": STEPS, "checkpoint_steps": 20},
+    "evaluation": {"every": 40, "batch": 11},
+}
 TWO = Remote(device="cpu", workers=2, cpus=1)
+slow = pytest.mark.slow
 
 
 def table(study: Study) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in CAME_ABOUT | {"device"}} for row in study.rows()]
+    return [{key: value for key, value in row.items() if key not in CAME_ABOUT} for row in study.rows()]
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +52,201 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def begun(root: Path, tiny: Tiny, recipe: Path) -> Study:
-    transfercli.split(Study(root), tiny.study.root / "pictures", recipe=str(recipe))
-    return Study(root)
-
-
 @pytest.fixture(scope="module")
 def alone(tiny: Tiny, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    study = begun(tmp_path_factory.mktemp("alone") / "study", tiny, recipe)
-    transfercli.train_base(study, device="cpu")
-    transfercli.sweep(study, device="cpu")
+    study = Study(tmp_path_factory.mktemp("alone") / "study")
+    transfercli.run(study, str(recipe), tiny.study.root / "pictures", device="cpu")
     return study
 
 
-def test_two_workers_make_the_table_of_one(alone: Study, tiny: Tiny, recipe: Path, tmp_path: Path) -> None:
-    study = begun(tmp_path / "study", tiny, recipe)
-    done = transfercli.run(study, str(recipe), tiny.study.root / "pictures", remote=TWO)
+@pytest.fixture
+def run(tiny: Tiny, recipe: Path, tmp_path: Path) -> Callable[[Remote | None], Study]:
+    """The whole study in one folder, as often as it is called."""
+
+    def whole(remote: Remote | None = TWO) -> Study:
+        study = Study(tmp_path / "study")
+        transfercli.run(study, str(recipe), tiny.study.root / "pictures", device="cpu", remote=remote)
+        return study
+
+    return whole
+
+
+class Strike(threading.Thread):
+    """Does something to a worker that is in the middle of its bank, so many times, each at another worker."""
+
+    def __init__(self, root: Path, what: Callable[[dict[str, Any]], None], times: int = 1):
+        super().__init__(daemon=True)
+        self.study, self.what, self.times, self.struck = Study(root), what, times, list[int]()
+
+    def run(self) -> None:
+        until = time.monotonic() + 240
+        while len(self.struck) < self.times and time.monotonic() < until:
+            for one in attempts.attempts(self.study):
+                steps = [int(path.stem.rpartition("-")[2]) for path in one.made.root.rglob("[!.]*-*.safetensors")]
+                beat = one.beat()
+                if beat and 40 <= max(steps, default=0) < STEPS - 40 and beat["pid"] not in self.struck:
+                    self.struck.append(beat["pid"])
+                    self.what(beat)
+                    break
+            time.sleep(0.02)
+
+
+def by(number: int) -> Callable[[dict[str, Any]], None]:
+    return lambda worker: os.kill(worker["pid"], number)
+
+
+@slow
+def test_two_workers_make_the_table_of_one(alone: Study, run: Callable[..., Study]) -> None:
+    study = run()
     assert table(study) == table(alone)
-    assert done.networks is not None and not done.networks.failed
-    assert not (study.root / ".attempts").exists() and not list(study.root.rglob("*checkpoints*"))
+    assert not (study.root / attempts.FOLDER).exists() and not list(study.root.rglob("*checkpoints*"))
+    assert len({row["bank"] for row in study.rows()}) > 2 and "ray" not in {path.name for path in study.root.iterdir()}
+    assert run(None).rows() == study.rows(), "there was nothing left to do"
+
+
+@slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "preempted"])
+def test_a_worker_that_dies_in_its_bank(number: int, alone: Study, run: Callable[..., Study], tmp_path: Path) -> None:
+    strike = Strike(tmp_path / "study", by(number), times=2)
+    strike.start()
+    assert table(run()) == table(alone) and len(strike.struck) == 2
+
+
+@slow
+def test_a_worker_that_hangs_and_comes_back(
+    alone: Study, run: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 12.0)
+    strike = Strike(tmp_path / "study", by(signal.SIGSTOP))
+    strike.start()
+    back = threading.Timer(30, lambda: [os.kill(pid, signal.SIGCONT) for pid in strike.struck if psutil.pid_exists(pid)])
+    back.start()
+    study = run()
+    back.join()
+    assert len(strike.struck) == 1 and table(study) == table(alone)
+    time.sleep(1)
+    assert table(run(None)) == table(alone), "what it wrote late is nowhere"
+
+
+@slow
+def test_a_node_that_dies(alone: Study, run: Callable[..., Study], tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        second = nodes.add_node(num_cpus=1)
+        strike = Strike(tmp_path / "study", lambda worker: nodes.remove_node(second, allow_graceful=False))
+        strike.start()
+        study = run(Remote(address=nodes.address, device="cpu", cpus=1))
+        assert len(strike.struck) == 1 and table(study) == table(alone)
+    finally:
+        nodes.shutdown()
+
+
+@pytest.fixture
+def command(tiny: Tiny, recipe: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    begun = list[subprocess.Popen[str]]()
+
+    def start() -> subprocess.Popen[str]:
+        words = ["run", str(recipe), str(tiny.study.root / "pictures"), "--study", str(tmp_path / "study"), "--device", "cpu"]
+        line = [sys.executable, "-m", "transfercli", *words, "--workers", "2", "--cpus-per-bank", "1", "--ray"]
+        begun.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.kill()
+        one.communicate()
+
+
+@slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_the_command_that_dies_goes_on(
+    number: int,
+    alone: Study,
+    run: Callable[..., Study],
+    command: Callable[[], subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    process = command()
+    strike = Strike(tmp_path / "study", lambda worker: process.send_signal(number))
+    strike.start()
+    out, err = process.communicate(timeout=300)
+    assert len(strike.struck) == 1, out + err
+    if number == signal.SIGINT:
+        assert process.returncode == 130 and "the banks in training have saved a checkpoint each" in err
+        assert list((tmp_path / "study").rglob("checkpoints/*.safetensors"))
+    until = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) for pid in strike.struck):
+        assert time.monotonic() < until, "its workers go with it"
+        time.sleep(0.1)
+    assert table(run(None)) == table(alone), "alone, from what the workers left"
+
+
+@slow
+def test_a_bank_that_fails_three_times_leaves_the_others(
+    alone: Study, tiny: Tiny, recipe: Path, tmp_path: Path, run: Callable[..., Study]
+) -> None:
+    import shutil
+
+    pictures = tmp_path / "pictures"
+    shutil.copytree(tiny.study.root / "pictures", pictures)
+    study = Study(tmp_path / "study")
+    made = transfercli.split(study, pictures, recipe=str(recipe))
+    half = study.halves(made.halves[0].name)
+    gone = next((pictures / "train" / half.split.A[0]).iterdir())
+    gone.rename(tmp_path / "aside")
+    with pytest.raises(TransferError, match=r"baseA.* failed 3 times .*the others are done"):
+        transfercli.run(study, str(recipe), pictures, remote=TWO, device="cpu")
+    (tmp_path / "aside").rename(gone)
+
+
+def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(TransferError, match=r"--ray needs Ray: pip install 'transfer-study\[ray\]'"), cluster.connected(TWO):
+        pass
+
+
+def test_no_other_command_loads_ray() -> None:
+    code = "import sys, transfercli.training.train, transfercli.cli.run; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
+    told = [{"torch": "2.11", "precision": "bfloat16"}, {"torch": "2.11", "precision": "float32"}]
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 2}, "NodeID": "ab" * 28, "NodeManagerHostname": name} for name in ("one", "two")
+    ]
+    task = SimpleNamespace(options=lambda **how: SimpleNamespace(remote=lambda *args: None))
+    ray = SimpleNamespace(
+        nodes=lambda: nodes, cluster_resources=lambda: {"CPU": 4}, remote=lambda **how: lambda of: task, get=lambda refs: told
+    )
+    with pytest.raises(TransferError, match=r"one and two would give other numbers \(precision: bfloat16 and float32\)"):
+        cluster.Crew(ray, TWO).versions(Study(tmp_path))
+    with pytest.raises(TransferError, match=r"has other versions than the others \(torch: 2.11 → 2.12\)"):
+        refuse_other({"torch": "2.11"}, {"torch": "2.12", "version": "1"})
+
+
+def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:
+    said = transfer("sweep", "--workers", "2")
+    assert said.code == 2 and "--workers and --cpus-per-bank go with --ray" in said.err
+
+
+def test_a_network_waits_for_its_base_alone(tmp_path: Path) -> None:
+    """RnB begins at once; AnB when the other half's base is there, of both targets in banks of their own."""
+    names = ["baseA", "baseB", "A3B", "B3B", "R3B", "B3A", "R3A"]
+    waiting = dict.fromkeys(named("random-0", 0, name) for name in names)
+    crew = SimpleNamespace(size=2)
+    work = cluster.Work(Study(tmp_path), None, {}, crew, {}, "", None, None)  # type: ignore[arg-type]
+    order = []
+    while job := work._next(waiting):
+        order.append([network.name for network in job.networks])
+        for network in job.networks:
+            del waiting[network]
+            work.statuses[network] = "done"
+    assert sorted(map(str, order[:2])) == ["['baseA']", "['baseB']"] and sorted(
+        name for names in order for name in names
+    ) == sorted(names)
+    work.statuses.clear()
+    ready = work._next(dict.fromkeys(named("random-0", 0, name) for name in ("A3B", "R3B", "R3A")))
+    assert ready is not None and {network.name for network in ready.networks} <= {"R3B", "R3A"}

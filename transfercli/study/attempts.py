@@ -113,7 +113,7 @@ class Attempt:
         while True:
             try:
                 sums = dict(json.loads(read_text(self._done))) if self._done.exists() else {}
-                wrong = [name for name, digest in sums.items() if _sum(self.made.root / name) != digest]
+                wrong = [name for name, digest in sums.items() if digest not in self._seen(name)]
             except (ValueError, TypeError, TransferError):
                 wrong = [self._done.name]
             if not wrong:
@@ -125,14 +125,19 @@ class Attempt:
             rows = [placed(Path(name).parent.as_posix()) for name in sums if Path(name).name == "row.json"]
         except ValueError as error:
             raise TransferError(f"{self._done}: {error}") from None
-        networks = [network for network in rows if network.split in self.study.split_names()]
-        for network in networks:
+        known = self.study.split_names()
+        networks = [network for network in rows if network.split in known]
+        for network in (network for network in networks if self.made.folder(network).exists()):
             place = self.study.folder(network)
             if place.exists():  # of one that was killed before its row
                 shutil.rmtree(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.made.folder(network), place)
         return networks
+
+    def _seen(self, name: str) -> set[str]:
+        """The sha256 of a file where it was made, and in its place, where a take that was killed may have moved it."""
+        return {_sum(self.made.root / name), _sum(self.study.root / name)}
 
     def salvage(self) -> int:
         """Move its checkpoints to where the next attempt looks for them, and return the furthest's step, 0 without any."""

@@ -174,8 +174,8 @@ class Work:
     reporter: Reporter
     running: list[Running] = field(default_factory=list)
     broken: dict[Network, str] = field(default_factory=dict)  # and why
-    tries: Counter[tuple[Network, ...]] = field(default_factory=Counter)  # of a bank, since its furthest checkpoint
-    reached: dict[tuple[Network, ...], int] = field(default_factory=dict)  # its step
+    tries: Counter[Network] = field(default_factory=Counter)  # since its furthest checkpoint
+    reached: dict[Network, int] = field(default_factory=dict)  # its step
     statuses: dict[Network, str] = field(default_factory=dict)  # of networks with a row
 
     def compute_means(self, networks: Iterable[Network], wish: Wish) -> None:
@@ -232,7 +232,9 @@ class Work:
         """The bank that is begun next: bases first, as others wait for them, then the longest; as fine as devices are free."""
         ready = [network for network in waiting if network.donor is None or self._status(network.donor)]
         fits = -(-len(ready) // (self.crew.size - len(self.running)))
-        found = jobs(ready, max(1, min(fits, self.bank_size or fits)))
+        fits = max(1, min(fits, self.bank_size or fits))
+        targets = {target: [network for network in ready if network.target == target] for target in {n.target for n in ready}}
+        found = [job for _, of_target in sorted(targets.items()) for job in jobs(of_target, fits)]
         return max(found, key=lambda job: (job.networks[0].is_base, len(job.networks)), default=None)
 
     def _begin(self, job: Job) -> Running:
@@ -255,9 +257,10 @@ class Work:
         beat = one.attempt.beat()
         if beat is not None and beat["count"] != one.count:
             one.count, one.host, one.heard = beat["count"], beat["host"], time.monotonic()
-            done = int(beat.get("step", 0)) * len(one.job.networks)
-            (self.reporter.advance if one.told else self.reporter.held)(done - one.told)
-            one.told = done
+            done = int(beat.get("step", 0)) * len(beat.get("networks", ()))
+            if done > one.told:
+                (self.reporter.advance if one.told else self.reporter.held)(done - one.told)
+                one.told = done
         return time.monotonic() - one.heard if one.count >= 0 else 0.0  # a worker may have to wait before it begins
 
     def _end(self, one: Running, said: str, waiting: dict[Network, None]) -> None:
@@ -277,14 +280,15 @@ class Work:
         step = one.attempt.salvage()
         one.attempt.sweep()
         self.reporter.held(-one.told)
-        if step > self.reached.get(key, 0):
-            self.tries[key], self.reached[key] = 0, step
-        self.tries[key] += said != worker.STOPPED
         self.reporter.say(f"{key[0].split}: {len(key)} networks, {key[0].name} the first, did not end: {said}")
-        if self.tries[key] < TRIES:
-            waiting |= dict.fromkeys(key)
-        else:
-            self.broken |= dict.fromkeys(key, said)
+        for network in key:
+            if step > self.reached.get(network, 0):
+                self.tries[network], self.reached[network] = 0, step
+            self.tries[network] += said != worker.STOPPED
+            if self.tries[network] < TRIES:
+                waiting[network] = None
+            else:
+                self.broken[network] = said
 
     def _stop(self) -> None:
         """Let all finish their step and save, and keep what they saved or finished."""
