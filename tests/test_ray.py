@@ -1,12 +1,14 @@
 """Several devices by Ray: the same table as alone, whatever dies on the way. All on this machine, with tiny networks."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +25,7 @@ from transfercli.study.folder import Study
 from transfercli.system.device_names import Remote
 from transfercli.system.errors import TransferError
 from transfercli.training import cluster
+from transfercli.training.reporter import SILENT
 from transfercli.training.worker import refuse_other
 
 pytest.importorskip("ray")
@@ -184,21 +187,22 @@ def test_the_command_that_dies_goes_on(
 
 
 @slow
-def test_a_bank_that_fails_three_times_leaves_the_others(
-    alone: Study, tiny: Tiny, recipe: Path, tmp_path: Path, run: Callable[..., Study]
-) -> None:
-    import shutil
-
-    pictures = tmp_path / "pictures"
+def test_a_bank_that_fails_three_times_leaves_the_others(tiny: Tiny, tmp_path: Path) -> None:
+    pictures, study, said = tmp_path / "pictures", Study(tmp_path / "study"), list[str]()
     shutil.copytree(tiny.study.root / "pictures", pictures)
-    study = Study(tmp_path / "study")
-    made = transfercli.split(study, pictures, recipe=str(recipe))
-    half = study.halves(made.halves[0].name)
-    gone = next((pictures / "train" / half.split.A[0]).iterdir())
-    gone.rename(tmp_path / "aside")
-    with pytest.raises(TransferError, match=r"baseA.* failed 3 times .*the others are done"):
-        transfercli.run(study, str(recipe), pictures, remote=TWO, device="cpu")
-    (tmp_path / "aside").rename(gone)
+    own = {**TINY, **SMALL, "pictures": {**TINY["pictures"], "mean": "none"}}
+    (tmp_path / "own.yaml").write_text(recipes.dump(recipes.validate(own, "own")))
+    transfercli.split(study, pictures, recipe=str(tmp_path / "own.yaml"))
+    (split,) = study.split_names()
+    bad = next((pictures / "train" / study.halves(split).split.A[0]).iterdir())
+    whole = bad.read_bytes()
+    bad.write_bytes(b"x" * len(whole))
+    with pytest.raises(TransferError, match=rf"{split} baseA failed 3 times \(.*{bad.name}.*\); the others are done"):
+        transfercli.train_base(study, remote=TWO, reporter=replace(SILENT, say=said.append))
+    assert [row["network"] for row in study.rows()] == ["baseB"]
+    assert len([line for line in said if f"{split}: baseA did not end: " in line]) == 3
+    bad.write_bytes(whole)
+    assert not transfercli.train_base(study, remote=TWO).failed and len(study.rows()) == 2
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

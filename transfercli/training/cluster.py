@@ -280,7 +280,7 @@ class Work:
         step = one.attempt.salvage()
         one.attempt.sweep()
         self.reporter.held(-one.told)
-        self.reporter.say(f"{key[0].split}: {len(key)} networks, {key[0].name} the first, did not end: {said}")
+        self.reporter.say(f"{key[0].split}: {', '.join(network.name for network in key)} did not end: {said}")
         for network in key:
             if step > self.reached.get(network, 0):
                 self.tries[network], self.reached[network] = 0, step

@@ -5,15 +5,19 @@ way, and ends as rows.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 
-from transfercli.plan.jobs import Job
+from transfercli.networks.initialise import near_identities
+from transfercli.networks.start import random_weights
+from transfercli.plan.jobs import Job, jobs
+from transfercli.plan.networks import RANDOM, Network
 from transfercli.system.devices import device_name
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Stopped, Wish, deferred
 from transfercli.training import checkpoints
+from transfercli.training.amounts import classes_of, refuse_more_than_there_is
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
 from transfercli.training.checkpoints import Saved
@@ -24,12 +28,37 @@ from transfercli.training.snapshots import keep
 TELL_SECONDS = 5.0  # between two words to others of how far a bank is
 
 
-def carry_out(jobs: Iterable[Job], saved: Saved | None, bench: Bench, reporter: Reporter) -> None:
+def train_together(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
+    """Train networks of one recipe, split and seed, in as many banks as needed, each from its checkpoint where there is one."""
+    split, folds = bench.halves.split, bench.recipe.pictures.folds
+    refuse_more_than_there_is(networks, split, bench.folder.train, folds)
+    _tell_of_near_identities(networks, bench, reporter)
+    fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
+    kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
+    for found, saved in checkpoints.latest(kept, names, bench.same, reporter.say):
+        carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
+
+
+def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter: Reporter) -> None:
+    """Say so where random layers, as their library draws them, are blocks that do next to nothing."""
+    spec, one = bench.recipe.network, next((network for network in networks if network.source == RANDOM), None)
+    if one is None or not spec.library or spec.random != "own":
+        return
+    classes = len(classes_of(bench.halves.split, one))
+    if near := near_identities(random_weights(bench.recipe, classes, one.seed, one.split)):
+        mended = f"random: preserving of {one.net}" if one.net else "--set network.random=preserving"
+        reporter.say(
+            f"{one.treatment}: {spec.name}, as its library draws it, has {len(near)} scales near zero ({near[0]}), so that "
+            f"random blocks do next to nothing; in a new study {mended} draws them at full scale"
+        )
+
+
+def carry_out(todo: Iterable[Job], saved: Saved | None, bench: Bench, reporter: Reporter) -> None:
     """Train the networks of these jobs to their rows. A bank that does not fit in memory goes on as two.
 
     Raises TransferError, and Stopped where a signal asked to stop; the same jobs then go on from their checkpoints.
     """
-    waiting = list(jobs)
+    waiting = list(todo)
     while waiting:
         job = waiting.pop(0)
         try:

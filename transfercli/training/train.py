@@ -8,11 +8,8 @@ from typing import Any
 
 import torch
 
-from transfercli.networks.initialise import near_identities
-from transfercli.networks.start import random_weights
 from transfercli.pictures.stream import Pixels
-from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import RANDOM, Network, needed_bases, several, without_need
+from transfercli.plan.networks import Network, needed_bases, several, without_need
 from transfercli.plan.resolve import resolve
 from transfercli.recipe.schema import Recipe
 from transfercli.study import attempts
@@ -24,9 +21,8 @@ from transfercli.system.device_names import Remote
 from transfercli.system.devices import device_name, pick_precision, reproducible
 from transfercli.system.errors import TransferError
 from transfercli.training import checkpoints, cluster
-from transfercli.training.amounts import classes_of, refuse_more_than_there_is
 from transfercli.training.bench import Bench, how_to_train
-from transfercli.training.engine import carry_out
+from transfercli.training.engine import train_together
 from transfercli.training.reporter import Reporter
 
 
@@ -103,31 +99,6 @@ def _train_here(
             bench = Bench(study, recipe.of(net), halves[split], device, precision, accepted, loaded)
             together = [network for network in of_split if (network.net, network.seed) == (net, seed)]
             train_together(together, bench, bank_size, reporter)
-
-
-def train_together(networks: Sequence[Network], bench: Bench, bank_size: int | None, reporter: Reporter) -> None:
-    """Train networks of one recipe, split and seed, in as many banks as needed, each from its checkpoint where there is one."""
-    split, folds = bench.halves.split, bench.recipe.pictures.folds
-    refuse_more_than_there_is(networks, split, bench.folder.train, folds)
-    _tell_of_near_identities(networks, bench, reporter)
-    fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
-    kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
-    for found, saved in checkpoints.latest(kept, names, bench.same, reporter.say):
-        carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
-
-
-def _tell_of_near_identities(networks: Sequence[Network], bench: Bench, reporter: Reporter) -> None:
-    """Say so where random layers, as their library draws them, are blocks that do next to nothing."""
-    spec, one = bench.recipe.network, next((network for network in networks if network.source == RANDOM), None)
-    if one is None or not spec.library or spec.random != "own":
-        return
-    classes = len(classes_of(bench.halves.split, one))
-    if near := near_identities(random_weights(bench.recipe, classes, one.seed, one.split)):
-        mended = f"random: preserving of {one.net}" if one.net else "--set network.random=preserving"
-        reporter.say(
-            f"{one.treatment}: {spec.name}, as its library draws it, has {len(near)} scales near zero ({near[0]}), so that "
-            f"random blocks do next to nothing; in a new study {mended} draws them at full scale"
-        )
 
 
 def check_bases(study: Study, networks: Sequence[Network], recipe: Recipe) -> dict[Network, str]:

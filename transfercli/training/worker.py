@@ -17,6 +17,7 @@ from transfercli.system.devices import device_name, pick_device, pick_precision,
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Stopped
 from transfercli.training.bench import Bench
+from transfercli.training.engine import train_together
 from transfercli.training.reporter import SILENT
 
 DONE, STOPPED = "done", "stopped"
@@ -64,8 +65,6 @@ def work(order: Order) -> str:
 
     Raises TransferError.
     """
-    from transfercli.training.train import train_together
-
     _share(order.processors)
     study = Study(order.study)
     attempt, networks = Attempt(study, order.attempt), [named(*one) for one in order.networks]
