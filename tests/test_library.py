@@ -217,9 +217,13 @@ def test_estimate(pictures: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) 
     assert (found.classes, found.pictures, found.assumed, found.steps) == (CLASSES, CLASSES * TRAIN, "", 2)
     assert (found.networks, found.bank_size, max(map(len, found.banks))) == (37, 3, 3)
     assert (found.seconds_per_step, found.seconds) == (None, None)
+    assert sum(map(found.multiply_adds_of, found.banks)) == found.multiply_adds
+    with pytest.raises(ValueError, match="not measured"):
+        found.on(2)
     monkeypatch.setattr("transfercli.training.measuring.MEASURE_SECONDS", 0.01)
     timed = transfercli.estimate(recipe, pictures, device="cpu", bank_size=3)
     assert timed.seconds is not None and timed.seconds > 0
+    assert timed.on(2).timeline.end < timed.on(1).timeline.end <= timed.seconds * 1.01
 
 
 def test_pack(pictures: Path, tmp_path: Path, recipe: str) -> None:

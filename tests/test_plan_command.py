@@ -1,5 +1,6 @@
 """`transfer plan`, typed: what a study will cost, and of which pictures that is said."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -79,3 +80,37 @@ def test_a_base_that_nothing_needs_costs_nothing(transfer: Transfer, recipe: str
         for treatment in ("BnB", "AnB")
     }
     assert networks["BnB"].startswith("2 in 2 banks") and networks["AnB"].startswith("3 in 2 banks")
+
+
+def test_several_devices_take_less_time_down_to_a_floor_and_read_more(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
+    formula.write(tmp_path / "pictures", CLASSES, TRAIN, VAL, SIZE, seed=1)
+    words = ("plan", recipe, "pictures", "--device", "cpu", "--set", "training.batch=36", "--json", "--workers")
+    one, many = (json.loads(transfer(*words, str(count)).out) for count in (1, 1000))
+    assert one["workers"]["seconds"] == pytest.approx(one["seconds"], rel=0.01)  # nothing is computed twice
+    assert one["workers"] | {"speedup": 1.0, "devices": 1} == one["workers"]
+    assert one["workers"]["busy"] == pytest.approx(1)
+    found = many["workers"]
+    assert found["seconds"] == pytest.approx(found["floor_seconds"]) and found["jobs"] == many["networks"]
+    assert 0 < found["busy"] < 0.1 and 1 < found["speedup"] < many["networks"]
+    sizes = [path.stat().st_size for path in (tmp_path / "pictures/train").rglob("*.png")]
+    size = recipes.find(str(tmp_path / recipe)).pictures.size
+    assert found["raw_bytes_per_second"] == pytest.approx(3 * size**2 * found["pictures_per_second"])
+    assert found["file_bytes_per_second"] == pytest.approx(sum(sizes) / len(sizes) * found["pictures_per_second"], rel=0.05)
+
+
+def test_it_says_what_several_devices_take(transfer: Transfer, recipe: str) -> None:
+    found = facts(transfer("plan", recipe, "--device", "cpu", "--workers", "2"))
+    assert re.match(
+        r"2 devices like this one: .*, (1\.\d|2\.0) times as fast as one; \d+% of their time at work$", found["workers"]
+    )
+    assert found["at least"].endswith(" with however many: a base, then a network that needs it, each alone")
+    assert re.match(r"at most [\d,]+ pictures a second, all together: [\d,]+ MB/s of a store's raw pixels; ", found["reading"])
+    assert found["reading"].endswith(" MB/s of files, if they are as large as ImageNet's")
+    alone = facts(transfer("plan", recipe, "--device", "cpu"))
+    assert not {"workers", "at least", "reading"} & {*alone}
+    built_in = facts(transfer("plan", "demo", "--device", "cpu", "--workers", "2", "--set", "layers=1"))
+    assert built_in["reading"].endswith(" MB/s of a store's raw pixels")
+
+
+def test_no_devices_are_a_wrong_flag(transfer: Transfer) -> None:
+    assert transfer("plan", "demo", "--workers", "0").code == 2

@@ -241,12 +241,13 @@ def test_a_base_that_failed_stops_only_what_needs_it(transfer: Callable[..., Sai
 
 
 def test_a_plan_is_that_of_all_networks(made: Path, transfer: Callable[..., Said]) -> None:
-    found = json.loads(transfer("plan", made / "three.yaml", "--device", "cpu", "--json").out)
+    found = json.loads(transfer("plan", made / "three.yaml", "--device", "cpu", "--workers", "1", "--json").out)
     each = found["each"].values()
     assert list(found["each"]) == ["small", "small-x2", "deep"] and found["networks"] == 30
     for key in ("networks", "banks", "multiply_adds", "disk_bytes", "seconds"):
         assert found[key] == pytest.approx(sum(one[key] for one in each)), key
     assert found["memory_bytes"] == max(one["memory_bytes"] for one in each)
+    assert found["workers"]["seconds"] == pytest.approx(found["seconds"], rel=0.01)  # each at its own speed
 
 
 # what it says

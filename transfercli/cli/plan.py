@@ -12,7 +12,7 @@ from transfercli.cli.progress import counting, say
 from transfercli.study.hints import command
 
 if TYPE_CHECKING:
-    from transfercli.training.planning import Estimate
+    from transfercli.training.planning import Estimate, Scaled
 
 PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 
@@ -22,9 +22,16 @@ PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @set_option
 @device_options
+@click.option("--workers", metavar="K", type=click.IntRange(1), help="Say what K devices like this one would take, too.")
 @json_option
 def plan(
-    recipe_name: str, directory: Path | None, overrides: tuple[str, ...], device: str, bank_size: int | None, as_json: bool
+    recipe_name: str,
+    directory: Path | None,
+    overrides: tuple[str, ...],
+    device: str,
+    bank_size: int | None,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Say what a study by RECIPE of the pictures in DIR will cost: networks, banks, steps, multiply-adds, disk, memory, time.
 
@@ -32,9 +39,12 @@ def plan(
     Where a bank's step takes long, it is reckoned from one network's with fewer pictures. Without DIR, what the recipe leaves
     open of classes and pictures is as ImageNet has it, and the time says so. Nothing is written.
 
+    With --workers also what several such devices take, the least that any number takes (a base, then a network that copies
+    its layers), and how fast the disk must be that all read pictures from.
+
     \b
         transfer plan tiny-imagenet /data/tiny-imagenet-200
-        transfer plan yosinski2014 --device cuda
+        transfer plan yosinski2014 --device cuda --workers 8
         transfer plan demo --json
     """
     from transfercli.system.devices import device_name
@@ -48,10 +58,14 @@ def plan(
     found = timed(found, counting)
     pictures_of = [directory or "DIR"] if directory or not found.recipe.pictures.builtin else []
     following = ["run", recipe_name, *pictures_of, *changing(overrides), *on_the_same(device, bank_size)]
+    scaled = found.on(workers) if workers else None
     if as_json:
-        show.document(_document(found, machine) | {"next": command(*following)})
+        several = _of_several(scaled) if scaled else None
+        show.document(_document(found, machine) | {"workers": several, "next": command(*following)})
         return
     _times(found)
+    if scaled:
+        _scaled(scaled)
     show.next_step(*following)
 
 
@@ -101,6 +115,39 @@ def _times(found: "Estimate") -> None:
         ("time", f"{show.duration(found.seconds)} of training{yours}, evaluations and the reading of pictures not counted"),
         ("each network", f"{show.duration(found.seconds / found.networks)}{paper}"),
     )
+
+
+def _scaled(scaled: "Scaled") -> None:
+    line, files = scaled.timeline, scaled.file_bytes_per_second
+    as_files = f"; {files / 1e6:,.0f} MB/s of files" if files else ""
+    sizes = ", if they are as large as ImageNet's" * bool(files and not scaled.estimate.file_bytes)
+    show.facts(
+        (
+            "workers",
+            f"{line.devices} device{'s' * (line.devices > 1)} like this one: {show.duration(line.end)}, "
+            f"{scaled.speedup:.1f} times as fast as one; {line.busy:.0%} of their time at work",
+        ),
+        ("at least", f"{show.duration(line.floor)} with however many: a base, then a network that needs it, each alone"),
+        (
+            "reading",
+            f"at most {scaled.pictures_per_second:,.0f} pictures a second, all together: "
+            f"{scaled.raw_bytes_per_second / 1e6:,.0f} MB/s of a store's raw pixels{as_files}{sizes}",
+        ),
+    )
+
+
+def _of_several(scaled: "Scaled") -> dict[str, Any]:
+    return {
+        "devices": scaled.timeline.devices,
+        "seconds": scaled.timeline.end,
+        "speedup": scaled.speedup,
+        "busy": scaled.timeline.busy,
+        "floor_seconds": scaled.timeline.floor,
+        "jobs": len(scaled.timeline.runs),
+        "pictures_per_second": scaled.pictures_per_second,
+        "raw_bytes_per_second": scaled.raw_bytes_per_second,
+        "file_bytes_per_second": scaled.file_bytes_per_second,
+    }
 
 
 def _document(found: "Estimate", machine: str) -> dict[str, Any]:

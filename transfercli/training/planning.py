@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import mul
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import mean
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -14,7 +15,8 @@ from transfercli.networks.start import blueprint
 from transfercli.pictures.folder import scan
 from transfercli.plan.amounts import steps_of
 from transfercli.plan.jobs import jobs
-from transfercli.plan.networks import Network
+from transfercli.plan.networks import Network, varied
+from transfercli.plan.schedule import Run, Timeline, simulate
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.fields import is_network
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 IMAGENET_CLASSES, IMAGENET_PICTURES = 1000, 1_281_167
 IMAGENETS_HALF = 500
+IMAGENET_FILE_BYTES = 110_000  # of a training picture, in the mean
+SIZES_PER_CLASS = 3  # pictures whose size is looked up
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Estimate:
     classes: int  # of both halves
     pictures: int  # to train on, of all classes
     assumed: str  # the dataset whose number of pictures was taken; empty where the pictures are known
+    file_bytes: float | None  # of a picture's file, in the mean; None where no folder is named
     networks: int
     banks: list[tuple[Network, ...]]
     bank_size: int
@@ -76,6 +81,71 @@ class Estimate:
             return None
         return self.seconds_per_step * sum(map(mul, self.work, self.lengths)) / self.work[self.largest]
 
+    def steps_of(self, network: Network) -> int:
+        """How many steps it trains."""
+        part = self.part_of(network)
+        return _length(part.recipe, network, part.steps, part.classes, part.pictures)
+
+    def multiply_adds_of(self, bank: Sequence[Network]) -> int:
+        """For training these networks side by side to their last step."""
+        part, steps = self.part_of(bank[0]), self.steps_of(bank[0])
+        layers = cost.Layers.of(part.recipe, in_a_task(part.recipe, part.classes))
+        return cost.multiply_adds(bank, layers, steps=steps) * part.recipe.training.batch * steps
+
+    def on(self, devices: int) -> "Scaled":
+        """What as many devices like this one take. Raises ValueError where this one was not measured."""
+        if not self.measured:
+            raise ValueError("how long a step takes was not measured")
+
+        def seconds(bank: tuple[Network, ...]) -> float:
+            part = self.part_of(bank[0])
+            return (part.seconds_per_step or 0) * part.multiply_adds_of(bank) / part.work[part.largest]
+
+        def planned(count: int) -> Timeline:
+            return simulate([one for bank in self.banks for one in bank], count, lambda one: self.part_of(one).bank_size, seconds)
+
+        return Scaled(self, planned(devices), planned(1).end)
+
+    def part_of(self, network: Network) -> "Estimate":
+        """What is said of the networks of its kind."""
+        return self.parts.get(network.net, self)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What a study takes on several devices that are all alike, and what they ask of the disk that they all read from."""
+
+    estimate: Estimate
+    timeline: Timeline  # in seconds
+    alone: float  # seconds of one device
+
+    @property
+    def speedup(self) -> float:
+        return self.alone / self.timeline.end
+
+    @property
+    def pictures_per_second(self) -> float:
+        """The most that all banks at work read at once, as long as no picture is kept in memory."""
+        return self.timeline.most(self._reads)
+
+    @property
+    def raw_bytes_per_second(self) -> float:
+        """The same of a packed store's raw pixels."""
+        return self.timeline.most(lambda run: 3 * self._recipe(run).pictures.size ** 2 * self._reads(run))
+
+    @property
+    def file_bytes_per_second(self) -> float | None:
+        """The same of the pictures' files; where no folder is named, as if they were ImageNet's. Built-in pictures have none."""
+        taken = self.estimate.recipe.pictures.builtin
+        return None if taken else self.pictures_per_second * (self.estimate.file_bytes or IMAGENET_FILE_BYTES)
+
+    def _recipe(self, run: Run) -> Recipe:
+        return self.estimate.part_of(run.job.networks[0]).recipe
+
+    def _reads(self, run: Run) -> float:
+        steps = self.estimate.steps_of(run.job.networks[0])
+        return self._recipe(run).training.batch * steps / (run.end - run.start)
+
 
 def estimate(
     recipe: str,
@@ -106,7 +176,7 @@ def _together(recipe: Recipe, parts: dict[str, Estimate]) -> Estimate:
         each[0],
         recipe=recipe,
         networks=sum(one.networks for one in each),
-        banks=[bank for one in each for bank in one.banks],
+        banks=[tuple(varied(one, net=net) for one in bank) for net, part in parts.items() for bank in part.banks],
         lengths=[length for one in each for length in one.lengths],
         bank_size=max(one.bank_size for one in each),
         work=[work for one in each for work in one.work],
@@ -118,15 +188,15 @@ def _together(recipe: Recipe, parts: dict[str, Estimate]) -> Estimate:
     )
 
 
-def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device, bank_size: int | None) -> Estimate:
+def _estimated(settled: Recipe, known: "_Pictures", where: torch.device, bank_size: int | None) -> Estimate:
     """Of one network, without its time; `known` is what `_pictures` says."""
-    count, pictures, assumed = known
+    count, pictures = known.classes, known.train
     classes = in_a_task(settled, count)
     steps = settled.training.length(-(-pictures * classes // count))
     networks, layers = settled.planned(), cost.Layers.of(settled, classes)
 
     def length(network: Network) -> int:
-        return steps_of(dict(network.axes), steps, classes, pictures * classes / count * settled.share_seen(network.seed))
+        return _length(settled, network, steps, count, pictures)
 
     for of in {steps, *map(length, networks)}:
         settled.training.schedule.bind(of)  # said now, not when a study is begun
@@ -142,7 +212,8 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
         free_bytes=free_memory(where),
         classes=count,
         pictures=pictures,
-        assumed=assumed,
+        assumed=known.assumed,
+        file_bytes=known.file_bytes,
         networks=len(networks),
         banks=banks,
         bank_size=size,
@@ -154,6 +225,12 @@ def _estimated(settled: Recipe, known: tuple[int, int, str], where: torch.device
         memory_bytes=cost.bank_bytes(max(map(len, banks)), settled, layers, cost.at_once(where)),
         disk_bytes=cost.disk_bytes(len(networks), settled, layers),
     )
+
+
+def _length(recipe: Recipe, network: Network, steps: int, count: int, pictures: int) -> int:
+    """How many steps a network trains, of a study of so many classes and pictures whose networks train `steps` as a rule."""
+    classes = in_a_task(recipe, count)
+    return steps_of(dict(network.axes), steps, classes, pictures * classes / count * recipe.share_seen(network.seed))
 
 
 def timed(found: Estimate, counting: Counting = uncounted) -> Estimate:
@@ -178,19 +255,29 @@ def in_a_task(recipe: Recipe, classes: int) -> int:
     return classes if UNDIVIDED in recipe.splits else -(-classes // 2)
 
 
-def _pictures(recipe: Recipe, folder: str | Path | None) -> tuple[int, int, str]:
-    """How many classes and training pictures a study would take: of a folder, built-in, or those of a dataset, then named."""
+class _Pictures(NamedTuple):
+    """How many classes and training pictures a study would take; the rest as `Estimate` has it."""
+
+    classes: int
+    train: int
+    assumed: str = ""
+    file_bytes: float | None = None
+
+
+def _pictures(recipe: Recipe, folder: str | Path | None) -> _Pictures:
+    """Of a folder, built-in, or those of a dataset, then named."""
     taken = recipe.pictures
     if folder is not None:
         found = scan(Path(folder), UNDIVIDED not in recipe.splits)
         split = halve(found.classes, UNDIVIDED if UNDIVIDED in recipe.splits else "random-0", taken.classes)
-        train, _ = take(found, split, taken).counts(split.every)
-        return len(split.every), train, ""
+        pictures = take(found, split, taken)
+        sizes = [size for part, *_, size in pictures.only(split.every, SIZES_PER_CLASS, 1).listing() if part == "train"]
+        return _Pictures(len(split.every), pictures.counts(split.every)[0], file_bytes=mean(sizes))
     if taken.builtin:
-        return taken.builtin.classes, taken.builtin.classes * taken.builtin.train, ""
+        return _Pictures(taken.builtin.classes, taken.builtin.classes * taken.builtin.train)
     count = min(IMAGENET_CLASSES, taken.classes or IMAGENET_CLASSES)
-    pictures = min(IMAGENET_PICTURES * count // IMAGENET_CLASSES, count * (taken.train_per_class or IMAGENET_PICTURES))
-    return count, pictures, "" if taken.classes and taken.train_per_class else "ImageNet"
+    many = min(IMAGENET_PICTURES * count // IMAGENET_CLASSES, count * (taken.train_per_class or IMAGENET_PICTURES))
+    return _Pictures(count, many, "" if taken.classes and taken.train_per_class else "ImageNet")
 
 
 @dataclass(frozen=True)
