@@ -67,11 +67,9 @@ def page(study: Study, name: str, command: str) -> str:
             f"{row['top1']:.3f} ({row['low']:.3f}-{row['high']:.3f}) | {row['cost']:.2f} | {100 * row['at_most']:.1f} points |"
             for row in found.table.to_dict("records")
         ),
-        "",
-        "## What could be told before",
-        "",
-        *(f"- {sentence}" for sentence in compared(study)),
     ]
+    told = compared(study)
+    lines += ["", "## What could be told before", "", *(f"- {sentence}" for sentence in told)] if told else []
     return "\n".join(lines) + "\n"
 
 
