@@ -236,6 +236,24 @@ def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None
     assert said.code == 2 and "--workers and --cpus-per-bank go with --ray" in said.err
 
 
+def test_a_bank_is_of_one_network_target_split_and_seed(tmp_path: Path) -> None:
+    every = [
+        named(split, seed, f"{name}{net}")
+        for split in ("random-0", "random-1")
+        for seed in (0, 1)
+        for name in ("R2A", "R3A", "R3B")
+        for net in ("@net=plain", "@net=skips")
+    ]
+    work = cluster.Work(Study(tmp_path), None, {}, SimpleNamespace(size=1), {}, "", None, None)  # type: ignore[arg-type]
+    waiting, banks = dict.fromkeys(every), 0
+    while job := work._next(waiting):
+        banks += 1
+        assert len({(one.net, one.target, one.split, one.seed) for one in job.networks}) == 1
+        for network in job.networks:
+            del waiting[network]
+    assert not waiting and banks == 16
+
+
 def test_a_network_waits_for_its_base_alone(tmp_path: Path) -> None:
     """RnB begins at once; AnB when the other half's base is there, of both targets in banks of their own."""
     names = ["baseA", "baseB", "A3B", "B3B", "R3B", "B3A", "R3A"]

@@ -233,8 +233,10 @@ class Work:
         ready = [network for network in waiting if network.donor is None or self._status(network.donor)]
         fits = -(-len(ready) // (self.crew.size - len(self.running)))
         fits = max(1, min(fits, self.bank_size or fits))
-        targets = {target: [network for network in ready if network.target == target] for target in {n.target for n in ready}}
-        found = [job for _, of_target in sorted(targets.items()) for job in jobs(of_target, fits)]
+        alike: dict[tuple[str, str], list[Network]] = {}
+        for network in ready:
+            alike.setdefault((network.net, network.target), []).append(network)
+        found = [job for group in alike.values() for job in jobs(group, fits)]
         return max(found, key=lambda job: (job.networks[0].is_base, len(job.networks)), default=None)
 
     def _begin(self, job: Job) -> Running:
