@@ -23,8 +23,8 @@ from transfercli.recipe.schema import Recipe
 from transfercli.study.folder import Study
 from transfercli.training.bank import Bank
 from transfercli.training.bench import Bench
+from transfercli.training.engine import _tell_of_near_identities
 from transfercli.training.inputs import draw_masks
-from transfercli.training.train import _tell_of_near_identities
 
 Numbers = dict[str, dict[str, str]]
 

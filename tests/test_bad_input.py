@@ -566,7 +566,7 @@ def test_pictures_that_may_not_be_read(transfer: Transfer, here: Path, monkeypat
     ids=["python", "cuda", "cpu"],
 )
 def test_no_room_in_memory(transfer: Transfer, study: Study, monkeypatch: pytest.MonkeyPatch, error: Exception | str) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         if isinstance(error, Exception):
             raise error
         torch.empty(2**60)
@@ -577,7 +577,7 @@ def test_no_room_in_memory(transfer: Transfer, study: Study, monkeypatch: pytest
 
 
 def test_an_error_of_the_program_itself_is_not_hidden(transfer: Transfer, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a mistake in the program")
 
     monkeypatch.setattr("transfercli.training.train.train", broken)
