@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import TINY, Tiny
+from conftest import TINY, Tiny, tiny_recipe
 
 import transfercli
-from transfercli.plan.networks import named
+from transfercli.plan.networks import Network, named
 from transfercli.recipe import reading as recipes
 from transfercli.study import attempts
 from transfercli.study.folder import Study
@@ -236,7 +236,19 @@ def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None
     assert said.code == 2 and "--workers and --cpus-per-bank go with --ray" in said.err
 
 
-def test_a_bank_is_of_one_network_target_split_and_seed(tmp_path: Path) -> None:
+def work_of(study: Study, tiny: Tiny, devices: int, networks: Iterable[Network]) -> cluster.Work:
+    """Work at so many workers, none of which is there."""
+    recipe = tiny_recipe()
+    several = recipe.model_copy(update={"networks": None})
+    nets = {network.net for network in networks} - {""}
+    if nets:
+        each = tuple(recipe.network.model_copy(update={"label": net}) for net in sorted(nets))
+        several = recipe.model_copy(update={"networks": each, "network": None})
+    halves = {network.split: tiny.halves for network in networks}
+    return cluster.Work(study, several, halves, SimpleNamespace(size=devices), {}, "", None, SILENT)  # type: ignore[arg-type]
+
+
+def test_a_bank_is_of_one_network_target_split_and_seed(tiny: Tiny, tmp_path: Path) -> None:
     every = [
         named(split, seed, f"{name}{net}")
         for split in ("random-0", "random-1")
@@ -244,8 +256,7 @@ def test_a_bank_is_of_one_network_target_split_and_seed(tmp_path: Path) -> None:
         for name in ("R2A", "R3A", "R3B")
         for net in ("@net=plain", "@net=skips")
     ]
-    work = cluster.Work(Study(tmp_path), None, {}, SimpleNamespace(size=1), {}, "", None, None)  # type: ignore[arg-type]
-    waiting, banks = dict.fromkeys(every), 0
+    work, waiting, banks = work_of(Study(tmp_path), tiny, 1, every), dict.fromkeys(every), 0
     while job := work._next(waiting):
         banks += 1
         assert len({(one.net, one.target, one.split, one.seed) for one in job.networks}) == 1
@@ -254,21 +265,17 @@ def test_a_bank_is_of_one_network_target_split_and_seed(tmp_path: Path) -> None:
     assert not waiting and banks == 16
 
 
-def test_a_network_waits_for_its_base_alone(tmp_path: Path) -> None:
+def test_a_network_waits_for_its_base_alone(tiny: Tiny, tmp_path: Path) -> None:
     """RnB begins at once; AnB when the other half's base is there, of both targets in banks of their own."""
-    names = ["baseA", "baseB", "A3B", "B3B", "R3B", "B3A", "R3A"]
-    waiting = dict.fromkeys(named("random-0", 0, name) for name in names)
-    crew = SimpleNamespace(size=2)
-    work = cluster.Work(Study(tmp_path), None, {}, crew, {}, "", None, None)  # type: ignore[arg-type]
-    order = []
+    every = [named("random-0", 0, name) for name in ("baseA", "baseB", "A3B", "B3B", "R3B", "B3A", "R3A")]
+    work, waiting, order = work_of(Study(tmp_path), tiny, 2, every), dict.fromkeys(every), list[list[str]]()
     while job := work._next(waiting):
         order.append([network.name for network in job.networks])
         for network in job.networks:
             del waiting[network]
             work.statuses[network] = "done"
-    assert sorted(map(str, order[:2])) == ["['baseA']", "['baseB']"] and sorted(
-        name for names in order for name in names
-    ) == sorted(names)
+    assert sorted(map(str, order[:2])) == ["['baseA']", "['baseB']"]
+    assert sorted(name for names in order for name in names) == sorted(one.name for one in every)
     work.statuses.clear()
-    ready = work._next(dict.fromkeys(named("random-0", 0, name) for name in ("A3B", "R3B", "R3A")))
+    ready = work._next({network: None for network in every if network.name in ("A3B", "R3B", "R3A")})
     assert ready is not None and {network.name for network in ready.networks} <= {"R3B", "R3A"}

@@ -1,6 +1,6 @@
 """Schedule: which networks an idle device begins, and what so many devices take for all of them. Pure.
 
-`next_job` decides, whoever asks: `simulate` carries its answers out on paper.
+`next_job` decides, whoever asks: `training/cluster.py` for workers, `simulate` on paper.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

@@ -7,13 +7,14 @@ takes what they finished. Ray carries orders, and that a worker has ended or die
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from transfercli.plan.jobs import Job, jobs
+from transfercli.plan.jobs import Job
 from transfercli.plan.networks import Network, without_need
+from transfercli.plan.schedule import next_job
 from transfercli.recipe.schema import Recipe
 from transfercli.study import attempts
 from transfercli.study.attempts import LOST_SECONDS, Attempt
@@ -24,7 +25,7 @@ from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Stopped, Wish, deferred
 from transfercli.system.threads import processors
-from transfercli.training import worker
+from transfercli.training import cost, worker
 from transfercli.training.reporter import Reporter
 
 TRIES = 3  # of a bank without a newer checkpoint
@@ -177,6 +178,7 @@ class Work:
     tries: Counter[Network] = field(default_factory=Counter)  # since its furthest checkpoint
     reached: dict[Network, int] = field(default_factory=dict)  # its step
     statuses: dict[Network, str] = field(default_factory=dict)  # of networks with a row
+    works: dict[tuple[Network, ...], float] = field(default_factory=dict)  # of banks
 
     def compute_means(self, networks: Iterable[Network], wish: Wish) -> None:
         """What is subtracted, once for each half of each split."""
@@ -228,16 +230,18 @@ class Work:
                 del waiting[network]
                 self.reporter.say(f"{network.split}: {network.name} is left out: a base that it needs has nothing to transfer")
 
-    def _next(self, waiting: Iterable[Network]) -> Job | None:
-        """The bank that is begun next: bases first, as others wait for them, then the longest; as fine as devices are free."""
-        ready = [network for network in waiting if network.donor is None or self._status(network.donor)]
-        fits = -(-len(ready) // (self.crew.size - len(self.running)))
-        fits = max(1, min(fits, self.bank_size or fits))
-        alike: dict[tuple[str, str], list[Network]] = {}
-        for network in ready:
-            alike.setdefault((network.net, network.target), []).append(network)
-        found = [job for group in alike.values() for job in jobs(group, fits)]
-        return max(found, key=lambda job: (job.networks[0].is_base, len(job.networks)), default=None)
+    def _next(self, waiting: Collection[Network]) -> Job | None:
+        """The bank that an idle worker begins."""
+        done = {donor for network in waiting if (donor := network.donor) and self._status(donor)}
+        return next_job(waiting, done, self.crew.size, lambda network: self.bank_size or len(waiting), self._work)
+
+    def _work(self, bank: tuple[Network, ...]) -> float:
+        """The multiply-adds of a picture, in all the steps of a bank."""
+        if bank not in self.works:
+            recipe, halves = self.recipe.of(bank[0].net), self.halves[bank[0].split]
+            steps, classes = halves.steps_of(bank[0], recipe), len(halves.split.classes(bank[0].target))
+            self.works[bank] = steps * cost.multiply_adds(bank, cost.Layers.of(recipe, classes), steps=steps)
+        return self.works[bank]
 
     def _begin(self, job: Job) -> Running:
         attempt = attempts.begin(self.study)
