@@ -9,11 +9,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from transfercli.analysis.conclusions import conclude
+import transfercli
+from transfercli.analysis import lecture, ways
 from transfercli.analysis.pairs import guess
 from transfercli.cli import main
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.study.folder import Study
+
+FIGURES = {  # those of a page, where the study has them
+    "accuracy-vs-layer": "Accuracy against layer",
+    "drop-vs-layer": "Gain over the base",
+    "amounts": "Accuracy and gain against pictures a class",
+    "ways-vs-cost": "Ways to fine-tune against their cost",
+}
 
 
 def keep(study: Study, target: Path, command: str, paper: bool = False) -> None:
@@ -27,23 +35,25 @@ def keep(study: Study, target: Path, command: str, paper: bool = False) -> None:
     main(["plot", "--study", str(study.root), "--out", str(target / "figures"), *["--paper"] * paper])
     main(["report", "--study", str(study.root), "--out", str(target / "report.html")])
     main(["analyze", "--study", str(study.root), "--csv", str(target / "differences.csv")])
-    (target / "README.md").write_text(page(study, target.name, command), encoding="utf-8")
+    made = {path.stem for path in (target / "figures").glob("*.png")}
+    (target / "README.md").write_text(page(study, target.name, command, made), encoding="utf-8")
 
 
-def page(study: Study, name: str, command: str) -> str:
+def page(study: Study, name: str, command: str, figures: set[str]) -> str:
     """What made the study, what it shows, and its table of top-1 accuracy, as Markdown."""
-    rows = study.table()
+    every, found = study.table(), transfercli.analyze(study)
+    rows = found.table  # at the learning rates and lengths that count
 
     def all_of(column: str) -> str:
-        return ", ".join(sorted({str(value) for value in rows[column] if str(value) != ""}))
+        return ", ".join(sorted({str(value) for value in every[column] if str(value) != ""}))
 
-    banks = rows.drop_duplicates(["split", "seed", "bank"])
+    banks = every.drop_duplicates(["split", "seed", "bank"])
     lines = [
         f"# {name}",
         "",
         f"`{command}`",
         "",
-        f"{len(rows)} networks, not at the paper's scale. Recipe digest `{rows['recipe_digest'].iloc[0][:16]}`.",
+        f"{len(every)} networks, not at the paper's scale. Recipe digest `{every['recipe_digest'].iloc[0][:16]}`.",
         "",
         "| | |",
         "|---|---|",
@@ -51,26 +61,29 @@ def page(study: Study, name: str, command: str) -> str:
         f"| precision | {all_of('precision')} |",
         f"| torch | {all_of('torch')} |",
         f"| commit | {all_of('commit')} |",
-        f"| finished | {rows['finished'].max()} |",
+        f"| finished | {every['finished'].max()} |",
         f"| training | {banks['bank_seconds'].sum():.0f} s, evaluations included, in {len(banks)} banks |",
         "",
         "All of it on one page: [report.html](report.html) (download it, then open it in a browser).",
-        "",
-        "![Accuracy against layer](figures/accuracy-vs-layer.png)",
-        "",
-        "![Gain over the base](figures/drop-vs-layer.png)",
+        *(line for name, title in FIGURES.items() if name in figures for line in ("", f"![{title}](figures/{name}.png)")),
     ]
-    for kind, sentences in conclude(rows).items():
-        lines += ["", f"## What it shows: {kind}", "", *(f"- {sentence}" for sentence in sentences)]
+    said = {f"What it shows: {kind}": sentences for kind, sentences in found.conclusions.items()}
+    said |= {f"Ways to fine-tune: {kind}": sentences for kind, sentences in ways.sentences(found.ways).items()}
+    said |= {"How much data": found.amounts, "The lecture's rule of thumb": lecture.sentences(found.lecture)}
+    for title, sentences in said.items():
+        lines += ["", f"## {title}", "", *(f"- {sentence}" for sentence in sentences)] if sentences else []
+    of_data = "per" in rows
     for key, part in rows.groupby(["split", "target"]):
         split, half = map(str, key)
-        layers = sorted(set(part["layer"]))
         lines += ["", f"## {split}, target {half}: top-1 (chance {guess(part).iloc[0]:.3f})", ""]
-        lines += ["| treatment | " + " | ".join(f"n = {n}" for n in layers) + " |", "|---|" + "---:|" * len(layers)]
+        columns = part["train_pictures"] // part["classes"] if of_data else part["layer"]
+        each = sorted(set(columns))
+        lines += ["| treatment | " + " | ".join(f"{n} a class" if of_data else f"n = {n}" for n in each) + " |"]
+        lines += ["|---|" + "---:|" * len(each)]
         for treatment in TREATMENTS:
-            of = part[part["treatment"] == treatment].groupby("layer")["top1"].mean()
+            of = part[part["treatment"] == treatment].groupby(columns)["top1"].mean()
             if len(of):
-                lines.append(f"| {treatment} | " + " | ".join(f"{of[n]:.3f}" if n in of else "" for n in layers) + " |")
+                lines.append(f"| {treatment} | " + " | ".join(f"{of[n]:.3f}" if n in of else "" for n in each) + " |")
     return "\n".join(lines) + "\n"
 
 

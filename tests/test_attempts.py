@@ -78,6 +78,17 @@ def test_a_file_that_is_seen_late_is_waited_for(study: Study) -> None:
     assert (study.folder(A3B) / "weights.safetensors").read_text() == "row"
 
 
+def test_the_list_of_files_itself_may_be_seen_late(study: Study) -> None:
+    attempt = attempts.begin(study)
+    made(attempt)
+    attempt.finish()
+    late = attempt.made.root / "done.json"
+    late.rename(late.with_suffix(".late"))
+    threading.Timer(0.5, late.with_suffix(".late").rename, [late]).start()
+    assert attempt.take(seconds=0) == []
+    assert attempt.take(seconds=20, finished=True) == [A3B]
+
+
 @pytest.mark.parametrize("harm", [lambda path: path.write_text("ro"), Path.unlink])
 def test_a_file_that_never_comes_is_named_and_nothing_is_taken(study: Study, harm: object) -> None:
     attempt = attempts.begin(study)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from transfercli.study import attempts
 from transfercli.study.folder import Study
 from transfercli.system.device_names import Remote
 from transfercli.system.errors import TransferError
+from transfercli.system.interrupts import Wish
 from transfercli.training import cluster
 from transfercli.training.reporter import SILENT
 from transfercli.training.worker import refuse_other
@@ -131,14 +133,34 @@ def test_a_worker_that_hangs_and_comes_back(
     assert table(run(None)) == table(alone), "what it wrote late is nowhere"
 
 
+def to_all_of(node: Any, number: int) -> None:
+    """As a machine gives a signal to all processes of a job: the node's and its workers'."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for process in [*raylet.children(recursive=True), raylet]:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def hang(node: Any) -> None:
+    to_all_of(node, signal.SIGSTOP)
+    threading.Timer(30, to_all_of, [node, signal.SIGCONT]).start()
+
+
 @slow
-def test_a_node_that_dies(alone: Study, run: Callable[..., Study], tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["dies", "is taken away", "hangs and comes back"])
+def test_a_node_that(what: str, alone: Study, run: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 12.0)
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = nodes.add_node(num_cpus=1)
-        strike = Strike(tmp_path / "study", lambda worker: nodes.remove_node(second, allow_graceful=False))
+        befalls = {
+            "dies": lambda worker: nodes.remove_node(second, allow_graceful=False),
+            "is taken away": lambda worker: to_all_of(second, signal.SIGTERM),
+            "hangs and comes back": lambda worker: hang(second),
+        }
+        strike = Strike(tmp_path / "study", befalls[what])
         strike.start()
         study = run(Remote(address=nodes.address, device="cpu", cpus=1))
         assert len(strike.struck) == 1 and table(study) == table(alone)
@@ -223,12 +245,33 @@ def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
     ]
     task = SimpleNamespace(options=lambda **how: SimpleNamespace(remote=lambda *args: None))
     ray = SimpleNamespace(
-        nodes=lambda: nodes, cluster_resources=lambda: {"CPU": 4}, remote=lambda **how: lambda of: task, get=lambda refs: told
+        nodes=lambda: nodes,
+        cluster_resources=lambda: {"CPU": 4},
+        remote=lambda **how: lambda of: task,
+        wait=lambda refs, timeout: (refs, []),
+        get=lambda refs: told,
     )
     with pytest.raises(TransferError, match=r"one and two would give other numbers \(precision: bfloat16 and float32\)"):
-        cluster.Crew(ray, TWO).versions(Study(tmp_path))
+        cluster.Crew(ray, TWO).versions(Study(tmp_path), Wish())
     with pytest.raises(TransferError, match=r"has other versions than the others \(torch: 2.11 → 2.12\)"):
         refuse_other({"torch": "2.11"}, {"torch": "2.12", "version": "1"})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "remote", "each"),
+    [
+        ([{"CPU": 64, "GPU": 8}, {"CPU": 8, "GPU": 2}, {"CPU": 4}], Remote(), 4),  # as on the machine with the fewest for a GPU
+        ([{"CPU": 64, "GPU": 8}], Remote(cpus=3), 3),
+        ([{"CPU": 2, "GPU": 4}], Remote(), 1),
+        ([{"CPU": 64, "GPU": 8}], Remote(device="cpu"), 2),
+        ([{"CPU": 16}], Remote(workers=4), 4),
+        ([{"CPU": 3}], Remote(), 3),
+    ],
+)
+def test_a_worker_has_its_share_of_the_processors(nodes: list[dict[str, int]], remote: Remote, each: int) -> None:
+    there = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
+    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in nodes], cluster_resources=lambda: there)
+    assert cluster.Crew(ray, remote).cpus == each
 
 
 def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:

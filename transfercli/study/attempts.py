@@ -104,16 +104,18 @@ class Attempt:
         """Ask it to stop after its step."""
         write_text(self.made.root / "stop", "")
 
-    def take(self, seconds: float = LATE_SECONDS) -> list[Network]:
+    def take(self, seconds: float = LATE_SECONDS, finished: bool = False) -> list[Network]:
         """Move the networks that it made to their places in the study, and return them; none where it has not finished.
 
-        Waits so long for files that are not yet seen as they were written. Raises TransferError where they never are.
+        `finished`: its worker says that it has, so the list of its files is waited for, too. Waits so long for files that are
+        not yet seen as they were written. Raises TransferError where they never are.
         """
         until = time.monotonic() + seconds
         while True:
             try:
                 sums = dict(json.loads(read_text(self._done))) if self._done.exists() else {}
                 wrong = [name for name, digest in sums.items() if digest not in self._seen(name)]
+                wrong += [self._done.name] if finished and not sums else []
             except (ValueError, TypeError, TransferError):
                 wrong = [self._done.name]
             if not wrong:

@@ -74,6 +74,11 @@ def _local_cpus(remote: Remote) -> int:
     return max(there, (remote.workers or 1) * (remote.cpus or 1))
 
 
+def _equal(processors: int, workers: int | None) -> int:
+    """Each worker's share of so many processors; two, unless it is said how many workers there are."""
+    return max(1, processors // (workers or max(1, processors // 2)))
+
+
 class Crew:
     """The workers of a cluster: what one takes, how many there are, and how to send one an order."""
 
@@ -82,14 +87,12 @@ class Crew:
         there = ray.cluster_resources()
         gpus = remote.device.startswith("cuda") or (remote.device == "auto" and there.get("GPU", 0) > 0)
         self.device = "cuda" if gpus else "cpu"
-        most = int(there.get("CPU", 1))
-        self.cpus = remote.cpus or (1 if gpus else max(1, most // (remote.workers or max(1, most // 2))))
-        # A worker without a GPU keeps to its processors; one with a GPU to these only where it was said how many.
-        self.share = remote.cpus if gpus else self.cpus
+        self.cpus = remote.cpus or (self._beside_a_gpu() if gpus else _equal(int(there.get("CPU", 1)), remote.workers))
 
     @property
     def about(self) -> str:
-        return "a GPU each" if self.device == "cuda" else f"{self.cpus} processor{'s' * (self.cpus > 1)} each"
+        own = f"{self.cpus} processor{'s' * (self.cpus > 1)}"
+        return f"a GPU and {own} each" if self.device == "cuda" else f"{own} each"
 
     @property
     def size(self) -> int:
@@ -97,6 +100,11 @@ class Crew:
         there = self.ray.cluster_resources()
         slots = int(there.get("GPU", 0)) if self.device == "cuda" else int(there.get("CPU", 1)) // self.cpus
         return max(1, min(slots, self.remote.workers or slots))
+
+    def _beside_a_gpu(self) -> int:
+        """The processors that a GPU's worker has where all GPUs of its machine are at work, on the machine with the fewest."""
+        each = [node["Resources"] for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
+        return max(1, min(int(own.get("CPU", 1) / own["GPU"]) for own in each))
 
     def send(self, function: Any, *args: Any) -> Any:
         """Have a worker call this in a process of its own."""
@@ -112,8 +120,14 @@ class Crew:
         except self.ray.exceptions.RayError as error:
             return f"the worker died ({type(error).__name__})"
 
-    def versions(self, study: Study) -> dict[str, str]:
-        """What decides numbers on every machine. Raises TransferError where two differ, and names them."""
+    def ended(self, refs: list[Any], wish: Wish) -> Iterator[Any]:
+        """Calls, each as soon as it has ended; no more of them once a signal asks to stop."""
+        while refs and wish.number is None:
+            ended, refs = self.ray.wait(refs, timeout=1.0)
+            yield from ended
+
+    def versions(self, study: Study, wish: Wish) -> dict[str, str]:
+        """What decides numbers on every machine. Raises TransferError where two differ, and names them; Stopped by a signal."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = [node for node in self.ray.nodes() if node["Alive"]]
@@ -126,6 +140,10 @@ class Crew:
             )
             for node in fit
         ]
+        for _ in self.ended(asked, wish):  # a machine all of whose GPUs work for others is waited for
+            pass
+        if wish.number is not None:
+            raise Stopped(wish.number)
         told = self.ray.get(asked)
         for node, versions in zip(fit, told, strict=True):
             if odd := [f"{key}: {told[0][key]} and {versions[key]}" for key in DECISIVE if told[0].get(key) != versions.get(key)]:
@@ -154,7 +172,7 @@ def train_elsewhere(
     """
     with connected(remote) as ray, deferred() as wish:
         crew = Crew(ray, remote)
-        versions = crew.versions(study)
+        versions = crew.versions(study, wish)
         accepted = begin(versions, f"{crew.size} workers of {crew.about}")
         of = Work(study, recipe, halves, crew, versions, accepted, bank_size, reporter)
         of.compute_means(todo, wish)
@@ -185,12 +203,10 @@ class Work:
         root = str(self.study.root.resolve())
         tasks = sorted({(one.split, task.name) for one in networks for task in self.halves[one.split].split.tasks})
         lacking = [task for task in tasks if worker.lacks_mean(self.study, *task)]
-        refs = [self.crew.send(worker.mean, root, *task, self.crew.device, self.crew.share) for task in lacking]
-        while refs and wish.number is None:
-            ended, refs = self.crew.ray.wait(refs, timeout=1.0)
-            for ref in ended:
-                if (problem := self.crew.said(ref)) != worker.DONE:
-                    raise TransferError(problem)
+        refs = [self.crew.send(worker.mean, root, *task, self.crew.device, self.crew.cpus) for task in lacking]
+        for ref in self.crew.ended(refs, wish):
+            if (problem := self.crew.said(ref)) != worker.DONE:
+                raise TransferError(problem)
 
     def train(self, waiting: dict[Network, None], wish: Wish) -> None:
         while (waiting or self.running) and wish.number is None:
@@ -254,7 +270,7 @@ class Work:
             tuple((key, value) for key, value in self.versions.items() if key in DECISIVE),
             self.accepted,
             self.bank_size,
-            self.crew.share,
+            self.crew.cpus,
         )
         return Running(job, attempt, self.crew.send(worker.work, order))
 
@@ -275,7 +291,7 @@ class Work:
         key = one.job.networks
         if said == worker.DONE:
             try:
-                one.attempt.take()
+                one.attempt.take(finished=True)
                 one.attempt.sweep()
                 self.study.write_table()
                 steps = self.halves[key[0].split].steps_of(key[0], self.recipe)

@@ -25,7 +25,7 @@ DONE, STOPPED = "done", "stopped"
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is to train. `processors`: its share of the machine's, None for all."""
+    """What a worker is to train. `processors`: its share of the machine's."""
 
     study: str
     attempt: str
@@ -35,7 +35,7 @@ class Order:
     versions: tuple[tuple[str, str], ...]  # that the study goes on with
     accepted: str
     bank_size: int | None
-    processors: int | None
+    processors: int
 
 
 def describe(study: str, device: str) -> dict[str, str]:
@@ -51,7 +51,7 @@ def lacks_mean(study: Study, split: str, task: str) -> bool:
     return bench.recipe.pictures.mean in ("image", "channel") and bench.kept_mean(task) is None
 
 
-def mean(study: str, split: str, task: str, device: str, processors: int | None) -> str:
+def mean(study: str, split: str, task: str, device: str, processors: int) -> str:
     """Compute it, and keep it in the split's folder for all networks."""
     _share(processors)
     bench = _bench(Study(study), split, "", device, "")
@@ -87,10 +87,10 @@ def refuse_other(wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
         raise TransferError(f"{os.uname().nodename} has other versions than the others ({'; '.join(odd)})")
 
 
-def _share(processors: int | None) -> None:
-    if processors is not None:
-        memory.keep_to(min(1.0, processors / threads.processors()))
-        threads.keep_to(processors)
+def _share(processors: int) -> None:
+    """Keep to so many processors, and to as large a part of the memory."""
+    memory.keep_to(min(1.0, processors / threads.processors()))
+    threads.keep_to(processors)
 
 
 def _bench(study: Study, split: str, net: str, device: str, accepted: str, made: Study | None = None) -> Bench:
