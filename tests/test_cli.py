@@ -550,6 +550,20 @@ def test_what_a_checkpoint_held_is_no_pace(monkeypatch: pytest.MonkeyPatch) -> N
     assert said == ["", "", "10/s, 0:48 left", "10/s, 0:47 left", "10/s, 0:50 left", "10/s, 0:49 left", "10/s, 0:48 left"]
 
 
+def test_it_says_how_many_workers_are_at_work(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.reporting("networks") as reporter:
+        reporter.working(1, 2)  # of nothing
+        reporter.total(1000)
+        for second in (10, 40):
+            clock[0] = second
+            reporter.advance(100)
+        clock[0] = 70
+        reporter.working(1, 2)
+    assert capsys.readouterr().err.splitlines()[-1] == "networks: 200 of 1000, 1 of 2 at work, waiting"
+
+
 def test_a_machine_that_slows_down_is_found_out() -> None:
     pace = progress.Pace()
     for second in (*range(10_000), *range(10_000, 16_000, 3)):

@@ -56,6 +56,7 @@ class Tally:
 
     def __init__(self, total: int, show: "Callable[[Tally], None]"):
         self.total, self.done, self.pace, self.show = total, 0, Pace(), show
+        self.note = ""  # of who works, where there are several
 
     def advance(self, count: int) -> None:
         """So many more are done, in the time since the last call."""
@@ -68,9 +69,10 @@ class Tally:
         self.show(self)
 
     def __str__(self) -> str:
-        """How fast, and how long still; empty while nobody knows."""
+        """Who works, how fast, and how long still; without what nobody knows."""
         rate = self.pace.rate
-        return f"{rate:{',.0f' if rate >= 10 else '.2g'}}/s, {_span((self.total - self.done) / rate)} left" if rate else ""
+        pace = f"{rate:{',.0f' if rate >= 10 else '.2g'}}/s, {_span((self.total - self.done) / rate)} left" if rate else ""
+        return ", ".join(filter(None, (self.note, pace)))
 
 
 @contextmanager
@@ -136,8 +138,8 @@ def _lines(label: str) -> Callable[[Tally], None]:
         nonlocal said, done_then
         if time.monotonic() - said < QUIET_SECONDS:
             return
-        waiting = tally.done == done_then
-        say(f"{label}: {tally.done} of {tally.total}, {'waiting' if waiting else tally}")
+        standing = ", ".join(filter(None, (tally.note, "waiting"))) if tally.done == done_then else tally
+        say(f"{label}: {tally.done} of {tally.total}, {standing}")
         said, done_then = time.monotonic(), tally.done
 
     return show
@@ -176,5 +178,10 @@ def reporting(label: str) -> Iterator["Reporter"]:
             for one in tally:
                 one.held(count)
 
-        reporter = Reporter(total, advance, say, held)
+        def working(count: int, of: int) -> None:
+            for one in tally:
+                one.note = f"{count} of {of} at work"
+                one.show(one)
+
+        reporter = Reporter(total, advance, say, held, working=working)
         yield replace(reporter, measured=stack.enter_context(curves.writing())) if _curves.get() else reporter

@@ -217,6 +217,7 @@ class Work:
                     del waiting[network]
             if not self.running:
                 break  # what is left needs what is broken
+            self.reporter.working(len(self.running), self.crew.size)
             ended, _ = self.crew.ray.wait([one.ref for one in self.running], timeout=1.0)
             for one in list(self.running):
                 if one.ref in ended:

@@ -22,6 +22,7 @@ class Reporter:
     held: Callable[[int], None] = ignored  # network-steps that a checkpoint holds; below 0, that are to be taken again
     measured: Callable[[Study, Network, list[dict[str, float]]], None] = ignored  # after each evaluation
     tell: Callable[[Mapping[str, Any]], None] = ignored
+    working: Callable[[int, int], None] = ignored  # how many of the workers that there are
 
 
 SILENT = Reporter()
