@@ -95,7 +95,10 @@ def test_the_commands_answer_by_the_lengths_that_count(tried: Study, transfer: C
     assert {row["trained"] for row in document["ways"]} == {"", "equal steps"}
     assert len(document["networks"]) == 9, "each way once for each amount, and the source"
     assert transfer("plot", tried.root).code == transfer("report", tried.root).code == 0
-    assert "lengths that held-out pictures chose" in (tried.root / "report.html").read_text()
+    page = (tried.root / "report.html").read_text()
+    assert "lengths that held-out pictures chose" in page
+    assert all(f'<figure class="picture" id="{name}">' in page for name in ("amounts", "ways-vs-cost"))
+    assert '<figure class="picture" id="segments">' not in page
     left = json.loads(transfer("status", tried.root, "--json").out)
     assert all(network["step"] == network["steps"] for network in left["networks"])
 

@@ -21,6 +21,7 @@ from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
 from transfercli.report import figures
 from transfercli.report.figures import NothingToDraw
+from transfercli.report.page import html
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.training.train import train
@@ -95,7 +96,7 @@ def test_verify_finds_segments_sound_and_commands_show_them(swept_segments: Stud
     found = {network["network"]: network for network in transfercli.status(study)["networks"]}
     assert found["A2-3B"]["first_layer"] == 2 and "first_layer" not in found["A3B"]
     assert {*transfercli.analyze(study).differences["layer"]} == {"3"}  # those from layer 1, as without segments
-    assert "segments" in transfercli.draw(study)
+    assert "segments" in transfercli.draw(study) and '<figure class="picture" id="segments">' in html(study)
     assert "A2-3B" in transfercli.write_report(study).read_text(encoding="utf-8")
 
 

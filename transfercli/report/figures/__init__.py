@@ -11,6 +11,7 @@ from transfercli.report.figures.kernels import first_layer_kernels
 from transfercli.report.figures.layers import accuracy_vs_layer, drop_vs_layer
 from transfercli.report.figures.segments import segments
 from transfercli.report.figures.style import NothingToDraw
+from transfercli.report.figures.ways import ways_vs_cost
 from transfercli.report.figures.writing import Plotted, draw, figures_of, plot, write_figures
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "learning_curves",
     "plot",
     "segments",
+    "ways_vs_cost",
     "write_figures",
 ]

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import resources
 from io import BytesIO
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from transfercli import __version__
@@ -24,11 +26,14 @@ from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.pairs import by_network, half_names, kind_of_split, kinds_of_split, learned_nothing, records, result
 from transfercli.analysis.published import published_table
 from transfercli.analysis.reduced import conclude_reduced
+from transfercli.analysis.segments import conclude_segments
 from transfercli.analysis.words import EXPLAINED, Names, counted, half_title, listed, of_kind, panel_title
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
+from transfercli.report import figures
 from transfercli.report.appearance import CROSSES, PAPER, look
+from transfercli.report.figures.writing import rendered
 from transfercli.report.first_layer import first_layers
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, heading
@@ -74,6 +79,7 @@ def html(study: Study) -> str:
             judged=recipe.judged,  # of a smoke run nothing is concluded
             answer=brief(table) if recipe.judged else [],
             conclusions=conclude(table) if recipe.judged else {},
+            drawn=pictures(table),
             charts=list(enumerate(drawn["charts"])),
             learning=list(enumerate(drawn["learning"])),
             treatments=treatments,
@@ -87,6 +93,7 @@ def html(study: Study) -> str:
             benefits=cells.benefits(benefits(table, logs)),
             differences=cells.differences(found),
             amounts=[*conclude_amounts(table), *conclude_reduced(table)] if recipe.judged else [],
+            segments=conclude_segments(table) if recipe.judged else [],
             by_amount=cells.amounts(gains(table)),
             lengths=cells.lengths(lengths(table)),
             lecture=cells.lecture(thumb),
@@ -111,6 +118,25 @@ def html(study: Study) -> str:
             data=Markup(as_json(drawn)),
         )
     )
+
+
+def pictures(table: pd.DataFrame) -> dict[str, str]:
+    """The figures that the page's script does not draw, those that the study has."""
+    makers: dict[str, Callable[[pd.DataFrame], Figure]] = {
+        "amounts": figures.amounts,
+        "segments": figures.segments,
+        "ways-vs-cost": figures.ways_vs_cost,
+    }
+    drawn = {}
+    for name, make in makers.items():
+        with suppress(figures.NothingToDraw):
+            drawn[name] = uri(make(table))
+    return drawn
+
+
+def uri(figure: Figure) -> str:
+    """A figure as a part of the page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(rendered(figure, "svg", transparent=True)).decode()
 
 
 def differing_of(recipe: Recipe) -> dict[str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """The page of an advice study: the answer and the figure that shows it, and beneath what they were made of."""
 
-import base64
 import json
 from typing import Any
 
@@ -15,8 +14,7 @@ from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe.reading import dump
 from transfercli.report.figures import advice as figures
-from transfercli.report.figures.writing import rendered
-from transfercli.report.page import environment, provenance, text_of
+from transfercli.report.page import environment, provenance, text_of, uri
 from transfercli.report.page.cells import Cell, Row, Table
 from transfercli.report.page.words import between, percent, points
 from transfercli.system.errors import plain
@@ -44,9 +42,9 @@ def advice_html(advice: Advice) -> str:
         .render(
             title=f"{advice.recipe.network.name} on {counted(len(advice.classes), 'class', 'classes')}",
             sentences=advice.sentences,
-            first=_uri(drawn.pop("accuracy-vs-frozen")),
-            narrow=_uri(figures.accuracy_vs_frozen(advice, *NARROW)),
-            drawn={name: _uri(figure) for name, figure in drawn.items() if not (many and name == "confusion")},
+            first=uri(drawn.pop("accuracy-vs-frozen")),
+            narrow=uri(figures.accuracy_vs_frozen(advice, *NARROW)),
+            drawn={name: uri(figure) for name, figure in drawn.items() if not (many and name == "confusion")},
             ways=ways(advice),
             gains=gains(advice),
             confusions=confusions(advice) if many else None,
@@ -137,7 +135,3 @@ def loading(advice: Advice) -> str:
     crowned = f"put_head(network, **{head!r})\n" if head else ""
     build = building(library, bool(head)).strip()
     return LOAD.format(build=build, name=name, arguments=builder["arguments"], crowned=crowned, path=within)
-
-
-def _uri(figure: Any) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(rendered(figure, "svg", transparent=True)).decode()
