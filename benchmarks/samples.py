@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from transfercli.cli import COMMANDS
-from transfercli.pictures.folder import ENDINGS, scan
+from transfercli.pictures.folder import scan
+from transfercli.pictures.sources.source import ENDINGS
 from transfercli.pictures.stream import Part
 from transfercli.plan.networks import Network, transfers
 from transfercli.recipe import reading as recipes
@@ -55,7 +56,7 @@ def new_study(root: Path, recipe: Recipe, pictures: Path) -> tuple[Study, Halves
 def training_part(study: Study, halves: Halves, recipe: Recipe) -> Part:
     """The training pictures of the target half."""
     folder = pictures_of(study, halves, recipe.pictures)
-    return Part.of(folder.root, folder.train, halves.split.classes(TARGET))
+    return Part.of(folder.root, folder.train, halves.split.classes(TARGET), folder.source)
 
 
 def files_of(samples: Path) -> dict[str, list[Path]]:

@@ -555,7 +555,7 @@ def test_pictures_that_may_not_be_read(transfer: Transfer, here: Path, monkeypat
     def denied(path: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr("transfercli.pictures.folder.os.scandir", denied)
+    monkeypatch.setattr("transfercli.pictures.sources.folders.os.scandir", denied)
     said = transfer(*SPLIT)
     assert (said.code, said.err) == (1, "Error: permission denied: pictures/train. Make it readable for this user\n")
 

@@ -84,13 +84,13 @@ def refusal(call: Callable[..., object], *values: object) -> str:
 
 
 def opened(folder: PictureFolder) -> Store:
-    assert folder.store is not None
-    return folder.store
+    assert isinstance(folder.source, Store)
+    return folder.source
 
 
 def source(folder: PictureFolder, part: str = "train", pictures: Pictures = PICTURES) -> Pixels:
     files = folder.train if part == "train" else folder.val
-    return Pixels(Part.of(folder.root, files, ("ant", "dog"), folder.store), pictures, CPU, 2)
+    return Pixels(Part.of(folder.root, files, ("ant", "dog"), folder.source), pictures, CPU, 2)
 
 
 def state(out: Path) -> dict[str, bytes]:
@@ -379,7 +379,7 @@ def test_another_form_is_refused(folder: PictureFolder, tmp_path: Path) -> None:
         "or change the recipe: --set pictures.size=12 --set pictures.fit=warp"
     )
     assert refusal(take, made, halve(made.classes, "random-0"), wanted) == expected
-    assert refusal(Pixels, Part.of(out, made.train, NAMES, made.store), wanted, CPU, 1) == expected
+    assert refusal(Pixels, Part.of(out, made.train, NAMES, made.source), wanted, CPU, 1) == expected
 
 
 def test_a_store_holds_photographs_as_the_recipe_takes_them(folder: PictureFolder, tmp_path: Path) -> None:

@@ -204,13 +204,15 @@ def made(study: "Study", found: "Made") -> None:
 
 def _validation(found: "Made") -> None:
     """Which pictures networks are measured on, where the folder leaves a choice."""
-    from transfercli.pictures.folder import VALIDATION
+    from transfercli.pictures.sources.folders import VALIDATION
 
     pictures = found.pictures
+    if pictures.source.found:
+        echo(f"Pictures: {pictures.source.found}")
     if pictures.validation is None:
         echo(
             f"Validation pictures: {found.recipe.pictures.held_out:.0%} of each class is held out (pictures.held_out), "
-            f"since {pictures.root} has class folders alone"
+            f"since {pictures.root} has {pictures.source.alone}"
         )
     elif pictures.passed_over or pictures.validation != VALIDATION[0]:
         others = "".join(f"; {name}/ is not used" for name in pictures.passed_over)

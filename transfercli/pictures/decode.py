@@ -13,11 +13,12 @@ Threads: decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) r
 """
 
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -34,12 +35,13 @@ Orientation = Literal["exif", "ignore"]
 Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
 
-# The formats behind folder.ENDINGS; not all of Pillow's, some of which start other programs (EPS).
+# The formats behind ENDINGS; not all of Pillow's, some of which start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 Image.init()  # now: Pillow loads the rarer formats when first met, and two threads may then miss one
 
 JPEG_START = b"\xff\xd8"
 CHUNK = 64  # pictures per future: few enough to stop soon after Ctrl-C, enough that a future costs nothing
+FEW = 4  # on a pool that serves batches: all its threads have their share of one
 
 # Said once per picture; what it asks for (TorchCodec) is no dependency, and Pillow gives the same bits.
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities of TorchVision", DeprecationWarning)
@@ -50,57 +52,79 @@ class _Unreadable(Exception):
     """Why a file gave no picture, in a few words."""
 
 
+class Undecodable(TransferError):
+    """An encoded picture that nothing can read: where it lies, and the reason in a few words."""
+
+    def __init__(self, where: object, reason: object):
+        super().__init__(f"cannot decode {where}: {reason}. Replace or remove the file")
+        self.where, self.reason = str(where), str(reason)
+
+
+class Encoded(Protocol):
+    """An encoded picture. A pathlib.Path is one; str() of it says where it lies."""
+
+    def read_bytes(self) -> bytes: ...  # raises OSError
+
+
+class Place(Protocol):
+    """Where encoded pictures are found by their paths: a folder, as a pathlib.Path, or a source of pictures."""
+
+    def joinpath(self, path: str, /) -> Encoded: ...
+
+
 def decode(
-    path: str | os.PathLike[str],
+    picture: str | Encoded,
     size: int,
     fit: Fit,
     orientation: Orientation = "ignore",
     interpolation: Interpolation = "bilinear",
 ) -> torch.Tensor:
-    """A picture file as uint8 (3, size, size), RGB, 0-255; in memory its channels lie together.
+    """A picture, by its path or encoded, as uint8 (3, size, size), RGB, 0-255; in memory its channels lie together.
 
     ``fit`` "warp" makes both sides ``size`` whatever the shape was, as the paper did; "crop" makes the
     shorter side ``size`` and takes the centre. Resizing is antialiased; a picture that has the size
     already comes through untouched. ``orientation`` "exif" turns it first as its EXIF tells; damaged EXIF
-    tells nothing. Raises TransferError when nothing can read the file.
+    tells nothing. Raises Undecodable when nothing can read it.
     """
     try:
-        picture = _read(path, orientation)
+        pixels = _read(picture, orientation)
     except _Unreadable as reason:
-        raise TransferError(f"cannot decode {os.fspath(path)}: {reason}. Replace or remove the file") from reason
+        raise Undecodable(picture, reason) from reason
     sides = [size, size] if fit == "warp" else [size]
-    resized: torch.Tensor = functional.resize(picture, sides, InterpolationMode(interpolation), antialias=True)
+    resized: torch.Tensor = functional.resize(pixels, sides, InterpolationMode(interpolation), antialias=True)
     return resized if fit == "warp" else functional.center_crop(resized, [size, size])
 
 
 def decode_many(
-    root: Path,
+    root: Place,
     paths: Sequence[str],
     size: int,
     fit: Fit,
-    threads: int,
+    threads: int | ThreadPoolExecutor,
     orientation: Orientation = "ignore",
     interpolation: Interpolation = "bilinear",
+    pinned: bool = False,
 ) -> torch.Tensor:
     """Pictures to keep in memory: uint8 (N, 3, size, size), RGB, in the order of ``paths``.
 
     ``paths`` are relative to ``root``. The memory is (N, size, size, 3) - the order in which decoders give
-    pixels - so the tensor is contiguous in torch's channels_last format. Takes N * size * size * 3 bytes.
-    Raises TransferError for the first file that cannot be read.
+    pixels - so the tensor is contiguous in torch's channels_last format. Takes N * size * size * 3 bytes; ``pinned``:
+    of page-locked memory. Raises Undecodable for the first file that cannot be read.
     """
-    store = np.empty((len(paths), size, size, 3), dtype=np.uint8)
+    rows = torch.empty((len(paths), size, size, 3), dtype=torch.uint8, pin_memory=pinned)
+    store = rows.numpy()
 
     def fill(index: int) -> None:
         # numpy copies on this thread; torch would spread the copy over threads of its own
-        picture = decode(os.path.join(root, paths[index]), size, fit, orientation, interpolation)
+        picture = decode(root.joinpath(paths[index]), size, fit, orientation, interpolation)
         store[index] = picture.permute(1, 2, 0).numpy()
 
     for _ in _in_threads(fill, len(paths), threads):
         pass
-    return torch.from_numpy(store).permute(0, 3, 1, 2)
+    return rows.permute(0, 3, 1, 2)
 
 
-def unreadable(root: Path, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> dict[str, str]:
+def unreadable(root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> dict[str, str]:
     """Decode every picture and say which cannot be: path -> reason, in the order of ``paths``.
 
     ``paths`` are relative to ``root``. ``progress`` is called on this thread with the number of
@@ -109,7 +133,7 @@ def unreadable(root: Path, paths: Sequence[str], threads: int, progress: Callabl
 
     def reason(index: int) -> str | None:
         try:
-            _read(os.path.join(root, paths[index]), "ignore")
+            _read(root.joinpath(paths[index]), "ignore")
         except _Unreadable as error:
             return str(error)
         return None
@@ -123,26 +147,27 @@ def unreadable(root: Path, paths: Sequence[str], threads: int, progress: Callabl
     return found
 
 
-def _in_threads(work: Callable[[int], Result], count: int, threads: int) -> Iterator[list[Result]]:
-    """``work(0)`` .. ``work(count - 1)`` on threads; results in order, a chunk at a time."""
+def _in_threads(work: Callable[[int], Result], count: int, threads: int | ThreadPoolExecutor) -> Iterator[list[Result]]:
+    """``work(0)`` .. ``work(count - 1)`` on so many threads, or those of a pool; results in order, a chunk at a time."""
+    size = FEW if isinstance(threads, ThreadPoolExecutor) else CHUNK
 
     def chunk(start: int) -> list[Result]:
-        return [work(index) for index in range(start, min(start + CHUNK, count))]
+        return [work(index) for index in range(start, min(start + size, count))]
 
-    with pool(threads) as workers:
-        yield from workers.map(chunk, range(0, count, CHUNK))  # after an error, map() drops the chunks that wait
+    with nullcontext(threads) if isinstance(threads, ThreadPoolExecutor) else pool(threads) as workers:
+        yield from workers.map(chunk, range(0, count, size))  # after an error, map() drops the chunks that wait
 
 
-def _read(path: str | os.PathLike[str], orientation: Orientation) -> torch.Tensor:
+def _read(picture: str | Encoded, orientation: Orientation) -> torch.Tensor:
     """The whole picture: uint8 (3, height, width), RGB. Raises _Unreadable."""
     try:
-        data = Path(path).read_bytes()
+        data = (Path(picture) if isinstance(picture, str) else picture).read_bytes()
     except OSError as error:
         raise _Unreadable((error.strerror or "cannot be read").lower()) from error
     if not data:
         raise _Unreadable("the file is empty")
-    picture, told = _with_torchvision(data) or _with_pillow(data)
-    return exif.upright(picture, told if orientation == "exif" else 1).permute(2, 0, 1)
+    pixels, told = _with_torchvision(data) or _with_pillow(data)
+    return exif.upright(pixels, told if orientation == "exif" else 1).permute(2, 0, 1)
 
 
 def _with_torchvision(data: bytes) -> tuple[torch.Tensor, int] | None:

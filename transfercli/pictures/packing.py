@@ -1,4 +1,4 @@
-"""A folder of pictures packed into a store, and rows of a store read as a batch.
+"""A source of pictures packed into a store.
 
 Pictures are decoded on threads straight into the next shard while the last one is written, so packing runs as fast as
 decoding and needs the memory of three shards. A shard is written aside, brought to the disk and renamed, and then entered in
@@ -6,10 +6,9 @@ store.json: after a kill the same call goes on with the first shard that is miss
 """
 
 import io
-import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +16,14 @@ from typing import Any
 
 import numpy as np
 import PIL
-import torch
 import torchvision
 from filelock import FileLock, Timeout
 from PIL import Image
-from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from transfercli.pictures import store as stores
-from transfercli.pictures.decode import decode
+from transfercli.pictures.decode import Undecodable, decode
 from transfercli.pictures.folder import PictureFolder
+from transfercli.pictures.sources.source import Source
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Row, Store
 from transfercli.system.errors import TransferError
 from transfercli.system.files import cannot_write, replacing, write_text
@@ -51,40 +48,8 @@ def write_store(folder: PictureFolder, out: Path, form: Form, threads: int, skip
         about = _begin(folder, out, rows, form, counting)
         if about.missing:
             _refuse_small_disk(out, about)
-            _make(_Work(folder.root, out, [path for _, _, path, _ in rows], about, skip_unreadable), threads, counting)
+            _make(_Work(folder.source, out, [path for _, _, path, _ in rows], about, skip_unreadable), threads, counting)
     return Store.open(out)
-
-
-def read_rows(store: Store, rows: Sequence[int], workers: ThreadPoolExecutor, pinned: bool = False) -> Tensor:
-    """Rows of a store as uint8 (n, size, size, 3), RGB; each is copied, or decoded, once. `pinned`: in page-locked memory.
-
-    Raises TransferError for a JPEG that is damaged.
-    """
-    size, encoding = store.about.form.size, store.about.form.encoding
-    batch = torch.empty(len(rows), size, size, 3, dtype=torch.uint8, pin_memory=pinned)
-    pixels = batch.numpy()
-
-    def fill(start: int) -> None:
-        for i in range(start, min(start + CHUNK, len(rows))):
-            stored = store.stored(rows[i])
-            pixels[i] = stored if encoding == "raw" else _from_jpeg(store, rows[i], stored)
-
-    for _ in workers.map(fill, range(0, len(rows), CHUNK)):
-        pass
-    return batch
-
-
-def _from_jpeg(store: Store, row: int, stored: np.ndarray) -> np.ndarray:
-    size = store.about.form.size
-    try:
-        picture = decode_jpeg(torch.frombuffer(bytearray(stored), dtype=torch.uint8), mode=ImageReadMode.RGB)
-    except RuntimeError:
-        picture = torch.empty(0)
-    if picture.shape != (3, size, size):
-        raise TransferError(
-            f"row {row} of the store {store.root} is damaged; mend the store: transfer pack DIR --out {store.root}"
-        )
-    return picture.permute(1, 2, 0).numpy()
 
 
 def _to_jpeg(picture: np.ndarray, quality: int) -> bytes:
@@ -98,10 +63,9 @@ def _to_jpeg(picture: np.ndarray, quality: int) -> bytes:
 
 
 def _refuse_place(folder: PictureFolder, out: Path) -> None:
-    if folder.store is not None:
+    if isinstance(folder.source, Store):
         raise TransferError(f"{folder.root} is a store already; pack the folder that it was made of: transfer pack DIR {FLAG}")
-    parts = [(folder.root / part).resolve() for part in (("train", folder.validation) if folder.validation else (".",))]
-    if any(out.resolve().is_relative_to(part) for part in parts):
+    if any(out.resolve().is_relative_to(part.resolve()) for part in folder.source.folders):
         raise TransferError(
             f"{out} is among the pictures, and would be taken for one of their classes; choose another folder: {FLAG}"
         )
@@ -208,8 +172,8 @@ def size_text(count: float) -> str:
 class _Work:
     """What the threads share. `about` is replaced on the writing thread alone."""
 
-    def __init__(self, root: Path, out: Path, paths: list[str], about: About, skip_unreadable: bool):
-        self.root, self.out, self.paths, self.about, self.skip = root, out, paths, about, skip_unreadable
+    def __init__(self, source: Source, out: Path, paths: list[str], about: About, skip_unreadable: bool):
+        self.source, self.out, self.paths, self.about, self.skip = source, out, paths, about, skip_unreadable
         self.form = about.form
         self.spare: list[np.ndarray] = []  # pixels of shards that are written: fresh memory costs as much as a fifth of decoding
 
@@ -224,18 +188,18 @@ class _Work:
         """Decode some rows of the shard that begins with row `first`. Returns those that cannot be, with the reason."""
         failed: dict[int, str] = {}
         for row in rows:
-            path = os.path.join(self.root, self.paths[row])
+            form = self.form
+            encoded = self.source.joinpath(self.paths[row])
             try:
-                form = self.form
-                decoded = decode(path, form.size, form.fit, form.orientation, form.interpolation)
-                picture = decoded.permute(1, 2, 0).numpy()
-            except TransferError as error:
-                failed[row] = str(error.__cause__)  # decode's own line has its remedy in it
+                decoded = decode(encoded, form.size, form.fit, form.orientation, form.interpolation)
+            except Undecodable as error:
+                failed[row] = error.reason
                 if not self.skip:
                     raise TransferError(
-                        f"cannot decode {path} ({failed[row]}); replace it, or leave it out: --skip-unreadable"
+                        f"cannot decode {error.where} ({error.reason}); replace it, or leave it out: --skip-unreadable"
                     ) from None
                 continue
+            picture = decoded.permute(1, 2, 0).numpy()
             cells[row - first] = picture if self.form.quality is None else _to_jpeg(picture, self.form.quality)
         return failed
 

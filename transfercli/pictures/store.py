@@ -15,6 +15,7 @@ import hashlib
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,16 +23,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from transfercli.pictures.sources.source import Part, Source
 from transfercli.recipe.schema import Pictures
 from transfercli.system.errors import TransferError
 from transfercli.system.files import read_text
 
 if TYPE_CHECKING:
     import pyarrow
+    from torch import Tensor
 
 ABOUT, INDEX = "store.json", "index.arrow"
 SHARD_BYTES = 128 * 2**20  # of raw pixels; a few such buffers are in memory while packing
 TAKEN = {"size", "fit", "orientation", "interpolation"}  # of a recipe: how a picture is taken, which a form says of a store's
+CHUNK = 8  # rows per future
 JPEG_ROWS = 4  # times as many rows in a shard of JPEGs: they are a fifth as large
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -122,13 +126,13 @@ class About(_Model):
 
 
 @dataclass(frozen=True, eq=False)
-class Store:
-    """A whole store, open. `train`, `val`: class -> paths, as a PictureFolder has them; `number`: path -> row."""
+class Store(Source):
+    """A whole store, open; `number`: path -> row."""
 
     root: Path
     about: About
-    train: dict[str, tuple[str, ...]]
-    val: dict[str, tuple[str, ...]]
+    train: Part
+    val: Part
     number: dict[str, int]
     sizes: Sequence[int]  # by row: bytes of the file that it was made from
     shards: "tuple[pyarrow.Array, ...]"
@@ -155,11 +159,17 @@ class Store:
         for part, name, path, _ in rows:
             parts.setdefault(part, {}).setdefault(name, []).append(path)
         train, val = ({name: tuple(paths) for name, paths in parts[part].items()} for part in ("train", "val"))
+        val = val or {name: () for name in train}
         shards = tuple(_map_shard(root, about, shard) for shard in range(len(about.shards)))
         return cls(root, about, train, val, number, [size for _, _, _, size in rows], shards)
 
     @property
-    def mark(self) -> str:
+    def validation(self) -> str | None:  # type: ignore[override]
+        first = next((path for paths in self.val.values() for path in paths), None)
+        return first and first.partition("/")[0]
+
+    @property
+    def mark(self) -> str:  # type: ignore[override]
         """What sets the store's pixels apart from its folder's: nothing for raw ones, a digest of them all for JPEG."""
         if self.about.form.encoding == "raw":
             return ""
@@ -167,12 +177,14 @@ class Store:
         return f"jpeg {hashlib.sha256(' '.join(digests).encode()).hexdigest()}\n"
 
     @property
-    def unreadable(self) -> dict[str, str]:
-        """The pictures without pixels: path -> why they could not be decoded."""
+    def unreadable(self) -> dict[str, str]:  # type: ignore[override]
+        """Of when it was packed: path -> why the picture could not be decoded."""
         return {path: self.about.unreadable[row] for path, row in self.number.items() if row in self.about.unreadable}
 
-    def check(self, pictures: Pictures) -> None:
-        """Raise TransferError unless the pictures are as this recipe takes them."""
+    def size(self, path: str) -> int:
+        return self.sizes[self.number[path]]
+
+    def check(self, pictures: Pictures, paths: Sequence[str] = ()) -> None:
         ours, values = self.about.form, pictures.model_dump(include=TAKEN)
         if changes := ours.changes(values):
             wanted = Form.model_construct(**values)  # though no store may be of that size
@@ -183,6 +195,7 @@ class Store:
                 f"transfer pack {_source(self.about)} --out NEW --size {wanted.size} --fit {wanted.fit}{turned}{resized}, "
                 f"or change the recipe: {' '.join(changes)}"
             )
+        self.rows(paths)
 
     def rows(self, paths: Iterable[str]) -> list[int]:
         """The rows of pictures. Raises TransferError for one that the store does not have."""
@@ -203,6 +216,38 @@ class Store:
             return np.frombuffer(column[place].as_buffer(), np.uint8)
         pixels = np.frombuffer(column.buffers()[1], np.uint8, size * size * 3, place * size * size * 3)
         return pixels.reshape(size, size, 3)
+
+    def load(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, pinned: bool = False) -> "Tensor":
+        """As `Source` says; each row is copied, or decoded, once. Raises TransferError for a JPEG that is damaged."""
+        import torch
+
+        rows, size, encoding = self.rows(paths), self.about.form.size, self.about.form.encoding
+        batch = torch.empty(len(rows), size, size, 3, dtype=torch.uint8, pin_memory=pinned)
+        pixels = batch.numpy()
+
+        def fill(start: int) -> None:
+            for i in range(start, min(start + CHUNK, len(rows))):
+                stored = self.stored(rows[i])
+                pixels[i] = stored if encoding == "raw" else self._from_jpeg(rows[i], stored)
+
+        for _ in workers.map(fill, range(0, len(rows), CHUNK)):
+            pass
+        return batch
+
+    def _from_jpeg(self, row: int, stored: np.ndarray) -> np.ndarray:
+        import torch
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        size = self.about.form.size
+        try:
+            picture = decode_jpeg(torch.frombuffer(bytearray(stored), dtype=torch.uint8), mode=ImageReadMode.RGB)
+        except RuntimeError:
+            picture = torch.empty(0)
+        if picture.shape != (3, size, size):
+            raise TransferError(
+                f"row {row} of the store {self.root} is damaged; mend the store: transfer pack DIR --out {self.root}"
+            )
+        return picture.permute(1, 2, 0).numpy()
 
     def verify(self, progress: Callable[[int], None] = lambda count: None) -> None:
         """Read everything and compare with the digests. Raises TransferError for the first file that is damaged.

@@ -5,7 +5,6 @@ Which pictures step t sees, and under which crops, is a function of the seed, th
 
 import copy
 import functools
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,14 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transfercli.pictures.decode import decode, decode_many
-from transfercli.pictures.packing import read_rows
 from transfercli.pictures.resized import boxes, resized_crops
-from transfercli.pictures.store import Store
+from transfercli.pictures.sources.folders import Folders
+from transfercli.pictures.sources.source import Source
 from transfercli.plan import purposes
 from transfercli.recipe.schema import Pictures
 from transfercli.system import memory
-from transfercli.system.errors import TransferError
 from transfercli.system.randomness import generator
 from transfercli.system.threads import pool
 
@@ -41,26 +38,26 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The training or validation pictures of one half: files in class order, with their labels 0..k-1.
+    """The training or validation pictures of one half, in class order, with their labels 0..k-1.
 
-    Where `root` is a packed store, `store` is that store, open, and the pictures are rows of it.
+    `source` is where they come from; None where they are files below `root`.
     """
 
     root: Path
     paths: tuple[str, ...]
     labels: tuple[int, ...]
-    store: Store | None = None
+    source: Source | None = None
 
     @classmethod
-    def of(cls, root: Path, part: dict[str, tuple[str, ...]], classes: Sequence[str], store: Store | None = None) -> "Part":
+    def of(cls, root: Path, part: dict[str, tuple[str, ...]], classes: Sequence[str], source: Source | None = None) -> "Part":
         pairs = [(path, label) for label, name in enumerate(classes) for path in part[name]]
-        return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs), store)
+        return cls(root, tuple(p for p, _ in pairs), tuple(label for _, label in pairs), source)
 
 
 class Pixels:
     """Pictures at the recipe's size, (n, size, size, 3) uint8: all kept in memory where they fit, else decoded when asked for.
 
-    Raw pixels of a packed store are read instead, and are the same numbers; its JPEGs are decoded, which is soon done.
+    Of a packed store they are read instead.
     """
 
     def __init__(self, part: Part, pictures: Pictures, device: torch.device, threads: int, kept: Tensor | None = None):
@@ -69,17 +66,11 @@ class Pixels:
         self.labels = torch.tensor(part.labels)
         self.chosen: Tensor | None = None  # of its pictures those that are meant
         self.pool = pool(threads)
-        self.rows: list[int] = []  # of the store
-        if part.store is not None:
-            part.store.check(pictures)
-            self.rows = part.store.rows(part.paths)
+        self.source = part.source or Folders(part.root)
+        self.source.check(pictures, part.paths)
         size = len(part.paths) * pictures.size**2 * 3
         if kept is None and size <= MEMORY_SHARE * memory.free():
-            if part.store is not None:
-                self.kept = read_rows(part.store, self.rows, self.pool)
-            else:
-                how = (pictures.size, pictures.fit, threads, pictures.orientation, pictures.interpolation)
-                self.kept = decode_many(part.root, part.paths, *how).permute(0, 2, 3, 1)
+            self.kept = self.source.load(part.paths, pictures, self.pool)
         if self.kept is not None and device.type == "cuda" and size <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.kept = self.kept.to(device)
 
@@ -97,33 +88,12 @@ class Pixels:
         index = index if self.chosen is None else self.chosen[index]
         if self.kept is not None and self.kept.device.type == self.device.type:  # not the device: cuda is not equal to cuda:0
             return self.kept, index
-        rows = self.kept[index] if self.kept is not None else self._decode(index)
+        if self.kept is not None:
+            rows = self.kept[index]
+        else:
+            wanted = [self.part.paths[i] for i in index.tolist()]
+            rows = self.source.load(wanted, self.pictures, self.pool, pinned=self.device.type == "cuda")
         return moved(rows, self.device), torch.arange(len(index))
-
-    def _decode(self, index: Tensor) -> Tensor:
-        if self.part.store is not None:
-            wanted = [self.rows[i] for i in index.tolist()]
-            return read_rows(self.part.store, wanted, self.pool, pinned=self.device.type == "cuda")
-
-        pictures = self.pictures
-        how = (pictures.size, pictures.fit, pictures.orientation, pictures.interpolation)
-        shape = (len(index), pictures.size, pictures.size, 3)
-        rows = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        store = rows.numpy()
-
-        def fill(place: int, i: int) -> None:
-            path = os.path.join(self.part.root, self.part.paths[i])
-            try:
-                store[place] = decode(path, *how).permute(1, 2, 0).numpy()
-            except TransferError as error:
-                raise TransferError(
-                    f"cannot decode {path} ({error.__cause__}), which could be decoded when the split was made; "
-                    "put it back as it was, and the same command goes on"
-                ) from None
-
-        for _ in self.pool.map(fill, range(len(index)), index.tolist()):
-            pass
-        return rows
 
     def mean_image(self) -> Tensor:
         """The mean of all pictures, float32 (size, size, 3), 0-255."""

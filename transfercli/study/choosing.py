@@ -32,8 +32,7 @@ def halve(classes: Sequence[str], word: str, most: int | None = None) -> Split:
 
 def take(folder: PictureFolder, split: Split, pictures: Pictures, left_out: Collection[str] = ()) -> PictureFolder:
     """The pictures of a split that a recipe takes. Those left out are not replaced by others, which nobody has checked."""
-    if folder.store is not None:
-        folder.store.check(pictures)
+    folder.source.check(pictures)
     parted = folder.held_out(pictures.held_out, pictures.held_out_seed)
     return parted.only(split.every, pictures.train_per_class, pictures.val_per_class).without(left_out)
 

@@ -128,7 +128,7 @@ def _own_pictures(study: Study, recipe: Recipe, words: Sequence[str], counting: 
 
 def _refuse_place(study: Study, found: PictureFolder) -> None:
     """Raise TransferError where the study would lie among class folders."""
-    if found.validation is None and study.root.resolve().is_relative_to(found.root.resolve()):
+    if any(study.root.resolve().is_relative_to(folder.resolve()) for folder in found.source.folders):
         raise TransferError(
             f"the study {study.root} would lie among the class folders of {found.root}, and its figures be taken for pictures; "
             "choose another folder: --study DIR"
@@ -157,17 +157,16 @@ def _unreadable(found: PictureFolder, taken: Iterable[PictureFolder], skip: bool
     from transfercli.pictures.decode import unreadable
     from transfercli.system.threads import processors
 
-    if found.store:  # its pictures were decoded when it was packed, and what could not be was left out then
-        return found.store.unreadable
-    paths = list(dict.fromkeys(path for part in taken for path in part.paths))
+    if found.source.unreadable is not None:  # a store's pictures were decoded when it was packed
+        return found.source.unreadable
+    paths = found.source.by_place(list(dict.fromkeys(path for part in taken for path in part.paths)))
     with counting("checking pictures", len(paths)) as progress:
-        broken = unreadable(found.root, paths, processors(), progress)
+        broken = unreadable(found.source, paths, processors(), progress)
     if broken and not skip:
         path, reason = next(iter(broken.items()))
+        where = found.source.joinpath(path)
         more = f", nor {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise TransferError(
-            f"cannot decode {found.root / path} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable"
-        )
+        raise TransferError(f"cannot decode {where} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable")
     return broken
 
 

@@ -160,7 +160,7 @@ class Bench:
     def pixels(self, half: str, part: str) -> Pixels:
         if (half, part) not in self.loaded:
             files = self.folder.train if part == "train" else self.folder.val
-            pictures = Part.of(self.folder.root, files, self.halves.split.classes(half), self.folder.store)
+            pictures = Part.of(self.folder.root, files, self.halves.split.classes(half), self.folder.source)
             spare = int(self.device.type != "cpu")  # a processor for the thread that feeds the device
             self.loaded[half, part] = Pixels(pictures, self.recipe.pictures, self.device, max(1, processors() - spare))
         return self.loaded[half, part]

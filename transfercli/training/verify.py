@@ -136,8 +136,7 @@ def verify(
             loaded: dict[tuple[str, str], Pixels] = {}
             for net, precision in sorted({(n.net, of_split[n]["precision"]) for n in sound}):
                 bench = Again(study, recipe.of(net), halves, device, getattr(torch, precision), loaded=loaded)
-                if bench.folder.store is not None:
-                    bench.folder.store.verify()
+                bench.folder.source.verify()
                 for task in halves.split.tasks:
                     _mean(bench, task.name, report)
                 members = [n for n in sound if (n.net, of_split[n]["precision"]) == (net, precision)]

@@ -1,0 +1,98 @@
+"""What every source of pictures is: classes, a listing, encoded pictures to read, pixels to train on.
+
+A picture goes by its *canonical path*, the one that it has where train/ and val/ have a folder for each class
+(``train/<class>/<file>``), however it really lies: so the digest of a split, the order of its pictures and the pictures held
+out do not depend on the layout, and the same pictures in two layouts give the same study.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfercli.recipe.schema import Pictures
+from transfercli.system.errors import TransferError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfercli.pictures.decode import Encoded
+
+# What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+Part = dict[str, tuple[str, ...]]  # class -> canonical paths, sorted
+
+
+class Source:
+    """Where pictures lie, and how they come from there. Each kind has a file of its own, and `find` chooses among them.
+
+    ``train`` and ``val`` have the same keys, the names of the classes, sorted; a value holds the class's pictures, at least one,
+    sorted. ``validation`` is what the validation pictures' part is called, None where there is none of its own: then ``val``
+    has no picture for any class, and paths begin with the class.
+    """
+
+    root: Path  # as the user named it
+    train: Part
+    val: Part
+    validation: str | None = "val"
+    found: str = ""  # what lies there, in words, where that is not folders of classes
+    alone: str = "training pictures alone"  # what lies there, where there is no validation part
+    passed_over: tuple[str, ...] = ()  # what could be the validation pictures, were it not for those that are
+    folders: tuple[Path, ...] = ()  # all that lies there is taken for a class or a picture
+    mark: str = ""  # in the digest, where the pixels are not quite those of the files
+    unreadable: Mapping[str, str] | None = None  # pictures without pixels and why; None where nobody has looked
+
+    def size(self, path: str) -> int:
+        """Bytes of an encoded picture. May raise OSError."""
+        raise NotImplementedError
+
+    def joinpath(self, path: str) -> "Encoded":
+        """The encoded picture of a canonical path."""
+        raise NotImplementedError
+
+    def by_place(self, paths: Sequence[str]) -> Sequence[str]:
+        """The same pictures in an order in which they are soon read."""
+        return paths
+
+    def check(self, pictures: Pictures, paths: Sequence[str] = ()) -> None:
+        """Raise TransferError unless these pictures can be had as the recipe takes them."""
+
+    def verify(self) -> None:
+        """Compare what lies there with its digests, where it has any. Raises TransferError."""
+
+    def load(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, pinned: bool = False) -> "Tensor":
+        """Pictures as the recipe takes them: uint8 (n, size, size, 3), RGB. `pinned`: in page-locked memory.
+
+        Raises TransferError for one that cannot be read, and could be when the split was made.
+        """
+        from transfercli.pictures.decode import Undecodable, decode_many
+
+        how = (pictures.size, pictures.fit, workers, pictures.orientation, pictures.interpolation, pinned)
+        try:
+            return decode_many(self, paths, *how).permute(0, 2, 3, 1)
+        except Undecodable as error:
+            raise TransferError(
+                f"cannot decode {error.where} ({error.reason}), which could be decoded when the split was made; "
+                "put it back as it was, and the same command goes on"
+            ) from None
+
+
+def unreachable(error: OSError) -> TransferError:
+    if isinstance(error, PermissionError):
+        return TransferError(f"permission denied: {error.filename}. Make it readable for this user")
+    return TransferError(f"cannot read {error.filename}: {error.strerror}. Check the folder and its disk")
+
+
+def plural(names: Collection[str]) -> str:
+    return "class" if len(names) == 1 else "classes"
+
+
+def classes_have(names: Collection[str]) -> str:
+    return f"{len(names)} {plural(names)} {'has' if len(names) == 1 else 'have'}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
