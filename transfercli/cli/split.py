@@ -36,9 +36,10 @@ def split(
 ) -> None:
     """Split the classes of the pictures in DIR into two halves, A and B.
 
-    DIR holds train/ and val/ with one folder per class (as ImageNet usually does), or is Tiny-ImageNet-200 as it is
-    distributed. In val/'s place there may be validation/, valid/ or test/; where there are class folders alone, a share of
-    each class is held out to be measured on (pictures.held_out in the recipe). Every picture is decoded once, so that a
+    DIR holds train/ and val/ with one folder per class, or is ImageNet as Kaggle or torchvision have it, Tiny-ImageNet-200,
+    Hugging Face's parquet, tar shards, a CSV file path,class,part or a packed store (docs/pictures.md). In val/'s place there
+    may be validation/, valid/ or test/; where there are training pictures alone, a share of each class is held out to be
+    measured on (pictures.held_out in the recipe). Every picture is decoded once, so that a
     broken one is found now. Without DIR the recipe's built-in pictures are made. In the man-made-natural split half A is
     natural and B man-made, as in the authors' released files (the paper's text says it the other way round). A CSV file may
     call its halves by any two names: the first by the alphabet is A, and what is printed and drawn says the names.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transfercli.pictures.sources import folders
+from transfercli.pictures.sources import folders, imagenet, parquet, shards, table
 from transfercli.pictures.sources.source import ENDINGS, Part, Source, classes_have, plural, some, unreachable
 from transfercli.pictures.store import Store, is_store
 from transfercli.system.errors import TransferError
@@ -13,9 +13,12 @@ def find(root: Path) -> Source:
     try:
         if not root.exists():
             raise TransferError(f"no such folder: {root}. Give the folder that holds train/ and val/")
-        if not root.is_dir():
+        if root.suffix.lower() == table.ENDING and root.is_file():
+            source: Source = table.of_file(root)
+        elif not root.is_dir():
             raise TransferError(f"not a folder: {root}. Give the folder that holds train/ and val/")
-        source = Store.open(root) if is_store(root) else folders.read(root)
+        else:
+            source = Store.open(root) if is_store(root) else _read(root)
     except OSError as error:
         raise unreachable(error) from error
     if source.validation is None:
@@ -23,6 +26,17 @@ def find(root: Path) -> Source:
     else:
         _check_parts(root, source.train, source.val, source.validation)
     return source
+
+
+def _read(root: Path) -> Source:
+    """What the first kind of source says that takes the folder for its own."""
+    if source := imagenet.read(root):
+        return source
+    if not folders.of_classes(root):
+        for kind in (parquet, shards, table):
+            if source := kind.read(root):
+                return source
+    return folders.read(root)
 
 
 def _check_classes(root: Path, train: Part) -> None:

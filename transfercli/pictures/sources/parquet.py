@@ -1,0 +1,237 @@
+"""Hugging Face's parquet: ``data/train-*.parquet``, ``data/validation-*.parquet`` (or ``test-*``), beside one another too.
+
+A column of pictures (the encoded file with its name, or the file alone) and one of labels: numbers, whose names the file's own
+metadata tell, or ``dataset_infos.json``, or texts. A file is read a row group at a time, and of its pictures sizes and places
+are kept. Reading one picture is reading its row group: soon done in the file's order; else `pack` first.
+"""
+
+import json
+import sys
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from transfercli.pictures.sources import index, labels
+from transfercli.pictures.sources.listed import Found, Listed
+from transfercli.system.errors import TransferError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+LABELS = ("label", "labels", "fine_label", "class")  # what the column of classes is called; the first that is there
+ROWS = 100  # decoded at once while listing
+KEPT = 256 * 2**20  # bytes of decoded row groups in memory
+INFOS = "dataset_infos.json"
+PLACES = ("data", "train", "validation", "valid", "val", "test")  # folders in which files may lie
+
+
+class Row(NamedTuple):
+    """A picture in a parquet file: its row group, its row there, its name, its label and its size in bytes."""
+
+    group: int
+    row: int
+    name: str
+    label: str
+    length: int
+
+
+class Columns(NamedTuple):
+    """Which columns hold pictures and labels, and the labels' names where they are numbers that have any."""
+
+    picture: str
+    label: str
+    names: tuple[str, ...]
+
+
+class Cell(NamedTuple):
+    """An encoded picture in a parquet file."""
+
+    source: "Parquet"
+    file: Path
+    group: int
+    row: int
+
+    def read_bytes(self) -> bytes:
+        return self.source.cell(self.file, self.group, self.row)
+
+    def __str__(self) -> str:
+        return f"row {self.row} of row group {self.group} in {self.file}"
+
+
+class Parquet(Listed):
+    """Pictures in parquet files. Row groups that were read last are kept, some hundred MB of them."""
+
+    def __init__(self, root: Path, pictures: Sequence[Found], cells: "Cells", column: str, found: str):
+        self.cells, self.column = cells, column
+        self.groups: OrderedDict[tuple[Path, int], pyarrow.ChunkedArray] = OrderedDict()
+        self.lock = threading.Lock()
+        super().__init__(root, pictures, found)
+
+    def place(self, i: int) -> str:
+        return "/".join(map(str, self.cells.at(i)))
+
+    def size(self, path: str) -> int:
+        return self.cells.sizes[self.number[path]]
+
+    def joinpath(self, path: str) -> Cell:
+        return Cell(self, *self.cells.at(self.number[path]))
+
+    def cell(self, file: Path, group: int, row: int) -> bytes:
+        """Raises OSError where it cannot be read."""
+        import pyarrow
+
+        with self.lock:
+            column = self.groups.pop((file, group), None)
+        try:
+            if column is None:
+                read = _opened(file).read_row_group(group, columns=[self.column], use_threads=False).column(0)
+                column = pyarrow.chunked_array([_encoded(chunk) for chunk in read.chunks])
+            data: bytes = column[row].as_py()
+        except (pyarrow.ArrowException, OSError, IndexError) as error:
+            raise OSError(0, f"damaged parquet: {' '.join(str(error).split())[:200]}", str(file)) from None
+        with self.lock:
+            self.groups[file, group] = column
+            while len(self.groups) > 1 and sum(one.nbytes for one in self.groups.values()) > KEPT:
+                self.groups.popitem(last=False)
+        return data
+
+
+class Cells:
+    """Where each picture lies, and how large it is: 28 bytes of memory a picture."""
+
+    def __init__(self) -> None:
+        self.files: list[Path] = []
+        self.file, self.group, self.row, self.sizes = array("i"), array("i"), array("q"), array("q")
+
+    def add(self, file: Path, rows: Sequence[Row]) -> None:
+        self.files.append(file)
+        self.file.extend([len(self.files) - 1] * len(rows))
+        self.group.extend(row.group for row in rows)
+        self.row.extend(row.row for row in rows)
+        self.sizes.extend(row.length for row in rows)
+
+    def at(self, i: int) -> tuple[Path, int, int]:
+        return self.files[self.file[i]], self.group[i], self.row[i]
+
+
+def read(root: Path) -> Parquet | None:
+    """The parquet files in a folder, in its ``data/`` or in folders for the parts; None where there are none.
+
+    Raises TransferError where they are damaged, or hold no pictures with labels; and OSError.
+    """
+    files = sorted(file for of in ("*.parquet", *(f"{part}/*.parquet" for part in PLACES)) for file in root.glob(of))
+    if not files:
+        return None
+    of = {file: labels.part_of(root, file) for file in files}
+    parts = ["train", *filter(None, [labels.validation_of(root, {*of.values()})])]
+    columns, cells, pictures = _columns(root, files[0]), Cells(), []
+    for file in files:
+        if of[file] in parts:
+            rows = _rows(file, columns)
+            cells.add(file, rows)
+            pictures += [(of[file], sys.intern(row.label), row.name) for row in rows]
+    if not pictures:
+        raise TransferError(f"no rows in the parquet files in {root}. Give the folder of a set of pictures")
+    counts = " and ".join(f"{[*of.values()].count(part)} files of {part}" for part in parts)
+    return Parquet(root, labels.named(root, pictures, columns.names), cells, columns.picture, f"parquet, {counts}")
+
+
+def _opened(file: Path) -> "ParquetFile":
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(file, memory_map=True)
+
+
+def _rows(file: Path, columns: Columns) -> list[Row]:
+    kind = f"parquet {columns.picture} {columns.label}"
+    return [Row(*row) for row in index.kept(file, kind, Row.__annotations__, lambda: list(_read(file, columns)))]
+
+
+def _read(file: Path, columns: Columns) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow.compute import binary_length
+
+    try:
+        opened = _opened(file)
+        for group in range(opened.num_row_groups):
+            row = 0
+            for batch in opened.iter_batches(ROWS, [group], [columns.picture, columns.label], use_threads=False):
+                pictures, told = batch.column(columns.picture), batch.column(columns.label)
+                encoded, names = _encoded(pictures), _names(pictures)
+                for data, name, label in zip(binary_length(encoded), names, told, strict=True):
+                    if not data.is_valid:
+                        raise TransferError(
+                            f"{file}: row {row} of row group {group} has no picture in it. Write it with the files' bytes"
+                        )
+                    if not label.is_valid:
+                        raise TransferError(f"{file}: row {row} of row group {group} has no label. Leave out what has no class")
+                    place = PurePosixPath((name or "").replace("\\", "/")).name or f"{file.stem}-{group:05}-{row:05}"
+                    yield Row(group, row, place, str(label.as_py()), data.as_py())
+                    row += 1
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _encoded(pictures: Any) -> Any:
+    """The column of encoded files, of a struct with bytes and path or as it is."""
+    import pyarrow
+
+    return pictures.field("bytes") if pyarrow.types.is_struct(pictures.type) else pictures
+
+
+def _names(pictures: Any) -> list[str | None]:
+    import pyarrow
+
+    named = pyarrow.types.is_struct(pictures.type) and pictures.type.get_field_index("path") >= 0
+    names: list[str | None] = pictures.field("path").to_pylist() if named else [None] * len(pictures)
+    return names
+
+
+def _columns(root: Path, file: Path) -> Columns:
+    """Raises TransferError where pictures and their labels cannot be told."""
+    import pyarrow
+
+    try:
+        schema = _opened(file).schema_arrow
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+    features = _features(root, schema)
+    is_picture = {one.name: _holds_files(one.type) for one in schema}
+    told = [name for name, feature in features.items() if feature.get("_type") == "Image" and is_picture.get(name)]
+    pictures = told or [name for name, holds in is_picture.items() if holds]
+    classes = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
+    found = [name for name in LABELS if name in schema.names] or [name for name in classes if name in schema.names]
+    if not pictures or not found:
+        what = "encoded pictures" if not pictures else "labels (" + ", ".join(LABELS) + ")"
+        raise TransferError(f"{file} has no column of {what}, only {', '.join(schema.names)}. Give it one")
+    names = features.get(found[0], {}).get("names", ())
+    return Columns(pictures[0], found[0], tuple(map(str, names)))
+
+
+def _holds_files(type_: Any) -> bool:
+    import pyarrow
+
+    if pyarrow.types.is_struct(type_):
+        return type_.get_field_index("bytes") >= 0 and _holds_files(type_.field("bytes").type)
+    return bool(pyarrow.types.is_binary(type_) or pyarrow.types.is_large_binary(type_))
+
+
+def _features(root: Path, schema: "pyarrow.Schema") -> Mapping[str, Mapping[str, Any]]:
+    """What Hugging Face's `datasets` says of the columns, in the file or beside it; nothing where it says nothing."""
+    try:
+        if told := (schema.metadata or {}).get(b"huggingface"):
+            features = json.loads(told)["info"]["features"]
+        else:
+            path = next(folder / INFOS for folder in (root, *root.resolve().parents[:1]) if (folder / INFOS).is_file())
+            features = next(iter(json.loads(path.read_text(encoding="utf-8")).values()))["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (StopIteration, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _damaged(file: Path, error: Exception) -> TransferError:
+    return TransferError(f"{file} is no sound parquet file ({' '.join(str(error).split())[:200].rstrip('.')}). Fetch it again")
