@@ -27,6 +27,12 @@ def test_classes_are_the_1000_in_the_order_of_their_wordnet_ids() -> None:
     assert classes[999].kind == "man-made"
 
 
+def test_classes_are_called_by_a_word_and_their_id() -> None:
+    assert paper.called("n01440764") == "tench (n01440764)"
+    assert paper.called("n00000001") == "n00000001"
+    assert len({paper.called(one.wnid) for one in paper.classes()}) == 1000  # there are two cranes
+
+
 def test_natural_classes_are_the_449_that_the_authors_chose() -> None:
     natural = [one.index for one in paper.classes() if one.kind == "natural"]
     assert natural == [*range(398), *range(936, 959), 970, *range(972, 999)]

@@ -42,6 +42,16 @@ def classes() -> tuple[ImageNetClass, ...]:
 
 
 @cache
+def _words() -> dict[str, str]:
+    return {one.wnid: one.words.partition(",")[0] for one in classes()}
+
+
+def called(name: str) -> str:
+    """A class's name for the reader: ImageNet's with the first word for it, "tench (n01440764)"; any other as it is."""
+    return f"{_words()[name]} ({name})" if name in _words() else name
+
+
+@cache
 def validation_labels() -> tuple[int, ...]:
     """True class indices (0-999) of the 50,000 validation pictures, ILSVRC2012_val_00000001.JPEG first."""
     return tuple(map(int, _text("ilsvrc2012_val_labels.txt").split()))

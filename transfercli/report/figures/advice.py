@@ -16,6 +16,7 @@ from transfercli.analysis.advice import Arm
 from transfercli.analysis.advised import compared
 from transfercli.analysis.benefits import SHARE, curve, measure
 from transfercli.analysis.words import signed
+from transfercli.paper import called
 from transfercli.report.appearance import WAYS, Look, look
 from transfercli.report.figures.style import DASHES, GREY, WIDTH, NothingToDraw, handle, legend, note, style
 
@@ -186,7 +187,7 @@ def _mean(found: Sequence[Any], at: int) -> float:
 
 def confusion(advice: "Advice") -> Figure:
     """What the advised way takes the validation pictures of each class for; of many classes the worst confusions alone."""
-    found, names = advice.confusion, [_short(name) for name in advice.classes]
+    found, names = advice.confusion, [_short(called(name)) for name in advice.classes]
     if not found.sum():
         raise NothingToDraw("no validation picture was taken for anything")
     share = found / np.maximum(1, found.sum(axis=1, keepdims=True))

@@ -28,6 +28,7 @@ from transfercli.analysis.published import published_table
 from transfercli.analysis.reduced import conclude_reduced
 from transfercli.analysis.segments import conclude_segments
 from transfercli.analysis.words import EXPLAINED, Names, counted, half_title, listed, of_kind, panel_title
+from transfercli.paper import called
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
@@ -203,7 +204,7 @@ def halves(all_halves: Sequence[Halves], names: Names) -> list[dict[str, Any]]:
                 {
                     "half": half_title(made.name, task.name, names),
                     "counts": ", ".join(counted(made.counts[task.name][part], f"{part} picture") for part in ("train", "val")),
-                    "classes": [plain(name) for name in task.classes],
+                    "classes": [plain(called(name)) for name in task.classes],
                 }
                 for task in made.split.tasks
             ],

@@ -10,6 +10,7 @@ from transfercli.advice.answer import Advice
 from transfercli.advice.exporting import BUILD, building, whole_network
 from transfercli.advice.predicting import FILE, compared
 from transfercli.analysis.words import counted, listed
+from transfercli.paper import called
 from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe.reading import dump
@@ -52,7 +53,7 @@ def advice_html(advice: Advice) -> str:
             left_out=list(advice.kept.plan.left_out),
             predicted=compared(advice.study) if (advice.study.root / FILE).exists() else [],
             loading=loading(advice),
-            classes=[plain(name) for name in advice.classes],
+            classes=[plain(called(name)) for name in advice.classes],
             counts=counts,
             provenance=provenance(advice.study.table()),
             recipe_text=dump(advice.recipe),
@@ -94,7 +95,7 @@ def gains(advice: Advice) -> Table:
 def confusions(advice: Advice) -> Table:
     """The worst confusions of many classes."""
     found = figures.worst_confusions(advice)
-    rows = [Row(plain(of), [Cell(plain(taken)), Cell(percent(share))]) for of, taken, share in found]
+    rows = [Row(plain(called(of)), [Cell(plain(called(taken))), Cell(percent(share))]) for of, taken, share in found]
     return Table(["class", "taken for", "of its pictures"], rows)
 
 
