@@ -518,6 +518,19 @@ def test_labels_out_of_range(tmp_path: Path, label: int, names: str, said: str) 
     assert refusal(tmp_path) == f"{tmp_path}: {said}"
 
 
+def test_a_clone_with_its_files_in_a_folder(tmp_path: Path) -> None:
+    """As Hugging Face has CIFAR-10: the column is another, pictures have no names."""
+    rows = [{"img": {"bytes": b"%d" % i, "path": None}, "coarse_label": 0, "fine_label": i % 4} for i in range(8)]
+    (tmp_path / "plain_text").mkdir()
+    for word in ("train", "test"):
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / f"plain_text/{word}-00000-of-00001.parquet")
+    found = scan(tmp_path)
+    assert (found.classes, found.counts("0123"), found.validation) == (tuple("0123"), (8, 8), "val")
+    assert [found.source.joinpath(path).read_bytes() for path in found.val["3"]] == [b"3", b"7"]
+    shutil.copytree(tmp_path / "plain_text", tmp_path / "other")
+    assert refusal(tmp_path) == f"2 sets of pictures in {tmp_path}: other, plain_text. Give the folder of one"
+
+
 def test_rows_without_a_picture_or_a_label(tmp_path: Path) -> None:
     file = parquet_of(tmp_path / "train.parquet", [("1.jpg", 1, b"x"), ("2.jpg", 2, None)])
     assert refusal(tmp_path) == f"{file}: row 1 of row group 0 has no picture in it. Write it with the files' bytes"

@@ -35,7 +35,7 @@ def kept(path: Path, kind: str, columns: Mapping[str, type], read: Callable[[], 
         pass
     began = perf_counter()
     rows = read()
-    if perf_counter() - began > SLOW:
+    if rows and perf_counter() - began > SLOW:
         cells = zip(*rows, strict=True)
         arrays = [
             [cell.encode("utf-8", "surrogateescape") if isinstance(cell, str) else cell for cell in column] for column in cells

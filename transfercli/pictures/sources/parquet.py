@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transfercli.pictures.sources import index, labels
 from transfercli.pictures.sources.listed import Found, Listed
+from transfercli.pictures.sources.source import some
 from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
@@ -119,11 +120,14 @@ class Cells:
 
 
 def read(root: Path) -> Parquet | None:
-    """The parquet files in a folder, in its ``data/`` or in folders for the parts; None where there are none.
+    """The parquet files in a folder, in its ``data/``, in folders for the parts, or in the one folder that has some; else None.
 
     Raises TransferError where they are damaged, or hold no pictures with labels; and OSError.
     """
     files = sorted(file for of in ("*.parquet", *(f"{part}/*.parquet" for part in PLACES)) for file in root.glob(of))
+    files = files or sorted(root.glob("*/*.parquet"))
+    if len(sets := {file.parent.name for file in files} - {*PLACES, root.name}) > 1:
+        raise TransferError(f"{len(sets)} sets of pictures in {root}: {some(sorted(sets))}. Give the folder of one")
     if not files:
         return None
     of = {file: labels.part_of(root, file) for file in files}
