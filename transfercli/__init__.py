@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transfercli.analysis.studies import analyze, compare
     from transfercli.networks.catalogue import allow as allow_network
     from transfercli.pictures.forms import pack
+    from transfercli.pictures.survey import survey
     from transfercli.recipe.keys import keys_of as recipe_keys
     from transfercli.recipe.reading import copy as copy_recipe
     from transfercli.recipe.reading import find as find_recipe
@@ -54,6 +55,7 @@ _PLACES = {
     "layers": "training.planning.layers",
     "allow_network": "networks.catalogue.allow",
     "pack": "pictures.forms.pack",
+    "survey": "pictures.survey.survey",
     "recipe_names": "recipe.shipped.names",
     "find_recipe": "recipe.reading.find",
     "copy_recipe": "recipe.reading.copy",

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "run",
     "advise": "advise",
     "run": "run",
+    "pictures": "pictures",
     "pack": "pack",
     "split": "split",
     "train-base": "train_base",

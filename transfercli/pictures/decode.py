@@ -12,13 +12,14 @@ their upper byte. Whether EXIF's orientation is honoured, the recipe says (a TIF
 Threads: decoding and torchvision's uint8 resizing (on CPUs with AVX2 or NEON) run on the calling thread alone.
 """
 
+import hashlib
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -147,6 +148,32 @@ def unreadable(root: Place, paths: Sequence[str], threads: int, progress: Callab
     return found
 
 
+class Examined(NamedTuple):
+    """A picture that can be decoded: a digest of its encoded bytes, and its sides in pixels as they are stored."""
+
+    digest: bytes
+    width: int
+    height: int
+
+
+def examine(root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> list[Examined | str]:
+    """Decode every picture: what it is, or why it cannot be, in the order of ``paths``. ``progress`` as of `unreadable`."""
+
+    def one(index: int) -> Examined | str:
+        try:
+            data = _bytes(root.joinpath(paths[index]))
+            _, height, width = _pixels(data, "ignore").shape
+        except _Unreadable as error:
+            return str(error)
+        return Examined(hashlib.blake2b(data, digest_size=16).digest(), width, height)
+
+    found: list[Examined | str] = []
+    for some in _in_threads(one, len(paths), threads):
+        found += some
+        progress(len(some))
+    return found
+
+
 def _in_threads(work: Callable[[int], Result], count: int, threads: int | ThreadPoolExecutor) -> Iterator[list[Result]]:
     """``work(0)`` .. ``work(count - 1)`` on so many threads, or those of a pool; results in order, a chunk at a time."""
     size = FEW if isinstance(threads, ThreadPoolExecutor) else CHUNK
@@ -160,12 +187,21 @@ def _in_threads(work: Callable[[int], Result], count: int, threads: int | Thread
 
 def _read(picture: str | Encoded, orientation: Orientation) -> torch.Tensor:
     """The whole picture: uint8 (3, height, width), RGB. Raises _Unreadable."""
+    return _pixels(_bytes(picture), orientation)
+
+
+def _bytes(picture: str | Encoded) -> bytes:
+    """An encoded picture. Raises _Unreadable."""
     try:
         data = (Path(picture) if isinstance(picture, str) else picture).read_bytes()
     except OSError as error:
         raise _Unreadable((error.strerror or "cannot be read").lower()) from error
     if not data:
         raise _Unreadable("the file is empty")
+    return data
+
+
+def _pixels(data: bytes, orientation: Orientation) -> torch.Tensor:
     pixels, told = _with_torchvision(data) or _with_pillow(data)
     return exif.upright(pixels, told if orientation == "exif" else 1).permute(2, 0, 1)
 

@@ -1,0 +1,93 @@
+"""`transfer pictures`: a folder is seen as it is, and what would spoil a study is named."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Said
+from PIL import Image
+
+from transfercli import TransferError, survey
+
+NAMES = ("ant", "bee", "cat", "n01440764")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Four classes of three training and two validation pictures, of 20 by 10 to 24 by 14 pixels."""
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        for i in range(5):
+            path = tmp_path / "pictures" / ("train" if i < 3 else "val") / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (10 + i, 20 + i, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "pictures"
+
+
+def spoil(root: Path) -> None:
+    """One picture broken, one in both parts, one in two classes, one in one class twice."""
+    (root / "train/ant/0.png").write_bytes(b"no picture")
+    shutil.copy(root / "train/bee/0.png", root / "val/bee/again.png")
+    shutil.copy(root / "val/cat/3.png", root / "val/ant/mistaken.png")
+    shutil.copy(root / "train/cat/1.png", root / "train/cat/1 (copy).png")
+
+
+def test_what_is_there(root: Path) -> None:
+    found = survey(root)
+    assert found.table.to_dict("list") == {
+        "class": [*NAMES],
+        "called": ["ant", "bee", "cat", "tench (n01440764)"],
+        "train": [3] * 4,
+        "val": [2] * 4,
+    }
+    assert (found.median, min(found.sizes), max(found.sizes), len(found.sizes)) == ((22, 12), (20, 10), (24, 14), 20)
+    assert found.bytes == sum(path.stat().st_size for path in root.rglob("*.png"))
+    assert (found.unreadable, found.twice) == ({}, ())
+
+
+def test_what_would_spoil_a_study(root: Path) -> None:
+    spoil(root)
+    found = survey(root)
+    assert found.unreadable == {"train/ant/0.png": "not a picture, or of an unknown format"}
+    assert found.leaked == (("train/bee/0.png", "val/bee/again.png"),)
+    assert found.disputed == (("val/ant/mistaken.png", "val/cat/3.png"),)
+    assert {*found.twice} == {*found.leaked, *found.disputed, ("train/cat/1 (copy).png", "train/cat/1.png")}
+
+
+def test_the_command_says_it_on_a_screen(transfer: Callable[..., Said], root: Path, tmp_path: Path) -> None:
+    spoil(root)
+    said = transfer("pictures", "pictures", "--sheet", "sheet.png", "--csv", "classes.csv")
+    assert said.code == 0
+    disk = sum(path.stat().st_size for path in root.rglob("*.png")) / 1e6
+    assert said.out.splitlines() == [
+        "Layout: folders of classes in train/ and val/",
+        "Classes: 4 (ant, bee, cat, tench (n01440764))",
+        "Train: 13, 3 to 4 of a class",
+        "Val: 10, 2 to 3 of a class",
+        f"Sizes: 20 to 24 wide, 10 to 14 high, 22×12 in the middle; {disk:.1f} MB in all",
+        "Unreadable: 1: train/ant/0.png (not a picture, or of an unknown format); mend or skip them: --skip-unreadable",
+        "In train and val: 1: train/bee/0.png = val/bee/again.png; remove one of each, or what is learned is measured",
+        "In two classes: 1: val/ant/mistaken.png = val/cat/3.png; remove the wrong one of each",
+        "Twice in one class of one part: 1; they count twice",
+        "Next: transfer split pictures",
+        "Sheet: sheet.png",
+    ]
+    assert (tmp_path / "classes.csv").read_text().splitlines()[:2] == ["class,called,train,val", "ant,ant,3,3"]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == 8 * 96 and sheet.height == 4 * (96 + 14)
+        pixels = np.asarray(sheet)
+    assert (pixels[14 : 14 + 94, 96 : 96 + 94] != 255).any() and (pixels[:, 5 * 96 :] == 255).all()
+    assert transfer("pictures", "pictures", "--csv", "-").out.splitlines()[0] == "class,called,train,val"
+
+
+def test_where_no_sheet_can_be_drawn(root: Path, tmp_path: Path, transfer: Callable[..., Said]) -> None:
+    with pytest.raises(TransferError) as caught:
+        survey(root, tmp_path / "sheet.jpg")
+    assert str(caught.value) == "a sheet is a PNG file, not sheet.jpg; give it a name with .png"
+    assert transfer("pack", "pictures", "--out", "store", "--size", 8).code == 0
+    assert survey("store").unreadable == {} and survey("store").sizes == ()
+    with pytest.raises(TransferError) as caught:
+        survey("store", "sheet.png")
+    assert str(caught.value) == "store is a store; draw the sheet of the folder that it was packed from"
