@@ -10,7 +10,7 @@ and size. The first batch is of 256 pictures from all over the set, decoded at 3
 import io
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tarfile
@@ -93,11 +93,16 @@ def measured(root: Path, cache: Path) -> dict[str, float]:
     return found
 
 
+def peak() -> int:
+    """The most memory that this process has had, in kB; on Linux, where `ru_maxrss` would count its parent's."""
+    return int(re.findall(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[0])
+
+
 def child(root: str) -> None:
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, began = peak(), time.perf_counter()
     found = scan(Path(root))
     found.digest(found.classes)
-    listed, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    listed, after = time.perf_counter() - began, peak()
     from transfercli.pictures.decode import decode_many
 
     chosen = [found.paths[i] for i in torch.randperm(len(found.paths), generator=torch.manual_seed(0))[:BATCH].tolist()]

@@ -14,7 +14,7 @@ from typing import Any
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
 
-SLOW = 1.0  # seconds from which on a list is kept
+SLOW = 0.05  # seconds from which on a list is kept: a set has a thousand shards
 VERSION = 1
 
 

@@ -130,16 +130,19 @@ def _arranged(
         if name in ("", ".", "..") or "/" in name or "\0" in name:
             raise TransferError(f"{root}: {name!r} cannot be the name of a class. Rename it")
     for file_of in (lambda i: _below_class(pictures[i]), lambda i: pictures[i].path, place):
-        files = [file_of(i) for i in range(len(pictures))]
-        if len({(one.part, one.name, file) for one, file in zip(pictures, files, strict=True)}) == len(pictures):
-            break  # else some lie in several places under one name
-    number: dict[str, int] = {}
+        number: dict[str, int] = {}
+        for i, one in enumerate(pictures):
+            path = f"{one.name}/{file_of(i)}" if alone else f"{one.part}/{one.name}/{file_of(i)}"
+            if number.setdefault(path, i) != i:  # some lie in several places under one name
+                twice = one
+                break
+        else:
+            break
+    else:
+        raise TransferError(f"{root}: {twice.path} of class {twice.name} is there twice. Remove one of the two")
     parts: dict[str, dict[str, list[str]]] = {"train": defaultdict(list), "val": defaultdict(list)}
-    for i, (one, file) in enumerate(zip(pictures, files, strict=True)):
-        path = f"{one.name}/{file}" if alone else f"{one.part}/{one.name}/{file}"
-        if number.setdefault(path, i) != i:
-            raise TransferError(f"{root}: {one.path} of class {one.name} is there twice. Remove one of the two")
-        parts[one.part][one.name].append(path)
+    for path, i in number.items():
+        parts[pictures[i].part][pictures[i].name].append(path)
     train, val = ({name: tuple(sorted(of)) for name, of in sorted(parts[part].items())} for part in ("train", "val"))
     return train, ({name: () for name in train} if alone else val), number
 
