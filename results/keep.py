@@ -16,9 +16,10 @@ from transfercli.cli import main
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.study.folder import Study
 
-FIGURES = {  # those of a page, where the study has them
-    "accuracy-vs-layer": "Accuracy against layer",
-    "drop-vs-layer": "Gain over the base",
+MANY = 200  # networks, of which the other figures are megabytes that show nothing
+BY_LAYER = {"accuracy-vs-layer": "Accuracy against layer", "drop-vs-layer": "Gain over the base"}
+FIGURES = {  # those of a page, where the study has them; by layer only where there are several
+    **BY_LAYER,
     "amounts": "Accuracy and gain against pictures a class",
     "ways-vs-cost": "Ways to fine-tune against their cost",
 }
@@ -35,6 +36,11 @@ def keep(study: Study, target: Path, command: str, paper: bool = False) -> None:
     main(["plot", "--study", str(study.root), "--out", str(target / "figures"), *["--paper"] * paper])
     main(["report", "--study", str(study.root), "--out", str(target / "report.html")])
     main(["analyze", "--study", str(study.root), "--csv", str(target / "differences.csv")])
+    rows = study.table()
+    one = {*BY_LAYER} if rows.loc[rows["layer"] > 0, "layer"].nunique() < 2 else set()
+    for path in (target / "figures").iterdir():
+        if path.stem in one or (len(rows) > MANY and path.stem not in FIGURES):
+            path.unlink()
     made = {path.stem for path in (target / "figures").glob("*.png")}
     (target / "README.md").write_text(page(study, target.name, command, made), encoding="utf-8")
 
