@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transfercli.pictures.sources import find
+from transfercli.pictures.sources.finding import find
 from transfercli.pictures.sources.folders import Folders
 from transfercli.pictures.sources.source import Part, Source, classes_have, plural, some, unreachable
 from transfercli.pictures.store import Row, listing_digest

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from PIL import Image
 
 from transfercli import __version__
@@ -123,7 +122,7 @@ def html(study: Study) -> str:
 
 def pictures(table: pd.DataFrame) -> dict[str, str]:
     """The figures that the page's script does not draw, those that the study has."""
-    makers: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    makers: dict[str, Callable[[pd.DataFrame], Any]] = {
         "amounts": figures.amounts,
         "segments": figures.segments,
         "ways-vs-cost": figures.ways_vs_cost,
@@ -135,7 +134,7 @@ def pictures(table: pd.DataFrame) -> dict[str, str]:
     return drawn
 
 
-def uri(figure: Figure) -> str:
+def uri(figure: Any) -> str:
     """A figure as a part of the page."""
     return "data:image/svg+xml;base64," + base64.b64encode(rendered(figure, "svg", transparent=True)).decode()
 
