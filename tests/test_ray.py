@@ -246,7 +246,6 @@ def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
     task = SimpleNamespace(options=lambda **how: SimpleNamespace(remote=lambda *args: None))
     ray = SimpleNamespace(
         nodes=lambda: nodes,
-        cluster_resources=lambda: {"CPU": 4},
         remote=lambda **how: lambda of: task,
         wait=lambda refs, timeout: (refs, []),
         get=lambda refs: told,
@@ -260,18 +259,25 @@ def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "remote", "each"),
     [
-        ([{"CPU": 64, "GPU": 8}, {"CPU": 8, "GPU": 2}, {"CPU": 4}], Remote(), 4),  # as on the machine with the fewest for a GPU
-        ([{"CPU": 64, "GPU": 8}], Remote(cpus=3), 3),
-        ([{"CPU": 2, "GPU": 4}], Remote(), 1),
-        ([{"CPU": 64, "GPU": 8}], Remote(device="cpu"), 2),
-        ([{"CPU": 16}], Remote(workers=4), 4),
-        ([{"CPU": 3}], Remote(), 3),
+        (
+            [{"CPU": 64, "GPU": 8}, {"CPU": 8, "GPU": 2}, {"CPU": 4}],
+            Remote(),
+            (4, 10),
+        ),  # as on the machine with the fewest for a GPU
+        ([{"CPU": 64, "GPU": 8}], Remote(cpus=3), (3, 8)),
+        ([{"CPU": 2, "GPU": 4}], Remote(), (1, 2)),
+        ([{"CPU": 64, "GPU": 8}], Remote(device="cpu"), (2, 32)),
+        ([{"CPU": 16}], Remote(workers=4), (4, 4)),
+        ([{"CPU": 3}], Remote(), (3, 1)),
+        ([{"CPU": 1}, {"CPU": 1}, {"CPU": 0}], Remote(), (1, 2)),  # none of which has two
+        ([{"CPU": 8}, {"CPU": 3}], Remote(workers=3), (3, 3)),
+        ([{"CPU": 2}], Remote(workers=5), (1, 2)),
     ],
 )
-def test_a_worker_has_its_share_of_the_processors(nodes: list[dict[str, int]], remote: Remote, each: int) -> None:
-    there = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
-    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in nodes], cluster_resources=lambda: there)
-    assert cluster.Crew(ray, remote).cpus == each
+def test_a_worker_has_its_share_of_the_processors(nodes: list[dict[str, int]], remote: Remote, each: tuple[int, int]) -> None:
+    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in nodes])
+    crew = cluster.Crew(ray, remote)
+    assert (crew.cpus, crew.size) == each
 
 
 def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:

@@ -74,9 +74,11 @@ def _local_cpus(remote: Remote) -> int:
     return max(there, (remote.workers or 1) * (remote.cpus or 1))
 
 
-def _equal(processors: int, workers: int | None) -> int:
-    """Each worker's share of so many processors; two, unless it is said how many workers there are."""
-    return max(1, processors // (workers or max(1, processors // 2)))
+def share(machines: Sequence[Mapping[str, int]], workers: int | None) -> int:
+    """The most processors that each of so many workers can have, each on one machine; unsaid, of as many as there are with two."""
+    each = [own["CPU"] for own in machines]
+    wanted = workers or sum(max(count // 2, min(count, 1)) for count in each)
+    return max((many for many in range(1, max(each, default=0) + 1) if sum(count // many for count in each) >= wanted), default=1)
 
 
 class Crew:
@@ -84,10 +86,23 @@ class Crew:
 
     def __init__(self, ray: Any, remote: Remote):
         self.ray, self.remote = ray, remote
-        there = ray.cluster_resources()
-        gpus = remote.device.startswith("cuda") or (remote.device == "auto" and there.get("GPU", 0) > 0)
+        machines = self.machines
+        gpus = remote.device.startswith("cuda") or (remote.device == "auto" and any(own["GPU"] for own in machines))
         self.device = "cuda" if gpus else "cpu"
-        self.cpus = remote.cpus or (self._beside_a_gpu() if gpus else _equal(int(there.get("CPU", 1)), remote.workers))
+        # Beside a GPU its part of the machine's processors, where all its GPUs are at work, on the machine with the fewest.
+        beside = [max(1, own["CPU"] // own["GPU"]) for own in machines if own["GPU"]]
+        self.cpus = remote.cpus or (min(beside, default=1) if gpus else share(machines, remote.workers))
+
+    @property
+    def machines(self) -> list[dict[str, int]]:
+        """What each has that is there now."""
+        found = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        return [{kind: int(own.get(kind, 0)) for kind in ("CPU", "GPU")} for own in found]
+
+    def places(self, own: Mapping[str, int]) -> int:
+        """How many workers a machine holds."""
+        beside = own["CPU"] // self.cpus
+        return beside if self.device == "cpu" else min(beside, own["GPU"])
 
     @property
     def about(self) -> str:
@@ -97,14 +112,8 @@ class Crew:
     @property
     def size(self) -> int:
         """How many work side by side, of the machines that are there now."""
-        there = self.ray.cluster_resources()
-        slots = int(there.get("GPU", 0)) if self.device == "cuda" else int(there.get("CPU", 1)) // self.cpus
-        return max(1, min(slots, self.remote.workers or slots))
-
-    def _beside_a_gpu(self) -> int:
-        """The processors that a GPU's worker has where all GPUs of its machine are at work, on the machine with the fewest."""
-        each = [node["Resources"] for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
-        return max(1, min(int(own.get("CPU", 1) / own["GPU"]) for own in each))
+        there = max(1, sum(map(self.places, self.machines)))
+        return min(there, self.remote.workers or there)
 
     def send(self, function: Any, *args: Any) -> Any:
         """Have a worker call this in a process of its own."""
@@ -132,7 +141,9 @@ class Crew:
 
         nodes = [node for node in self.ray.nodes() if node["Alive"]]
         gpus = int(self.device == "cuda")
-        fit = [node for node in nodes if node["Resources"].get("GPU" if gpus else "CPU", 0) >= 1]
+        fit = [node for node, own in zip(nodes, self.machines, strict=True) if self.places(own)]
+        if not fit:
+            raise TransferError(f"no machine of the cluster has {self.about.removesuffix(' each')} for a worker: --cpus-per-bank")
         task = self.ray.remote(num_cpus=0, num_gpus=gpus, max_calls=1, max_retries=0)(worker.describe)
         asked = [
             task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
@@ -149,8 +160,6 @@ class Crew:
             if odd := [f"{key}: {told[0][key]} and {versions[key]}" for key in DECISIVE if told[0].get(key) != versions.get(key)]:
                 first, other = fit[0]["NodeManagerHostname"], node["NodeManagerHostname"]
                 raise TransferError(f"{first} and {other} would give other numbers ({'; '.join(odd)}); make them alike")
-        if not told:
-            raise TransferError("no machine of the cluster has a device to train on")
         return told[0]
 
 
