@@ -280,6 +280,12 @@ def test_a_worker_has_its_share_of_the_processors(nodes: list[dict[str, int]], r
     assert (crew.cpus, crew.size) == each
 
 
+def test_a_worker_that_fits_on_no_machine_is_refused(tmp_path: Path) -> None:
+    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4}}, {"Alive": False, "Resources": {"CPU": 64}}])
+    with pytest.raises(TransferError, match="no machine of the cluster has 5 processors for a worker: --cpus-per-bank"):
+        cluster.Crew(ray, Remote(cpus=5)).versions(Study(tmp_path), Wish())
+
+
 def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:
     said = transfer("sweep", "--workers", "2")
     assert said.code == 2 and "--workers and --cpus-per-bank go with --ray" in said.err

@@ -75,7 +75,7 @@ def _local_cpus(remote: Remote) -> int:
 
 
 def share(machines: Sequence[Mapping[str, int]], workers: int | None) -> int:
-    """The most processors that each of so many workers can have, each on one machine; unsaid, of as many as there are with two."""
+    """The most processors that each of so many workers can have, each on one machine; unsaid, of as many as can have two."""
     each = [own["CPU"] for own in machines]
     wanted = workers or sum(max(count // 2, min(count, 1)) for count in each)
     return max((many for many in range(1, max(each, default=0) + 1) if sum(count // many for count in each) >= wanted), default=1)
