@@ -99,6 +99,7 @@ def test_the_commands_answer_by_the_lengths_that_count(tried: Study, transfer: C
     assert "lengths that held-out pictures chose" in page
     assert all(f'<figure class="picture" id="{name}">' in page for name in ("amounts", "ways-vs-cost"))
     assert '<figure class="picture" id="segments">' not in page
+    assert transfer("compare", tried.root, tried.root).code == 0
     left = json.loads(transfer("status", tried.root, "--json").out)
     assert all(network["step"] == network["steps"] for network in left["networks"])
 

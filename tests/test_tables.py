@@ -8,7 +8,7 @@ import pytest
 
 from transfercli.analysis.differences import differences
 from transfercli.study.folder import Study
-from transfercli.study.table import load
+from transfercli.study.table import load, whole
 from transfercli.system.errors import TransferError
 
 REFERENCES = sorted((Path(__file__).parents[1] / "results/reference").glob("*/results.csv"))
@@ -33,8 +33,7 @@ def test_a_folder_without_networks_has_an_empty_table(split_study: Study) -> Non
 
 @pytest.mark.parametrize("file", REFERENCES, ids=lambda file: file.parent.name)
 def test_the_reference_studies_can_be_read_again(file: Path) -> None:
-    table = load(file.parent)
-    assert len(table) and len(differences(table))
+    assert len(load(file.parent)) and len(differences(whole(Study(file.parent))))
 
 
 @pytest.mark.parametrize(

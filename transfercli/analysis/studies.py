@@ -20,6 +20,7 @@ from transfercli.analysis.segments import conclude_segments
 from transfercli.analysis.verdicts import of_what, splits_of
 from transfercli.recipe.schema import NetworkRecipe
 from transfercli.study import table as tables
+from transfercli.study.best import at_best
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 
@@ -125,7 +126,7 @@ def compare(study: Study, other: str | Path | None = None, metric: str = "last")
     if other is None and "net" in table:
         column = metric_column(metric, table)
         return Comparison(pd.DataFrame(), column, "", _networks(table, column, _specs(study)))
-    theirs = published_table() if other is None else tables.load(Path(other))
+    theirs = published_table() if other is None else at_best(tables.load(Path(other)))
     if theirs.empty:
         raise TransferError(f"no network in {other} is done, so there is nothing to compare with; name another study")
     name = "the published study" if other is None else str(other)

@@ -34,8 +34,8 @@ def read(root: Path) -> Source | None:
     """
     for below in CLS_LOC:
         base = root / below
-        if below != "." and _has_folders(base / "train") and _has_folders(base / "val"):
-            return folders.read(base)
+        if _has_folders(base / "train") and _has_folders(base / "val"):
+            return folders.read(base) if below != "." else None
         if (val := _validation(root, base)) and (train := _training(base, alone=False)):
             return Parted(root, train, val, f"ImageNet, {train.found} and {val.found}")
         if not (base / "val").exists() and not _has_folders(base / "train") and (train := _training(base, alone=True)):

@@ -31,9 +31,7 @@ from transfercli.paper import called
 from transfercli.plan.treatments import TREATMENTS
 from transfercli.recipe.reading import dump, find
 from transfercli.recipe.schema import Recipe
-from transfercli.report import figures
 from transfercli.report.appearance import CROSSES, PAPER, look
-from transfercli.report.figures.writing import rendered
 from transfercli.report.first_layer import first_layers
 from transfercli.report.page import cells, charts
 from transfercli.report.page.words import conclusion_title, heading
@@ -122,6 +120,8 @@ def html(study: Study) -> str:
 
 def pictures(table: pd.DataFrame) -> dict[str, str]:
     """The figures that the page's script does not draw, those that the study has."""
+    from transfercli.report import figures  # which takes matplotlib
+
     makers: dict[str, Callable[[pd.DataFrame], Any]] = {
         "amounts": figures.amounts,
         "segments": figures.segments,
@@ -136,6 +136,8 @@ def pictures(table: pd.DataFrame) -> dict[str, str]:
 
 def uri(figure: Any) -> str:
     """A figure as a part of the page."""
+    from transfercli.report.figures.writing import rendered  # which takes matplotlib
+
     return "data:image/svg+xml;base64," + base64.b64encode(rendered(figure, "svg", transparent=True)).decode()
 
 
