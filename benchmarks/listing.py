@@ -28,7 +28,8 @@ from pyarrow import parquet
 
 from benchmarks.measure import Flags, Row, options, record, show
 from transfercli.pictures.folder import scan
-from transfercli.system.threads import processors
+from transfercli.recipe.schema import Pictures
+from transfercli.system.threads import pool, processors
 
 ROOT = Path(__file__).parents[1]
 IMAGENET, CLASSES, SHARDS, BATCH = 1_281_167, 1000, 64, 256
@@ -103,11 +104,9 @@ def child(root: str) -> None:
     found = scan(Path(root))
     found.digest(found.classes)
     listed, after = time.perf_counter() - began, peak()
-    from transfercli.pictures.decode import decode_many
-
     chosen = [found.paths[i] for i in torch.randperm(len(found.paths), generator=torch.manual_seed(0))[:BATCH].tolist()]
     began = time.perf_counter()
-    decode_many(found.source, chosen, 32, "warp", processors())
+    found.source.load(chosen, Pictures(size=32, crop=32), pool(processors()))
     print(json.dumps({"seconds": listed, "MB": (after - before) / 1024, "batch": time.perf_counter() - began}))
 
 

@@ -14,18 +14,16 @@ from torchvision.transforms import v2 as transforms
 from torchvision.transforms.v2 import _geometry, functional
 
 from transfercli.pictures import stream as stream_module
-from transfercli.pictures.resized import TRIES, boxes, resized_crops
+from transfercli.pictures.resized import TRIES, boxes, resized
 from transfercli.pictures.stream import Part, Pixels, Stream, centre_crop, normalise
 from transfercli.plan.networks import base
 from transfercli.recipe.schema import Pictures
 from transfercli.study.folder import Study
 from transfercli.system.randomness import generator
-from transfercli.system.threads import pool
 from transfercli.training.bench import Bench
 
 COUNT, SIZE, CROP = 20, 17, 12
 STREAM = (3, "random-0", "B")
-WORKERS = pool(2)
 
 
 def recipe(**values: Any) -> Pictures:
@@ -121,13 +119,13 @@ def test_pixels_are_torchvisions_to_the_last_bit(data: Any, size: int, interpola
     where = torch.randint(5, (count,), generator=random)
     mirrored = torch.rand(count, generator=random) < 0.5
     parts = boxes(count, SIZE, (0.01, 1), (0.3, 3), random)
-    made = resized_crops(pictures, where, parts, mirrored, size, interpolation, WORKERS)
     how = transforms.InterpolationMode(interpolation)
     for i, (top, left, height, width) in enumerate(parts.tolist()):
         picture = pictures[where[i]].permute(2, 0, 1)
         wanted = functional.resized_crop(picture, top, left, height, width, [size, size], how, antialias=True)
         wanted = functional.horizontal_flip(wanted) if mirrored[i] else wanted
-        assert torch.equal(made[i].permute(2, 0, 1), wanted)
+        part = pictures[where[i], top : top + height, left : left + width].contiguous()
+        assert torch.equal(resized(part, bool(mirrored[i]), size, how).permute(2, 0, 1), wanted)
 
 
 # -- in the stream

@@ -35,6 +35,8 @@ Fit = Literal["warp", "crop"]
 Orientation = Literal["exif", "ignore"]
 Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
+# Takes a picture's number among those asked for, and the picture: uint8 (size, size, 3), RGB, which may not be written to.
+Put = Callable[[int, np.ndarray], None]
 
 # The formats behind ENDINGS; not all of Pillow's, some of which start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
@@ -96,33 +98,27 @@ def decode(
     return resized if fit == "warp" else functional.center_crop(resized, [size, size])
 
 
-def decode_many(
+def decode_each(
     root: Place,
     paths: Sequence[str],
     size: int,
     fit: Fit,
     threads: int | ThreadPoolExecutor,
+    put: Put,
     orientation: Orientation = "ignore",
     interpolation: Interpolation = "bilinear",
-    pinned: bool = False,
-) -> torch.Tensor:
-    """Pictures to keep in memory: uint8 (N, 3, size, size), RGB, in the order of ``paths``.
+) -> None:
+    """Give ``put`` each of these pictures, as soon as it is decoded, on the thread that decoded it.
 
-    ``paths`` are relative to ``root``. The memory is (N, size, size, 3) - the order in which decoders give
-    pixels - so the tensor is contiguous in torch's channels_last format. Takes N * size * size * 3 bytes; ``pinned``:
-    of page-locked memory. Raises Undecodable for the first file that cannot be read.
+    ``paths`` are relative to ``root``. Raises Undecodable for the first file that cannot be read.
     """
-    rows = torch.empty((len(paths), size, size, 3), dtype=torch.uint8, pin_memory=pinned)
-    store = rows.numpy()
 
-    def fill(index: int) -> None:
-        # numpy copies on this thread; torch would spread the copy over threads of its own
+    def one(index: int) -> None:
         picture = decode(root.joinpath(paths[index]), size, fit, orientation, interpolation)
-        store[index] = picture.permute(1, 2, 0).numpy()
+        put(index, picture.permute(1, 2, 0).numpy())
 
-    for _ in _in_threads(fill, len(paths), threads):
+    for _ in _in_threads(one, len(paths), threads):
         pass
-    return rows.permute(0, 3, 1, 2)
 
 
 def unreadable(root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> dict[str, str]:

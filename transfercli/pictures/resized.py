@@ -4,16 +4,13 @@ Where to cut comes from numbers that are drawn at once for the whole batch; what
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize_image
 
 TRIES = 10
-CHUNK = 16  # pictures a thread takes at a time on a CPU
 
 
 def boxes(count: int, side: int, scale: Sequence[float], ratio: Sequence[float], random: torch.Generator) -> Tensor:
@@ -37,28 +34,10 @@ def boxes(count: int, side: int, scale: Sequence[float], ratio: Sequence[float],
     return torch.where(within.any(0)[:, None], chosen, middle)
 
 
-def resized_crops(
-    pictures: Tensor, where: Tensor, boxes: Tensor, mirrored: Tensor, size: int, interpolation: str, workers: ThreadPoolExecutor
-) -> Tensor:
-    """Those parts brought to `size` × `size`, antialiased, and then perhaps mirrored: uint8 (batch, size, size, 3).
+def resized(part: Tensor, mirrored: bool, size: int, how: InterpolationMode) -> Tensor:
+    """A part of a picture, uint8 (height, width, 3), brought to (size, size, 3), antialiased, and then perhaps mirrored.
 
-    `pictures`: uint8 (n, side, side, 3) on any device; `where`: int64 (batch,), which of them; `boxes`: as above. Picture by
-    picture, since no two parts have one size; on a CPU in as many threads as `workers` has.
+    It should be contiguous, which spares the resizing two copies.
     """
-    shape, on_cpu = (len(where), size, size, 3), pictures.device.type == "cpu"
-    if on_cpu:
-        made = torch.from_numpy(np.empty(shape, np.uint8))  # in large pages: fresh small ones cost half as much as the resizing
-    else:
-        made = torch.empty(shape, dtype=torch.uint8, device=pictures.device)
-    how, parts = InterpolationMode(interpolation), list(zip(where.tolist(), *boxes.T.tolist(), mirrored.tolist(), strict=True))
-
-    def fill(start: int) -> None:
-        for k, (i, y, x, height, width, flip) in enumerate(parts[start : start + chunk], start):
-            part = pictures[i, y : y + height, x : x + width].contiguous()  # which spares the resizing two copies
-            resized = resize_image(part.permute(2, 0, 1), [size, size], how, antialias=True)
-            made[k] = (resized.flip(2) if flip else resized).permute(1, 2, 0)
-
-    chunk = CHUNK if on_cpu else max(1, len(parts))  # a GPU's work is handed out by one thread
-    for _ in workers.map(fill, range(0, len(parts), chunk)):
-        pass
-    return made
+    made: Tensor = resize_image(part.permute(2, 0, 1), [size, size], how, antialias=True)
+    return (made.flip(2) if mirrored else made).permute(1, 2, 0)

@@ -30,7 +30,8 @@ from transfercli.system.files import read_text
 
 if TYPE_CHECKING:
     import pyarrow
-    from torch import Tensor
+
+    from transfercli.pictures.decode import Put
 
 ABOUT, INDEX = "store.json", "index.arrow"
 SHARD_BYTES = 128 * 2**20  # of raw pixels; a few such buffers are in memory while packing
@@ -217,22 +218,17 @@ class Store(Source):
         pixels = np.frombuffer(column.buffers()[1], np.uint8, size * size * 3, place * size * size * 3)
         return pixels.reshape(size, size, 3)
 
-    def load(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, pinned: bool = False) -> "Tensor":
-        """As `Source` says; each row is copied, or decoded, once. Raises TransferError for a JPEG that is damaged."""
-        import torch
+    def each(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, put: "Put") -> None:
+        """As `Source` says; a row is decoded, or given as it lies. Raises TransferError for a JPEG that is damaged."""
+        rows, encoding = self.rows(paths), self.about.form.encoding
 
-        rows, size, encoding = self.rows(paths), self.about.form.size, self.about.form.encoding
-        batch = torch.empty(len(rows), size, size, 3, dtype=torch.uint8, pin_memory=pinned)
-        pixels = batch.numpy()
-
-        def fill(start: int) -> None:
+        def some(start: int) -> None:
             for i in range(start, min(start + CHUNK, len(rows))):
                 stored = self.stored(rows[i])
-                pixels[i] = stored if encoding == "raw" else self._from_jpeg(rows[i], stored)
+                put(i, stored if encoding == "raw" else self._from_jpeg(rows[i], stored))
 
-        for _ in workers.map(fill, range(0, len(rows), CHUNK)):
+        for _ in workers.map(some, range(0, len(rows), CHUNK)):
             pass
-        return batch
 
     def _from_jpeg(self, row: int, stored: np.ndarray) -> np.ndarray:
         import torch

@@ -16,7 +16,7 @@ from transfercli.system.errors import TransferError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transfercli.pictures.decode import Encoded
+    from transfercli.pictures.decode import Encoded, Put
 
 # What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -62,15 +62,22 @@ class Source:
         """Compare what lies there with its digests, where it has any. Raises TransferError."""
 
     def load(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, pinned: bool = False) -> "Tensor":
-        """Pictures as the recipe takes them: uint8 (n, size, size, 3), RGB. `pinned`: in page-locked memory.
+        """`each` of these pictures, in their order: uint8 (n, size, size, 3), RGB. `pinned`: in page-locked memory."""
+        import torch
+
+        made = torch.empty(len(paths), pictures.size, pictures.size, 3, dtype=torch.uint8, pin_memory=pinned)
+        self.each(paths, pictures, workers, made.numpy().__setitem__)  # numpy's, which copies on the calling thread alone
+        return made
+
+    def each(self, paths: Sequence[str], pictures: Pictures, workers: ThreadPoolExecutor, put: "Put") -> None:
+        """Give `put` each of these pictures as the recipe takes it, on the worker that read it.
 
         Raises TransferError for one that cannot be read, and could be when the split was made.
         """
-        from transfercli.pictures.decode import Undecodable, decode_many
+        from transfercli.pictures.decode import Undecodable, decode_each
 
-        how = (pictures.size, pictures.fit, workers, pictures.orientation, pictures.interpolation, pinned)
         try:
-            return decode_many(self, paths, *how).permute(0, 2, 3, 1)
+            decode_each(self, paths, pictures.size, pictures.fit, workers, put, pictures.orientation, pictures.interpolation)
         except Undecodable as error:
             raise TransferError(
                 f"cannot decode {error.where} ({error.reason}), which could be decoded when the split was made; "
