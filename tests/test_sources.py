@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+import random
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -22,6 +24,7 @@ from transfercli import paper
 from transfercli.pictures import packing, stream
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.sources import index
+from transfercli.pictures.sources import parquet as parquet_module
 from transfercli.pictures.store import Form
 from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.splits import make_split
@@ -29,6 +32,7 @@ from transfercli.recipe.schema import Pictures
 from transfercli.study.choosing import halve, halves_of, pictures_of, take
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
+from transfercli.system.progress import uncounted
 
 PICTURES = Pictures(size=12, crop=9)
 INDEX = {one.wnid: one.index for one in paper.classes()}
@@ -49,14 +53,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of six of ImageNet's classes, its pictures' names, of noise; one a class is a PNG, as ImageNet has one."""
-    root, random = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0)
+    root, noise = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0)
     labels = paper.validation_labels()
     for wnid in WNIDS:
         numbers = [number for number, label in enumerate(labels, 1) if label == INDEX[wnid]][:VAL]
         names = [f"train/{wnid}/{wnid}_{number}.JPEG" for number in (18, 2, 10026, 367)[:TRAIN]]
         for path in (*names, *(f"val/{wnid}/ILSVRC2012_val_{number:08}.JPEG" for number in numbers)):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            pixels = random.integers(0, 256, (*random.integers(12, 40, 2), 3), dtype=np.uint8)
+            pixels = noise.integers(0, 256, (*noise.integers(12, 40, 2), 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / path, "PNG" if path.endswith("_2.JPEG") else "JPEG")
     return root
 
@@ -546,6 +550,68 @@ def test_numbers_without_names_are_classes_in_their_order(tmp_path: Path) -> Non
     found = scan(tmp_path)
     assert found.classes == tuple(f"{label:02}" for label in range(11))
     assert [found.source.joinpath(path).read_bytes() for path in found.train["07"]] == [bytes([7])] * 2
+
+
+@pytest.fixture
+def groups_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Which row groups are read for pictures, in what order; none stays in memory when the next has come."""
+    read: list[tuple[str, int]] = []
+
+    class Counted(parquet.ParquetFile):
+        def read_row_group(self, i: int, *args: Any, **more: Any) -> Any:
+            read.append((self.named, i))
+            return super().read_row_group(i, *args, **more)
+
+    def opened(file: Path) -> Any:
+        counted = Counted(file)
+        counted.named = file.name
+        return counted
+
+    monkeypatch.setattr(parquet_module, "KEPT", 0)
+    monkeypatch.setattr(parquet_module, "_opened", opened)
+    return read
+
+
+def test_each_row_group_is_read_once_to_pack_or_to_keep(
+    groups_read: list[tuple[str, int]], imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their pictures lie in any order, as a set that was shuffled before it was written has them."""
+    plain = scan(imagenet)
+    for part in ("train", "validation"):
+        rows = [
+            (Path(path).name, name, plain.source.joinpath(path).read_bytes())
+            for name, paths in (plain.train if part == "train" else plain.val).items()
+            for path in paths
+        ]
+        parquet_of(tmp_path / f"{part}.parquet", random.Random(0).sample(rows, len(rows)))
+    found = scan(tmp_path)
+    every = {file.name: parquet.ParquetFile(file).num_row_groups for file in tmp_path.glob("*.parquet")}
+    whole = sorted((file, group) for file, count in every.items() for group in range(count))
+
+    kept = Pixels(Part.of(found.root, found.train, found.classes, found.source), Pictures(size=8, crop=8), CPU, 1)
+    assert sorted(groups_read) == [one for one in whole if one[0] == "train.parquet"]
+    assert torch.equal(kept.kept, Pixels(Part.of(plain.root, plain.train, plain.classes), Pictures(size=8, crop=8), CPU, 1).kept)
+
+    groups_read.clear()
+    out, fill, killed = tmp_path / "store", packing._Work.fill, iter([False] * 2 + [True])
+    monkeypatch.setattr(packing._Work, "fill", lambda *args: 1 / 0 if next(killed, False) else fill(*args))
+    with pytest.raises(ZeroDivisionError):
+        packing.write_store(found, out, Form(size=8, fit="warp"), 1, False, uncounted)
+    assert sorted(groups_read) == whole and (out / packing.ASIDE).exists()
+    made = packing.write_store(found, out, Form(size=8, fit="warp"), 1, False, uncounted)
+    assert sorted(groups_read) == whole, "what was written down is taken"
+    assert not (out / packing.ASIDE).exists()
+    assert np.array_equal(made.stored(0), kept.kept[0])
+
+
+def test_parquet_that_has_changed_since_it_was_listed(groups_read: list[tuple[str, int]], imagenet: Path, tmp_path: Path) -> None:
+    data = next(imagenet.rglob("*.JPEG")).read_bytes()
+    file = parquet_of(tmp_path / "train.parquet", [(f"{i}.jpg", i % 4, data) for i in range(8)])
+    found = scan(tmp_path)
+    parquet_of(file, [(f"{i}.jpg", i % 4, data + b"x") for i in range(8)])
+    with pytest.raises(TransferError) as refused:
+        packing.write_store(found, tmp_path / "store", Form(size=8, fit="warp"), 1, False, uncounted)
+    assert str(refused.value) == f"{file} has changed since it was listed. The same command lists it anew"
 
 
 def test_names_from_beside_the_files(tmp_path: Path) -> None:

@@ -21,9 +21,8 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from transfercli.pictures import store as stores
-from transfercli.pictures.decode import Undecodable, decode
+from transfercli.pictures.decode import Place, Undecodable, decode
 from transfercli.pictures.folder import PictureFolder
-from transfercli.pictures.sources.source import Source
 from transfercli.pictures.store import ABOUT, INDEX, About, Form, Piece, Row, Store
 from transfercli.system.errors import TransferError
 from transfercli.system.files import cannot_write, replacing, write_text
@@ -33,6 +32,7 @@ from transfercli.system.threads import pool
 CHUNK = 8  # pictures per future
 JPEG_SHARE = 1 / 5  # of the raw bytes, about, for photographs at quality 95
 FLAG = "--out STORE"
+ASIDE = ".encoded"  # in the store's folder while packing: pictures as they came, where their source is slow in the store's order
 
 
 def write_store(folder: PictureFolder, out: Path, form: Form, threads: int, skip_unreadable: bool, counting: Counting) -> Store:
@@ -47,8 +47,10 @@ def write_store(folder: PictureFolder, out: Path, form: Form, threads: int, skip
         rows = list(folder.listing())
         about = _begin(folder, out, rows, form, counting)
         if about.missing:
-            _refuse_small_disk(out, about)
-            _make(_Work(folder.source, out, [path for _, _, path, _ in rows], about, skip_unreadable), threads, counting)
+            aside = out / ASIDE
+            _refuse_small_disk(out, about, 0 if aside.exists() else folder.source.aside_bytes)
+            with folder.source.at_hand(aside, counting) as source:
+                _make(_Work(source, out, [path for _, _, path, _ in rows], about, skip_unreadable), threads, counting)
     return Store.open(out)
 
 
@@ -86,7 +88,7 @@ def _alone(out: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(out, error, FLAG) from None
     try:
-        for name in ("shard-*.arrow", INDEX, ABOUT):
+        for name in ("shard-*.arrow", INDEX, ABOUT, ASIDE):
             for aside in out.glob(f".{name}.*"):
                 aside.unlink()
         yield
@@ -146,10 +148,10 @@ def made_with() -> str:
     return f"torchvision {torchvision.__version__.partition('+')[0]}, Pillow {PIL.__version__}"
 
 
-def _refuse_small_disk(out: Path, about: About) -> None:
+def _refuse_small_disk(out: Path, about: About, aside: int) -> None:
     rows = sum(len(about.rows_of(shard)) for shard in about.missing)
     raw = about.form.encoding == "raw"
-    needed, free = int(rows * about.form.raw_bytes * (1 if raw else JPEG_SHARE)), shutil.disk_usage(out).free
+    needed, free = aside + int(rows * about.form.raw_bytes * (1 if raw else JPEG_SHARE)), shutil.disk_usage(out).free
     if needed > free:
         raise TransferError(
             f"{out} needs {'' if raw else 'about '}{size_text(needed)} more and its disk has {size_text(free)} free; "
@@ -172,7 +174,7 @@ def size_text(count: float) -> str:
 class _Work:
     """What the threads share. `about` is replaced on the writing thread alone."""
 
-    def __init__(self, source: Source, out: Path, paths: list[str], about: About, skip_unreadable: bool):
+    def __init__(self, source: Place, out: Path, paths: list[str], about: About, skip_unreadable: bool):
         self.source, self.out, self.paths, self.about, self.skip = source, out, paths, about, skip_unreadable
         self.form = about.form
         self.spare: list[np.ndarray] = []  # pixels of shards that are written: fresh memory costs as much as a fifth of decoding

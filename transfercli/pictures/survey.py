@@ -76,7 +76,7 @@ def survey(folder: str | Path, sheet: str | Path | None = None, *, counting: Cou
     known = found.source.unreadable
     if sheet is not None and known is not None:
         raise TransferError(f"{folder} is a store; draw the sheet of the folder that it was packed from")
-    paths = [] if known is not None else list(found.source.by_place(found.paths))
+    paths = [] if known is not None else sorted(found.paths, key=found.source.place_of)
     with counting("checking pictures", len(paths)) as progress:
         seen = dict(zip(paths, examine(found.source, paths, processors(), progress), strict=True))
     unreadable = dict(known or {}) or {path: one for path, one in seen.items() if isinstance(one, str)}

@@ -159,7 +159,7 @@ def _unreadable(found: PictureFolder, taken: Iterable[PictureFolder], skip: bool
 
     if found.source.unreadable is not None:  # a store's pictures were decoded when it was packed
         return found.source.unreadable
-    paths = found.source.by_place(list(dict.fromkeys(path for part in taken for path in part.paths)))
+    paths = sorted(dict.fromkeys(path for part in taken for path in part.paths), key=found.source.place_of)
     with counting("checking pictures", len(paths)) as progress:
         broken = unreadable(found.source, paths, processors(), progress)
     if broken and not skip:

@@ -39,8 +39,8 @@ class Listed(Source):
         """What tells a picture from every other one where their paths do not; nothing where they should."""
         return ""
 
-    def by_place(self, paths: Sequence[str]) -> Sequence[str]:
-        return sorted(paths, key=self.number.__getitem__)
+    def place_of(self, path: str) -> tuple[int, ...]:
+        return (self.number[path],)
 
 
 class Links(Listed):
@@ -114,9 +114,9 @@ class Parted(Source):
     def joinpath(self, path: str) -> "Encoded":
         return self._of(path).joinpath(path)
 
-    def by_place(self, paths: Sequence[str]) -> Sequence[str]:
-        of = {part: [path for path in paths if self._of(path) is source] for part, source in self.parts.items()}
-        return [path for part, source in self.parts.items() for path in source.by_place(of[part])]
+    def place_of(self, path: str) -> tuple[int, ...]:
+        source = self._of(path)
+        return ([*self.parts.values()].index(source), *source.place_of(path))
 
     def _of(self, path: str) -> Source:
         return self.parts[path.partition("/")[0]]

@@ -2,7 +2,8 @@
 
 A column of pictures (the encoded file with its name, or the file alone) and one of labels: numbers, whose names the file's own
 metadata tell, or ``dataset_infos.json``, or texts. A file is read a row group at a time, and of its pictures sizes and places
-are kept. Reading one picture is reading its row group: soon done in the file's order; else `pack` first.
+are kept. Reading one picture is reading its row group: soon done in the files' order, in which checks go through them,
+and `pack`; for any other, pack first.
 """
 
 import json
@@ -11,17 +12,23 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transfercli.pictures.sources import index, labels
-from transfercli.pictures.sources.listed import Found, Listed
+from transfercli.pictures.sources.listed import Found, Listed, Stretch
 from transfercli.pictures.sources.source import some
 from transfercli.system.errors import TransferError
+from transfercli.system.files import replacing
+from transfercli.system.progress import Counting
 
 if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetFile
+
+    from transfercli.pictures.decode import Place
 
 LABELS = ("label", "labels", "fine_label", "class")  # what the column of classes is called; the first that is there
 ROWS = 100  # decoded at once while listing
@@ -81,6 +88,36 @@ class Parquet(Listed):
     def joinpath(self, path: str) -> Cell:
         return Cell(self, *self.cells.at(self.number[path]))
 
+    @property
+    def aside_bytes(self) -> int:
+        return size if (size := sum(self.cells.sizes)) > KEPT else 0
+
+    @contextmanager
+    def at_hand(self, aside: Path, counting: Counting) -> Iterator["Place"]:
+        """A picture here, one there would be a row group each: more than stay in memory are written down in the files' order."""
+        if not self.aside_bytes:
+            yield self
+            return
+        if not aside.exists():
+            with counting("reading parquet", len(self.number)) as progress, replacing(aside, "--out STORE") as written:
+                with written.open("wb") as file:
+                    for i in range(len(self.number)):
+                        file.write(self._sized(i))
+                        progress(1)
+        yield Gathered(self, aside)
+        aside.unlink()
+
+    def _sized(self, i: int) -> bytes:
+        """Picture i, of the size that is known. Raises TransferError."""
+        file, group, row = self.cells.at(i)
+        try:
+            data = self.cell(file, group, row)
+        except OSError as error:
+            raise _damaged(file, error) from None
+        if len(data) != self.cells.sizes[i]:
+            raise TransferError(f"{file} has changed since it was listed. The same command lists it anew")
+        return data
+
     def cell(self, file: Path, group: int, row: int) -> bytes:
         """Raises OSError where it cannot be read."""
         import pyarrow
@@ -99,6 +136,17 @@ class Parquet(Listed):
             while len(self.groups) > 1 and sum(one.nbytes for one in self.groups.values()) > KEPT:
                 self.groups.popitem(last=False)
         return data
+
+
+class Gathered:
+    """The pictures of parquet files one after another in one file."""
+
+    def __init__(self, source: Parquet, file: Path):
+        self.source, self.file, self.starts = source, file, array("q", accumulate(source.cells.sizes, initial=0))
+
+    def joinpath(self, path: str, /) -> Stretch:
+        i = self.source.number[path]
+        return Stretch(self.file, path, self.starts[i], self.source.cells.sizes[i])
 
 
 class Cells:

@@ -5,18 +5,20 @@ A picture goes by its *canonical path*, the one that it has where train/ and val
 out do not depend on the layout, and the same pictures in two layouts give the same study.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfercli.recipe.schema import Pictures
 from transfercli.system.errors import TransferError
+from transfercli.system.progress import Counting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transfercli.pictures.decode import Encoded, Put
+    from transfercli.pictures.decode import Encoded, Place, Put
 
 # What torchvision's ImageFolder takes, and GIF; decode.py reads them all.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -51,9 +53,22 @@ class Source:
         """The encoded picture of a canonical path."""
         raise NotImplementedError
 
-    def by_place(self, paths: Sequence[str]) -> Sequence[str]:
-        """The same pictures in an order in which they are soon read."""
-        return paths
+    def place_of(self, path: str) -> tuple[int, ...]:
+        """By which pictures are sorted that are to be read soon: all alike where any order will do."""
+        return ()
+
+    @contextmanager
+    def at_hand(self, aside: Path, counting: Counting) -> Iterator["Place"]:
+        """Where each of these pictures is soon read, in any order: here, or in the file `aside`, which goes once all are read.
+
+        After a failure it stays, for the next try. Raises TransferError where it cannot be written.
+        """
+        yield self
+
+    @property
+    def aside_bytes(self) -> int:
+        """How large the file will be that `at_hand` makes."""
+        return 0
 
     def check(self, pictures: Pictures, paths: Sequence[str] = ()) -> None:
         """Raise TransferError unless these pictures can be had as the recipe takes them."""
@@ -76,8 +91,10 @@ class Source:
         """
         from transfercli.pictures.decode import Undecodable, decode_each
 
+        order = sorted(range(len(paths)), key=lambda i: self.place_of(paths[i]))
+        how = (pictures.size, pictures.fit, workers, lambda i, picture: put(order[i], picture))
         try:
-            decode_each(self, paths, pictures.size, pictures.fit, workers, put, pictures.orientation, pictures.interpolation)
+            decode_each(self, [paths[i] for i in order], *how, pictures.orientation, pictures.interpolation)
         except Undecodable as error:
             raise TransferError(
                 f"cannot decode {error.where} ({error.reason}), which could be decoded when the split was made; "
