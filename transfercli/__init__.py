@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transfercli.analysis.studies import analyze, compare
     from transfercli.networks.catalogue import allow as allow_network
     from transfercli.pictures.forms import pack
+    from transfercli.pictures.sources.named import fetch
     from transfercli.pictures.survey import survey
     from transfercli.recipe.keys import keys_of as recipe_keys
     from transfercli.recipe.reading import copy as copy_recipe
@@ -56,6 +57,7 @@ _PLACES = {
     "allow_network": "networks.catalogue.allow",
     "pack": "pictures.forms.pack",
     "survey": "pictures.survey.survey",
+    "fetch": "pictures.sources.named.fetch",
     "recipe_names": "recipe.shipped.names",
     "find_recipe": "recipe.reading.find",
     "copy_recipe": "recipe.reading.copy",

@@ -13,6 +13,7 @@ from transfercli.cli.options import (
     accept_option,
     changes_option,
     device_options,
+    download_option,
     json_option,
     ray_options,
     report_options,
@@ -78,6 +79,7 @@ USUAL = "results/advice"
 @json_option
 @click.option("--network", metavar="NAME", help="Of which network a file's weights are, as torchvision/resnet18.")
 @changes_option
+@download_option
 @skip_option
 @device_options
 @ray_options

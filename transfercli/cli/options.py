@@ -14,7 +14,7 @@ from transfercli.cli.progress import asked
 from transfercli.recipe import shipped as library
 from transfercli.study.hints import USUAL_STUDY, smoke_folder
 from transfercli.system.device_names import DEVICES, HERE, Remote, check_device
-from transfercli.system.errors import TransferError
+from transfercli.system.errors import Contradiction, TransferError
 
 if TYPE_CHECKING:
     from transfercli.study.folder import Study
@@ -139,6 +139,24 @@ def skip_option(command: F) -> F:
             help="Leave out pictures that cannot be decoded; split.json (of a store, store.json) names them.",
         ),
     )
+
+
+def download_option(command: F) -> F:
+    """`--download`, of commands that take pictures, as `directory` or among `places`."""
+
+    @wraps(command)
+    def fetched(*args: Any, download: bool, **rest: Any) -> Any:
+        place = rest.get("directory") or next(iter(rest.get("places", ())), None)
+        if download:
+            try:
+                transfercli.fetch(place or "")
+            except Contradiction as error:
+                raise click.UsageError(str(error)) from None
+        return command(*args, **rest)
+
+    return click.option(
+        "--download", is_flag=True, help="Where DIR is a set by its name, as torchvision:CIFAR10: fetch what is not there yet."
+    )(fetched)  # type: ignore[return-value]
 
 
 def device_options(command: F) -> F:

@@ -7,7 +7,7 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import changing, complete_recipe, set_option, skip_option
+from transfercli.cli.options import changing, complete_recipe, download_option, set_option, skip_option
 from transfercli.cli.progress import counting
 from transfercli.system.errors import Contradiction
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     help="raw (the default): the very pixels that the folder gives; jpeg: a fifth of the disk, pixels slightly different.",
 )
 @click.option("--quality", metavar="N", type=click.IntRange(1, 100), help="Of JPEGs; by default 95.")
+@download_option
 @skip_option
 def pack(
     directory: Path,

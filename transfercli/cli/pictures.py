@@ -7,6 +7,7 @@ import click
 
 import transfercli
 from transfercli.cli import show
+from transfercli.cli.options import download_option
 from transfercli.cli.progress import counting
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ MOST = 5  # of what is wrong, named
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="Write a line for each class, its pictures counted; - for standard output.",
 )
+@download_option
 def pictures(directory: Path, sheet: Path | None, file: Path | None) -> None:
     """Read the pictures in DIR once, and say what is there, and what to do before a study is made of it.
 

@@ -7,7 +7,15 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import changing, complete_recipe, device_options, json_option, on_the_same, set_option
+from transfercli.cli.options import (
+    changing,
+    complete_recipe,
+    device_options,
+    download_option,
+    json_option,
+    on_the_same,
+    set_option,
+)
 from transfercli.cli.progress import counting, say
 from transfercli.study.hints import command
 
@@ -20,6 +28,7 @@ PAPER_DAYS = 9.5  # GPU-days for each network: the authors' README
 @click.command(short_help="What a study will cost, before anything runs.")
 @click.argument("recipe_name", metavar="RECIPE", shell_complete=complete_recipe)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@download_option
 @set_option
 @device_options
 @click.option("--workers", metavar="K", type=click.IntRange(1), help="Say what K devices like this one would take, too.")

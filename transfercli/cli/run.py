@@ -11,6 +11,7 @@ from transfercli.cli.options import (
     accept_option,
     complete_recipe,
     device_options,
+    download_option,
     ray_options,
     report_options,
     set_option,
@@ -45,6 +46,7 @@ def _run(name: str, directory: Path | None, folder: Path, smoke: bool, **how: An
 @click.command(short_help="Do a whole study by a recipe: split, bases, sweep, figures, report.")
 @click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@download_option
 @skip_option
 @set_option
 @device_options

@@ -6,7 +6,7 @@ import click
 
 import transfercli
 from transfercli.cli import show
-from transfercli.cli.options import recipe_option, set_option, skip_option, study_at, study_options
+from transfercli.cli.options import download_option, recipe_option, set_option, skip_option, study_at, study_options
 from transfercli.cli.progress import counting
 
 
@@ -20,6 +20,7 @@ from transfercli.cli.progress import counting
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Which random halves; by default 0. The paper's are 0-3."
 )
+@download_option
 @skip_option
 @recipe_option
 @set_option
@@ -37,7 +38,8 @@ def split(
     """Split the classes of the pictures in DIR into two halves, A and B.
 
     DIR holds train/ and val/ with one folder per class, or is ImageNet as Kaggle or torchvision have it, Tiny-ImageNet-200,
-    Hugging Face's parquet, tar shards, a CSV file path,class,part or a packed store (docs/pictures.md). In val/'s place there
+    Hugging Face's parquet, tar shards, a CSV file path,class,part, a packed store, or a set's name such as
+    torchvision:CIFAR10 (docs/pictures.md). In val/'s place there
     may be validation/, valid/ or test/; where there are training pictures alone, a share of each class is held out to be
     measured on (pictures.held_out in the recipe). Every picture is decoded once, so that a
     broken one is found now. Without DIR the recipe's built-in pictures are made. In the man-made-natural split half A is
@@ -47,6 +49,7 @@ def split(
     \b
         transfer split /data/imagenet
         transfer split /data/imagenet --seed 1
+        transfer split torchvision:Flowers102 --download
         transfer split /data/imagenet --method man-made-natural
     """
     if seed is not None and method not in (None, "random"):

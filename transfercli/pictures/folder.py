@@ -39,6 +39,11 @@ class PictureFolder:
         return self.source.validation
 
     @property
+    def where(self) -> str:
+        """What leads to these pictures from any folder."""
+        return self.source.called or str(self.root.resolve())
+
+    @property
     def passed_over(self) -> tuple[str, ...]:
         """What could be the validation pictures, were it not for those that are."""
         return self.source.passed_over

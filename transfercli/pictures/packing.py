@@ -104,7 +104,7 @@ def _begin(folder: PictureFolder, out: Path, rows: list[Row], form: Form, counti
     else:
         about = About(
             form=form,
-            source=str(folder.root.resolve()).encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            source=folder.where.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             made_with=made_with(),
             listing=listing,
             rows=len(rows),

@@ -6,8 +6,10 @@ import os
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.pictures.sources.named import is_named
 from transfercli.plan.splits import UNDIVIDED, Split, make_split, method_and_seed
 from transfercli.recipe.schema import Pictures
 from transfercli.study.folder import Study
@@ -40,7 +42,7 @@ def take(folder: PictureFolder, split: Split, pictures: Pictures, left_out: Coll
 def halves_of(study: Study, taken: PictureFolder, split: Split, left_out: Collection[str] = ()) -> Halves:
     """What split.json will hold of a split and the pictures taken for it. Nothing is written."""
     counts = {task.name: dict(zip(("train", "val"), taken.counts(task.classes), strict=True)) for task in split.tasks}
-    root, base = taken.root.resolve(), study.root.resolve()
+    root, base = Path(taken.where), study.root.resolve()
     where = os.path.relpath(root, base) if root.is_relative_to(base) else str(root)
     return Halves(split, where, counts, _digest(taken, split), tuple(sorted(left_out)))
 
@@ -48,7 +50,7 @@ def halves_of(study: Study, taken: PictureFolder, split: Split, left_out: Collec
 def pictures_of(study: Study, halves: Halves, pictures: Pictures) -> PictureFolder:
     """The pictures of a split, found again where they were. Raises TransferError where they are not the same."""
     root = study.pictures(halves)
-    if not root.exists():
+    if not is_named(root) and not root.exists():
         raise TransferError(
             f"the pictures of split {halves.name} are no longer in {root}; "
             f"put them back, or say where they are now: transfer split DIR --study {study.quoted}"

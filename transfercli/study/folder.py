@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfercli.pictures.sources.named import is_named
 from transfercli.plan.networks import AXES, Network, axes_order
 from transfercli.plan.treatments import TREATMENTS, Treatment, define
 from transfercli.recipe import reading as recipes
@@ -123,7 +124,8 @@ class Study:
         write_text(self.root / halves.name / "split.json", text_of(halves))
 
     def pictures(self, halves: Halves) -> Path:
-        return self.root / halves.folder  # an absolute folder stays itself
+        """Where they lie, or the name of the set that they are."""
+        return Path(halves.folder) if is_named(halves.folder) else self.root / halves.folder  # an absolute folder stays itself
 
     # -- the networks
 

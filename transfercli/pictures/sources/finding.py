@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transfercli.pictures.sources import folders, imagenet, parquet, shards, table
+from transfercli.pictures.sources import folders, imagenet, named, parquet, shards, table
 from transfercli.pictures.sources.source import ENDINGS, Part, Source, classes_have, plural, some, unreachable
 from transfercli.pictures.store import Store, is_store
 from transfercli.system.errors import TransferError
@@ -11,10 +11,12 @@ from transfercli.system.errors import TransferError
 def find(root: Path) -> Source:
     """The pictures that lie there, in whichever layout. Raises TransferError where they cannot be used."""
     try:
-        if not root.exists():
+        if named.is_named(root):
+            source: Source = named.read(root)
+        elif not root.exists():
             raise TransferError(f"no such folder: {root}. Give the folder that holds train/ and val/")
-        if root.suffix.lower() == table.ENDING and root.is_file():
-            source: Source = table.of_file(root)
+        elif root.suffix.lower() == table.ENDING and root.is_file():
+            source = table.of_file(root)
         elif not root.is_dir():
             raise TransferError(f"not a folder: {root}. Give the folder that holds train/ and val/")
         else:

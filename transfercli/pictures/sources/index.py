@@ -50,6 +50,11 @@ def kept(path: Path, kind: str, columns: Mapping[str, type], read: Callable[[], 
     return rows
 
 
+def cache(of: str) -> Path:
+    """A folder in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfer" / of
+
+
 def _values(column: Any) -> list[Any]:
     values = column.to_pylist()
     return [value.decode("utf-8", "surrogateescape") for value in values] if values and isinstance(values[0], bytes) else values
@@ -58,5 +63,4 @@ def _values(column: Any) -> list[Any]:
 def _place(path: Path, kind: str) -> Path:
     real, found = path.resolve(), path.stat()
     what = f"{VERSION}\0{kind}\0{real}\0{found.st_size}\0{found.st_mtime_ns}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "transfer" / "pictures" / f"{hashlib.sha256(what.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.arrow"
+    return cache("pictures") / f"{hashlib.sha256(what.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.arrow"

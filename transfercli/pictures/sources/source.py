@@ -38,6 +38,7 @@ class Source:
     train: Part
     val: Part
     validation: str | None = "val"
+    called: str = ""  # the name of a set, with its place, where it is no path that leads to it
     found: str = ""  # what lies there, in words, where that is not folders of classes
     alone: str = "training pictures alone"  # what lies there, where there is no validation part
     passed_over: tuple[str, ...] = ()  # what could be the validation pictures, were it not for those that are
