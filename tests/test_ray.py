@@ -23,7 +23,7 @@ from transfercli.plan.networks import Network, named
 from transfercli.recipe import reading as recipes
 from transfercli.study import attempts
 from transfercli.study.folder import Study
-from transfercli.system.device_names import Remote
+from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Wish
 from transfercli.training import cluster
@@ -231,6 +231,39 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(TransferError, match=r"--ray needs Ray: pip install 'transfer-study\[ray\]'"), cluster.connected(TWO):
         pass
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "own", "mode"),
+    [
+        ("10.0.0.1:6379", True, None, "token"),
+        ("10.0.0.1:6379", True, "disabled", "disabled"),
+        ("10.0.0.1:6379", False, None, None),
+        (HERE, True, None, None),  # Ray decides
+    ],
+)
+def test_a_token_that_is_there_is_shown_to_a_cluster(
+    address: str, token: bool, own: str | None, mode: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    if own:
+        monkeypatch.setenv("RAY_AUTH_MODE", own)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray/auth_token").write_text("secret")
+    seen: list[str | None] = []
+
+    def init(**_: Any) -> None:
+        seen.append(os.environ.get("RAY_AUTH_MODE"))
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(TransferError, match="nobody there"), cluster.connected(Remote(address)):
+        pass
+    assert seen == [mode]
 
 
 def test_no_other_command_loads_ray() -> None:

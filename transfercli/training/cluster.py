@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transfercli.plan.jobs import Job
@@ -52,6 +53,8 @@ def connected(remote: Remote) -> Iterator[Any]:
     """Ray, joined or begun; what was begun ends with the block. Raises TransferError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if remote.address != HERE and _has_token():  # as `ray start` does by itself; a cluster that wants none takes it, too
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -67,6 +70,12 @@ def connected(remote: Remote) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether Ray would find a token to show to a cluster: of 2.59 and newer, a Ray that begins here leaves one behind."""
+    told = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(told) or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def _local_cpus(remote: Remote) -> int:
@@ -182,7 +191,7 @@ def train_elsewhere(
     with connected(remote) as ray, deferred() as wish:
         crew = Crew(ray, remote)
         versions = crew.versions(study, wish)
-        accepted = begin(versions, f"{crew.size} workers of {crew.about}")
+        accepted = begin(versions, f"{crew.size} worker{'s' * (crew.size > 1)} of {crew.about}")
         of = Work(study, recipe, halves, crew, versions, accepted, bank_size, reporter)
         of.compute_means(todo, wish)
         of.train(dict.fromkeys(todo), wish)
