@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -261,9 +262,19 @@ def test_a_token_that_is_there_is_shown_to_a_cluster(
         raise ConnectionError("nobody there")
 
     monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr(cluster, "_refuse_deaf", lambda address: None)
     with pytest.raises(TransferError, match="nobody there"), cluster.connected(Remote(address)):
         pass
     assert seen == [mode]
+
+
+def test_an_address_at_which_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(TransferError) as refused, cluster.connected(Remote(address)):
+        pass
+    assert str(refused.value) == f"no Ray at {address} (Connection refused); begin one: ray start --head"
 
 
 def test_no_other_command_loads_ray() -> None:

@@ -5,6 +5,7 @@ takes what they finished. Ray carries orders, and that a worker has ended or die
 """
 
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from transfercli.training.reporter import Reporter
 
 TRIES = 3  # of a bank without a newer checkpoint
 STOP_SECONDS = 60.0  # for all to finish their step and save
+ANSWER_SECONDS = 10.0  # for a cluster to be there
 STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
 
@@ -59,6 +61,8 @@ def connected(remote: Remote) -> Iterator[Any]:
         import ray
     except ImportError:
         raise TransferError(INSTALL) from None
+    if remote.address != HERE:
+        _refuse_deaf(remote.address)
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if remote.address == HERE:
         how |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "num_cpus": _local_cpus(remote)}
@@ -70,6 +74,16 @@ def connected(remote: Remote) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _refuse_deaf(address: str) -> None:
+    """Raise TransferError where nobody listens, which Ray finds out within minutes and many words."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:  # and what else Ray may take for an address
+        try:
+            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+        except OSError as error:
+            raise TransferError(f"no Ray at {address} ({error.strerror or error}); begin one: ray start --head") from None
 
 
 def _has_token() -> bool:
