@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ import torch
 from transfercli.cli import main
 from transfercli.networks.start import Source, digest, start
 from transfercli.pictures import formula
+from transfercli.pictures.decode import Place, examine
 from transfercli.pictures.folder import PictureFolder, scan
 from transfercli.pictures.stream import Part, Pixels
 from transfercli.plan.networks import Network, base, bases, transfers
@@ -140,6 +141,11 @@ def numbers(bank: Bank) -> dict[str, dict[str, str]]:
         state = member.module.state_dict()
         made[member.network.name] = {name: digest(state, [name])[:12] for name in state} | {"log": repr(member.log)}
     return made
+
+
+def unreadable(root: Place, paths: Sequence[str], threads: int = 1, progress: Callable[[int], None] = int) -> dict[str, str]:
+    """Which of these pictures cannot be decoded, and why."""
+    return {path: one for path, one in examine(root, paths, threads, progress) if isinstance(one, str)}
 
 
 def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:

@@ -228,7 +228,7 @@ def test_a_wrong_file_is_told_before_any_picture_is_decoded(
     def decoded(*_: object) -> None:
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr("transfercli.pictures.decode.unreadable", decoded)
+    monkeypatch.setattr("transfercli.pictures.decode.examine", decoded)
     if text is not None:
         (tmp_path / "mine.csv").write_text(text)
     for words in (("--method", "mine.csv"), ("--set", "splits=mine.csv")):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import unreadable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -19,7 +20,7 @@ from torchvision.transforms import v2 as transforms
 
 from transfercli.pictures import decode as decode_module
 from transfercli.pictures import exif
-from transfercli.pictures.decode import Fit, Interpolation, Orientation, Place, decode, decode_each, unreadable
+from transfercli.pictures.decode import Fit, Interpolation, Orientation, Place, decode, decode_each
 from transfercli.system.errors import TransferError
 
 HEIGHT, WIDTH = 48, 64
@@ -420,16 +421,16 @@ def test_threads_work_side_by_side_and_are_gone_afterwards(
 ) -> None:
     before = threading.active_count(), torch.get_num_threads()
     met = threading.Barrier(3, timeout=20)  # breaks, and fails the test, unless three are at work at once
-    real = decode_module._read
+    real = decode_module._pixels
     seen: set[int] = set()
 
-    def read(path: str, orientation: Orientation) -> torch.Tensor:
+    def read(data: bytes, orientation: Orientation) -> torch.Tensor:
         if threading.get_ident() not in seen:
             seen.add(threading.get_ident())
             met.wait()
-        return real(path, orientation)
+        return real(data, orientation)
 
-    monkeypatch.setattr(decode_module, "_read", read)
+    monkeypatch.setattr(decode_module, "_pixels", read)
     assert unreadable(tmp_path, many, 3, lambda _: None) == {}
     assert len(seen) == 3
     assert threading.get_ident() not in seen

@@ -15,11 +15,10 @@ from typing import Any
 
 import pandas
 import pytest
-from conftest import CLASSES, SPLIT, Tiny, tiny_recipe
+from conftest import CLASSES, SPLIT, Tiny, tiny_recipe, unreadable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfercli.pictures.decode import unreadable
 from transfercli.pictures.folder import scan
 from transfercli.plan.networks import Network, base, bases, columns, transfers
 from transfercli.plan.splits import Split

@@ -70,7 +70,7 @@ def test_the_command_says_it_on_a_screen(transfer: Callable[..., Said], root: Pa
         "Unreadable: 1: train/ant/0.png (not a picture, or of an unknown format); mend or skip them: --skip-unreadable",
         "In train and val: 1: train/bee/0.png = val/bee/again.png; remove one of each, or what is learned is measured",
         "In two classes: 1: val/ant/mistaken.png = val/cat/3.png; remove the wrong one of each",
-        "Twice in one class of one part: 1; they count twice",
+        "Twice in one class of one part: 1: train/cat/1 (copy).png = train/cat/1.png; they count twice",
         "Next: transfer split pictures",
         "Sheet: sheet.png",
     ]
@@ -80,6 +80,39 @@ def test_the_command_says_it_on_a_screen(transfer: Callable[..., Said], root: Pa
         pixels = np.asarray(sheet)
     assert (pixels[14 : 14 + 94, 96 : 96 + 94] != 255).any() and (pixels[:, 5 * 96 :] == 255).all()
     assert transfer("pictures", "pictures", "--csv", "-").out.splitlines()[0] == "class,called,train,val"
+
+
+SMALL = ("--recipe", "tiny-imagenet-cpu", "--set", "pictures.size=12", "--set", "pictures.crop=12")
+
+
+def test_split_warns_of_what_is_there_twice(transfer: Callable[..., Said], root: Path, tmp_path: Path) -> None:
+    """In both parts, or in classes of both halves; what is left out, or twice in one place, is passed over."""
+    spoil(root)
+    shutil.copy(root / "train/ant/0.png", root / "train/cat/broken too.png")
+    for name, halves in (("apart", "AABB"), ("together", "ABAB")):
+        rows = [f"{of},{half}\n" for of, half in zip(NAMES, halves, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("class,half\n" + "".join(rows))
+    leaked = "1 in training and in validation (train/bee/0.png = val/bee/again.png)"
+    remedy = "Accuracy and transfer look better than they are; remove one of each; see: transfer pictures pictures"
+    said = transfer("split", "pictures", "--method", "apart.csv", "--skip-unreadable", *SMALL)
+    crossing = "1 in both halves of apart (val/ant/mistaken.png = val/cat/3.png)"
+    assert (said.code, said.err) == (0, f"Warning: pictures are there twice: {leaked}, {crossing}. {remedy}\n")
+    said = transfer("split", "pictures", "--method", "together.csv", "--skip-unreadable", *SMALL)
+    assert (said.code, said.err) == (0, f"Warning: pictures are there twice: {leaked}. {remedy}\n")
+    (root / "val/bee/again.png").unlink()
+    said = transfer("split", "pictures", "--method", "together.csv", "--skip-unreadable", "--study", "other", *SMALL)
+    assert (said.code, said.err) == (0, "")
+
+
+def test_twice_in_a_class_of_which_some_are_held_out(transfer: Callable[..., Said], root: Path) -> None:
+    """What is held out, only a split knows."""
+    for i in range(4):
+        shutil.copy(root / "train/bee/0.png", root / f"train/bee/copy {i}.png")
+    said = transfer("pictures", "pictures/train")
+    same = " = ".join(f"bee/{name}.png" for name in ("0", *(f"copy {i}" for i in range(4))))
+    assert f"Twice in one class: 1: {same}; remove one of each, since a share is held out" in said.out.splitlines()
+    said = transfer("split", "pictures/train", *SMALL)
+    assert said.err.startswith(f"Warning: pictures are there twice: 1 in training and in validation ({same}). ")
 
 
 def test_where_no_sheet_can_be_drawn(root: Path, tmp_path: Path, transfer: Callable[..., Said]) -> None:

@@ -78,9 +78,11 @@ def _say(found: "Survey", directory: Path) -> None:
         "remove one of each, or what is learned is measured",
     )
     _wrong("In two classes", [" = ".join(same) for same in found.disputed], "remove the wrong one of each")
-    once = len(found.twice) - len({*found.leaked, *found.disputed})
-    if once:
-        show.echo(f"Twice in one class of one part: {once:,}; they count twice")
+    once = [" = ".join(same) for same in found.twice if same not in {*found.leaked, *found.disputed}]
+    if all_of.validation:
+        _wrong("Twice in one class of one part", once, "they count twice")
+    else:
+        _wrong("Twice in one class", once, "remove one of each, since a share is held out")
     show.next_step("split", directory)
 
 

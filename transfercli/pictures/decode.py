@@ -121,29 +121,6 @@ def decode_each(
         pass
 
 
-def unreadable(root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> dict[str, str]:
-    """Decode every picture and say which cannot be: path -> reason, in the order of ``paths``.
-
-    ``paths`` are relative to ``root``. ``progress`` is called on this thread with the number of
-    pictures checked since its last call.
-    """
-
-    def reason(index: int) -> str | None:
-        try:
-            _read(root.joinpath(paths[index]), "ignore")
-        except _Unreadable as error:
-            return str(error)
-        return None
-
-    found: dict[str, str] = {}
-    done = 0
-    for reasons in _in_threads(reason, len(paths), threads):
-        found.update((paths[done + i], text) for i, text in enumerate(reasons) if text is not None)
-        done += len(reasons)
-        progress(len(reasons))
-    return found
-
-
 class Examined(NamedTuple):
     """A picture that can be decoded: a digest of its encoded bytes, and its sides in pixels as they are stored."""
 
@@ -152,22 +129,26 @@ class Examined(NamedTuple):
     height: int
 
 
-def examine(root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]) -> list[Examined | str]:
-    """Decode every picture: what it is, or why it cannot be, in the order of ``paths``. ``progress`` as of `unreadable`."""
+def examine(
+    root: Place, paths: Sequence[str], threads: int, progress: Callable[[int], None]
+) -> Iterator[tuple[str, Examined | str]]:
+    """Decode every picture: its path, and what it is or why it cannot be decoded, in the order of ``paths``.
 
-    def one(index: int) -> Examined | str:
+    ``paths`` are relative to ``root``. ``progress`` is called on this thread with the number of pictures
+    examined since its last call.
+    """
+
+    def one(index: int) -> tuple[str, Examined | str]:
         try:
             data = _bytes(root.joinpath(paths[index]))
             _, height, width = _pixels(data, "ignore").shape
         except _Unreadable as error:
-            return str(error)
-        return Examined(hashlib.blake2b(data, digest_size=16).digest(), width, height)
+            return paths[index], str(error)
+        return paths[index], Examined(hashlib.blake2b(data, digest_size=16).digest(), width, height)
 
-    found: list[Examined | str] = []
     for some in _in_threads(one, len(paths), threads):
-        found += some
         progress(len(some))
-    return found
+        yield from some
 
 
 def _in_threads(work: Callable[[int], Result], count: int, threads: int | ThreadPoolExecutor) -> Iterator[list[Result]]:

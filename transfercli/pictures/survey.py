@@ -1,6 +1,5 @@
 """`transfer pictures`: what lies in a folder, before a study is made of it: classes, sizes, what is broken or there twice."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from transfercli.paper import called
-from transfercli.pictures.decode import Examined, decode, examine
+from transfercli.pictures.decode import decode, examine
 from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.pictures.twice import Same, Twice, across
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
 from transfercli.system.progress import Counting, uncounted
@@ -35,7 +35,7 @@ class Survey:
     bytes: int  # of all encoded pictures
     sizes: tuple[tuple[int, int], ...]  # width and height of each that can be decoded
     unreadable: dict[str, str]  # path -> reason
-    twice: tuple[tuple[str, ...], ...]  # paths of the same content, of more than one picture
+    twice: tuple[Same, ...]
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -47,16 +47,16 @@ class Survey:
         return pandas.DataFrame(rows, columns=["class", "called", "train", "val"])
 
     @property
-    def leaked(self) -> tuple[tuple[str, ...], ...]:
+    def leaked(self) -> tuple[Same, ...]:
         """Of what is there twice, that which is in both parts: a network is measured on what it has learned."""
-        trained = {path for files in self.pictures.train.values() for path in files}
-        return tuple(same for same in self.twice if 0 < sum(path in trained for path in same) < len(same))
+        parts = {"train": self.pictures.train, "val": self.pictures.val}
+        return across(self.twice, {path: part for part, of in parts.items() for files in of.values() for path in files})
 
     @property
-    def disputed(self) -> tuple[tuple[str, ...], ...]:
+    def disputed(self) -> tuple[Same, ...]:
         """Of what is there twice, that which is in two classes."""
-        of = {path: name for part in (self.pictures.train, self.pictures.val) for name, files in part.items() for path in files}
-        return tuple(same for same in self.twice if len({of[path] for path in same}) > 1)
+        parts = (self.pictures.train, self.pictures.val)
+        return across(self.twice, {path: name for part in parts for name, files in part.items() for path in files})
 
     @property
     def median(self) -> tuple[float, float]:
@@ -77,21 +77,15 @@ def survey(folder: str | Path, sheet: str | Path | None = None, *, counting: Cou
     if sheet is not None and known is not None:
         raise TransferError(f"{folder} is a store; draw the sheet of the folder that it was packed from")
     paths = [] if known is not None else sorted(found.paths, key=found.source.place_of)
+    unreadable, sizes, same = dict(known or {}), list[tuple[int, int]](), Twice()
     with counting("checking pictures", len(paths)) as progress:
-        seen = dict(zip(paths, examine(found.source, paths, processors(), progress), strict=True))
-    unreadable = dict(known or {}) or {path: one for path, one in seen.items() if isinstance(one, str)}
-    whole = {path: one for path, one in seen.items() if isinstance(one, Examined)}
-    same: dict[bytes, list[str]] = defaultdict(list)
-    for path in found.paths:
-        if path in whole:
-            same[whole[path].digest].append(path)
-    made = Survey(
-        found,
-        sum(size for *_, size in found.listing()),
-        tuple((one.width, one.height) for one in whole.values()),
-        unreadable,
-        tuple(tuple(paths) for paths in same.values() if len(paths) > 1),
-    )
+        for path, one in examine(found.source, paths, processors(), progress):
+            if isinstance(one, str):
+                unreadable[path] = one
+            else:
+                sizes.append((one.width, one.height))
+                same.add(path, one.digest)
+    made = Survey(found, sum(size for *_, size in found.listing()), tuple(sizes), unreadable, same.found)
     if sheet is not None:
         _draw(made, Path(sheet))
     return made

@@ -1,21 +1,24 @@
 """`transfer split`: a folder's classes in two halves, written down in the study."""
 
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.pictures.twice import Same, Twice, across
 from transfercli.plan.splits import UNDIVIDED, Split, check_file, method_and_seed, split_name
 from transfercli.recipe.default import Chosen, default_recipe
 from transfercli.recipe.schema import Recipe
 from transfercli.study.choosing import halve, halves_of, holds, take
 from transfercli.study.folder import Study
+from transfercli.study.hints import command
 from transfercli.study.settling import refuse_changes, wanted_recipe
 from transfercli.study.settling import settled as settle
 from transfercli.study.splits import Halves
-from transfercli.system.errors import TransferError
+from transfercli.system.errors import TransferError, TransferWarning
 from transfercli.system.progress import Counting, Told, ignored, uncounted
 
 
@@ -82,7 +85,7 @@ def split(
         told("unlisted", left)
     made = [halve(found.classes, word, settled.pictures.classes) for word in words]
     taken = {one: take(found, one, settled.pictures) for one in made}
-    broken = _unreadable(found, taken.values(), skip_unreadable, counting)
+    broken, same = _checked(found, taken.values(), skip_unreadable, counting)
     written = tuple(_halves(study, one, pictures, broken) for one, pictures in taken.items())
     with study.held([]):
         for halves in written:
@@ -90,6 +93,7 @@ def split(
         for halves in written:
             study.write_halves(halves)
         study.write_recipe(settled)
+    _warn_of_twice(found, taken, same)
     return Made(written, settled, found, chosen, tuple(unlisted))
 
 
@@ -152,22 +156,51 @@ def _unlisted(found: PictureFolder, word: str) -> Unlisted | None:
     return Unlisted(whole, left_out, len(found.classes)) if left_out else None
 
 
-def _unreadable(found: PictureFolder, taken: Iterable[PictureFolder], skip: bool, counting: Counting) -> Collection[str]:
-    """Every picture that cannot be decoded. Raises TransferError for one that may not be skipped."""
-    from transfercli.pictures.decode import unreadable
+def _checked(
+    found: PictureFolder, taken: Iterable[PictureFolder], skip: bool, counting: Counting
+) -> tuple[Collection[str], tuple[Same, ...]]:
+    """What cannot be decoded, and what is there twice. Raises TransferError for a picture that may not be skipped."""
+    from transfercli.pictures.decode import examine
     from transfercli.system.threads import processors
 
     if found.source.unreadable is not None:  # a store's pictures were decoded when it was packed
-        return found.source.unreadable
+        return found.source.unreadable, ()
     paths = sorted(dict.fromkeys(path for part in taken for path in part.paths), key=found.source.place_of)
+    broken, same = dict[str, str](), Twice()
     with counting("checking pictures", len(paths)) as progress:
-        broken = unreadable(found.source, paths, processors(), progress)
+        for path, one in examine(found.source, paths, processors(), progress):
+            if isinstance(one, str):
+                broken[path] = one
+            else:
+                same.add(path, one.digest)
     if broken and not skip:
         path, reason = next(iter(broken.items()))
         where = found.source.joinpath(path)
         more = f", nor {len(broken) - 1} more" if len(broken) > 1 else ""
         raise TransferError(f"cannot decode {where} ({reason}){more}; replace what is broken, or leave it out: --skip-unreadable")
-    return broken
+    return broken, same.found
+
+
+def _warn_of_twice(found: PictureFolder, taken: Mapping[Split, PictureFolder], same: Sequence[Same]) -> None:
+    """Warn of pictures in both parts, so that what is learned is measured, or in both halves, so that a source knows them."""
+    every = {path for paths in same for path in paths}
+    part_of: dict[str, str] = {}
+    half_of: dict[str, dict[str, str]] = {one.name: {} for one in taken}
+    for split, pictures in taken.items():
+        for part, of in (("train", pictures.train), ("val", pictures.val)):
+            for task in split.tasks:
+                twice = [path for name in task.classes for path in of[name] if path in every]
+                part_of |= dict.fromkeys(twice, part)
+                half_of[split.name] |= dict.fromkeys(twice, task.name)
+    places = {"in training and in validation": part_of, **{f"in both halves of {name}": of for name, of in half_of.items()}}
+    crossing = {where: across(same, of) for where, of in places.items()}
+    if said := [f"{len(paths)} {where} ({' = '.join(paths[0])})" for where, paths in crossing.items() if paths]:
+        warnings.warn(
+            f"pictures are there twice: {', '.join(said)}. Accuracy and transfer look better than they are; "
+            f"remove one of each; see: {command('pictures', found.root)}",
+            TransferWarning,
+            stacklevel=3,
+        )
 
 
 def _halves(study: Study, one: Split, taken: PictureFolder, broken: Collection[str]) -> Halves:
