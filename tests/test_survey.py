@@ -115,6 +115,34 @@ def test_twice_in_a_class_of_which_some_are_held_out(transfer: Callable[..., Sai
     assert said.err.startswith(f"Warning: pictures are there twice: 1 in training and in validation ({same}). ")
 
 
+def test_pictures_of_which_no_study_can_be_made_yet(transfer: Callable[..., Said], root: Path) -> None:
+    """They are shown as they are, with what to do; the split says the same."""
+    for path in ("train/cat/1.png", "train/cat/2.png"):
+        (root / path).unlink()
+    said = transfer("pictures", "pictures/train")
+    fault = (
+        "pictures/train: 1 class has fewer than two pictures: cat. "
+        "Give each class one to train on and one to hold out, or remove it"
+    )
+    assert (said.code, said.err) == (0, "")
+    assert "Pictures: 10, 1 to 3 of a class" in said.out.splitlines()
+    assert said.out.splitlines()[-1] == f"No study can be made of them yet: {fault}"
+    assert transfer("split", "pictures/train").err == f"Error: {fault}\n"
+
+    shutil.rmtree(root / "val/bee")
+    shutil.rmtree(root / "train/cat")
+    found = survey(root)
+    assert found.table.set_index("class")[["train", "val"]].to_dict("list") == {"train": [3, 3, 0, 3], "val": [2, 0, 2, 2]}
+    assert found.fault == f"{root}: 1 class in train/ but not in val/: bee. Give each class pictures in both, or remove it"
+    shutil.rmtree(root / "train")
+    (root / "train/ant").mkdir(parents=True)
+    shutil.rmtree(root / "val")
+    (root / "val").mkdir()
+    with pytest.raises(TransferError) as caught:
+        survey(root)
+    assert str(caught.value).startswith(f"no pictures in {root}/train/<class>/. ")
+
+
 def test_where_no_sheet_can_be_drawn(root: Path, tmp_path: Path, transfer: Callable[..., Said]) -> None:
     with pytest.raises(TransferError) as caught:
         survey(root, tmp_path / "sheet.jpg")

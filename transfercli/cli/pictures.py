@@ -83,7 +83,10 @@ def _say(found: "Survey", directory: Path) -> None:
         _wrong("Twice in one class of one part", once, "they count twice")
     else:
         _wrong("Twice in one class", once, "remove one of each, since a share is held out")
-    show.next_step("split", directory)
+    if found.fault:
+        show.echo(f"No study can be made of them yet: {found.fault}")
+    else:
+        show.next_step("split", directory)
 
 
 def _wrong(what: str, found: list[str], remedy: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transfercli.pictures.sources.finding import find
+from transfercli.pictures.sources.finding import check, find
 from transfercli.pictures.sources.folders import Folders
 from transfercli.pictures.sources.source import Part, Source, classes_have, plural, some, unreachable
 from transfercli.pictures.store import Row, listing_digest
@@ -169,14 +169,37 @@ def scan(root: Path, halved: bool = True) -> PictureFolder:
     Raises TransferError when they cannot be used: train/ or val/ without the other, a class without pictures or in one of them
     only, fewer than four classes (two, where they are not ``halved``), a bad annotation, no permission.
     """
+    found = look(root)
+    if fault := fault_of(found, halved):
+        raise TransferError(fault)
+    return found
+
+
+def look(root: Path) -> PictureFolder:
+    """The pictures at ``root`` as they lie: a class may have none to train on, or none to be measured on.
+
+    Raises TransferError where there are none at all.
+    """
     root = Path(root)
     source = find(root)
-    train = source.train
-    if halved and len(train) < LEAST_CLASSES:
-        raise TransferError(f"{len(train)} {plural(train)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes")
-    if len(train) < 2:
-        raise TransferError(f"{len(train)} {plural(train)} in {root}: there is nothing to tell apart. Add classes")
-    return PictureFolder(root, train, source.val, source)
+    names = sorted({*source.train, *source.val})
+    train, val = ({name: part.get(name, ()) for name in names} for part in (source.train, source.val))
+    found = PictureFolder(root, train, val, source)
+    if not found.paths:
+        raise TransferError(fault_of(found))
+    return found
+
+
+def fault_of(found: PictureFolder, halved: bool = True) -> str:
+    """What keeps a study from being made of the pictures, and what to do about it; empty where nothing does."""
+    try:
+        check(found.root, found.source)
+    except TransferError as error:
+        return str(error)
+    count, root = len(found.classes), found.root
+    if halved and count < LEAST_CLASSES:
+        return f"{count} {plural(found.classes)} in {root}, but two halves need at least {LEAST_CLASSES}. Add classes"
+    return f"{count} {plural(found.classes)} in {root}: there is nothing to tell apart. Add classes" if count < 2 else ""
 
 
 def _evenly(files: Sequence[str], most: int | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from transfercli.paper import called
 from transfercli.pictures.decode import decode, examine
-from transfercli.pictures.folder import PictureFolder, scan
+from transfercli.pictures.folder import PictureFolder, fault_of, look
 from transfercli.pictures.twice import Same, Twice, across
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
@@ -36,6 +36,7 @@ class Survey:
     sizes: tuple[tuple[int, int], ...]  # width and height of each that can be decoded
     unreadable: dict[str, str]  # path -> reason
     twice: tuple[Same, ...]
+    fault: str  # what keeps a study from being made of them, and what to do about it; empty where nothing does
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -68,11 +69,12 @@ class Survey:
 def survey(folder: str | Path, sheet: str | Path | None = None, *, counting: Counting = uncounted) -> Survey:
     """Read every picture of a folder once, in whichever layout it is, and say what is there.
 
-    sheet: a PNG file for some pictures of each class. Raises TransferError where the folder cannot be used or the sheet written.
+    sheet: a PNG file for some pictures of each class. Raises TransferError where there are no pictures, or the sheet cannot be
+    written.
     """
     if sheet is not None and Path(sheet).suffix.lower() != ".png":
         raise TransferError(f"a sheet is a PNG file, not {Path(sheet).name}; give it a name with .png")
-    found = scan(Path(folder), halved=False)
+    found = look(Path(folder))
     known = found.source.unreadable
     if sheet is not None and known is not None:
         raise TransferError(f"{folder} is a store; draw the sheet of the folder that it was packed from")
@@ -85,7 +87,9 @@ def survey(folder: str | Path, sheet: str | Path | None = None, *, counting: Cou
             else:
                 sizes.append((one.width, one.height))
                 same.add(path, one.digest)
-    made = Survey(found, sum(size for *_, size in found.listing()), tuple(sizes), unreadable, same.found)
+    made = Survey(
+        found, sum(size for *_, size in found.listing()), tuple(sizes), unreadable, same.found, fault_of(found, halved=False)
+    )
     if sheet is not None:
         _draw(made, Path(sheet))
     return made

@@ -9,7 +9,7 @@ from transfercli.system.errors import TransferError
 
 
 def find(root: Path) -> Source:
-    """The pictures that lie there, in whichever layout. Raises TransferError where they cannot be used."""
+    """The pictures that lie there, in whichever layout. Raises TransferError where they cannot be read."""
     try:
         if named.is_named(root):
             source: Source = named.read(root)
@@ -23,11 +23,15 @@ def find(root: Path) -> Source:
             source = Store.open(root) if is_store(root) else _read(root)
     except OSError as error:
         raise unreachable(error) from error
+    return source
+
+
+def check(root: Path, source: Source) -> None:
+    """Raise TransferError where a class has too few pictures, or none in a part."""
     if source.validation is None:
         _check_classes(root, source.train)
     else:
         _check_parts(root, source.train, source.val, source.validation)
-    return source
 
 
 def _read(root: Path) -> Source:
