@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import SPLIT, Tiny
 
 from transfercli.plan.networks import named
@@ -18,6 +19,7 @@ from transfercli.study.attempts import Attempt
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 from transfercli.system.files import write_text
+from transfercli.training import checkpoints
 
 A3B = named(SPLIT, 0, "A3B")
 
@@ -126,12 +128,40 @@ def test_a_damaged_list_of_files_is_none(study: Study, text: str) -> None:
 def test_checkpoints_are_salvaged_and_the_furthest_is_told(study: Study) -> None:
     attempt = attempts.begin(study)
     folder = attempt.made.folder(A3B).parent / "checkpoints"
-    for step in (10, 200):
-        write_text(folder / f"0123456789ab-{step:08d}.safetensors", str(step))
+    other = named(SPLIT, 0, "B3B")
+    one, two = (
+        checkpoints.save(folder, {"a": torch.zeros(1)}, {"step": step, "networks": [network.name]})
+        for step, network in ((10, other), (200, A3B))
+    )
     write_text(folder / ".0123456789ab-00000300.safetensors.abcdefgh.safetensors", "aside")
-    assert attempt.salvage() == 200 and attempts.begin(study).salvage() == 0
-    kept = sorted(path.name for path in (study.root / SPLIT / "checkpoints").iterdir())
-    assert kept == ["0123456789ab-00000010.safetensors", "0123456789ab-00000200.safetensors"]
+    write_text(folder / "0123456789ab-00000300.safetensors", "damaged")
+    assert attempt.salvage() == {other: 10, A3B: 200} and attempts.begin(study).salvage() == {}
+    kept = {path.name for path in (study.root / SPLIT / "checkpoints").iterdir()}
+    assert kept == {one.name, two.name, "0123456789ab-00000300.safetensors"}
+
+
+def test_of_many_attempts_two_checkpoints_of_a_bank_stay(study: Study) -> None:
+    for step in (10, 20, 30, 40):
+        attempt = attempts.begin(study)
+        folder = attempt.made.folder(A3B).parent / "checkpoints"
+        checkpoints.save(folder, {"a": torch.zeros(1)}, {"step": step, "networks": ["A3B"]})
+        assert attempt.salvage() == {A3B: step}
+    assert [path.stem[-2:] for path in sorted((study.root / SPLIT / "checkpoints").iterdir())] == ["30", "40"]
+
+
+def test_snapshots_go_from_one_attempt_to_the_next(study: Study) -> None:
+    """The next one begins after the step of which they are."""
+    base = named(SPLIT, 0, "baseB")
+    first, second = attempts.begin(study), attempts.begin(study)
+    write_text(first.made.folder(base) / "at-0.1.safetensors", "weights")
+    first.salvage()
+    second.go_on([base, A3B])
+    assert (second.made.folder(base) / "at-0.1.safetensors").read_text() == "weights"
+    for name in ("weights.safetensors", "log.csv", "row.json"):
+        write_text(second.made.folder(base) / name, "row")
+    second.finish()
+    assert second.take(seconds=0) == [base]
+    assert (study.folder(base) / "at-0.1.safetensors").read_text() == "weights"
 
 
 def test_what_an_earlier_command_left_is_settled(study: Study) -> None:
@@ -158,6 +188,8 @@ def test_a_lost_worker_that_comes_back_changes_nothing(study: Study) -> None:
     made(late, "late again")
     late.finish()
     assert (study.folder(A3B) / "row.json").read_text() == "own"
+    attempts.settle(study)  # of the next command
+    assert (study.folder(A3B) / "row.json").read_text() == "own", "whose layers others may have copied"
     study.check_plain()
 
 

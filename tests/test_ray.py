@@ -1,6 +1,7 @@
 """Several devices by Ray: the same table as alone, whatever dies on the way. All on this machine, with tiny networks."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -69,9 +70,10 @@ def alone(tiny: Tiny, recipe: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def run(tiny: Tiny, recipe: Path, tmp_path: Path) -> Callable[[Remote | None], Study]:
     """The whole study in one folder, as often as it is called."""
 
-    def whole(remote: Remote | None = TWO) -> Study:
+    def whole(remote: Remote | None = TWO, say: Callable[[str], None] = print) -> Study:
         study = Study(tmp_path / "study")
-        transfercli.run(study, str(recipe), tiny.study.root / "pictures", device="cpu", remote=remote)
+        pictures, reporter = tiny.study.root / "pictures", replace(SILENT, say=say)
+        transfercli.run(study, str(recipe), pictures, device="cpu", remote=remote, reporter=reporter)
         return study
 
     return whole
@@ -113,9 +115,11 @@ def test_two_workers_make_the_table_of_one(alone: Study, run: Callable[..., Stud
 @slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "preempted"])
 def test_a_worker_that_dies_in_its_bank(number: int, alone: Study, run: Callable[..., Study], tmp_path: Path) -> None:
-    strike = Strike(tmp_path / "study", by(number), times=2)
+    strike, said = Strike(tmp_path / "study", by(number), times=2), list[str]()
     strike.start()
-    assert table(run()) == table(alone) and len(strike.struck) == 2
+    assert table(run(say=said.append)) == table(alone) and len(strike.struck) == 2
+    ended = "stopped" if number == signal.SIGTERM else r"the worker died \(.*\)"
+    assert len([line for line in said if re.search(rf" did not end: {ended}$", line)]) == 2, said
 
 
 @slow
@@ -282,20 +286,41 @@ def test_no_other_command_loads_ray() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+class Machines:
+    """Ray with machines that answer at once."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers, self.sent = answers, list[Any]()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [
+            {"Alive": True, "Resources": {"CPU": 1}, "NodeID": f"{host:a<56}", "NodeManagerHostname": host}
+            for host in self.answers
+        ]
+
+    def remote(self, **how: Any) -> Any:
+        def send(*args: Any) -> Any:
+            self.sent.append(how)
+
+        def options(scheduling_strategy: Any) -> Any:
+            return SimpleNamespace(remote=lambda *args: bytes.fromhex(scheduling_strategy.node_id).hex())
+
+        return lambda of: SimpleNamespace(remote=send, options=options)
+
+    def wait(self, refs: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        there = [ref for ref in refs if self.get(ref) is not None]
+        return there, [ref for ref in refs if ref not in there]
+
+    def get(self, ref: str) -> Any:
+        return next(answer for host, answer in self.answers.items() if f"{host:a<56}" == ref)
+
+
 def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
-    told = [{"torch": "2.11", "precision": "bfloat16"}, {"torch": "2.11", "precision": "float32"}]
-    nodes = [
-        {"Alive": True, "Resources": {"CPU": 2}, "NodeID": "ab" * 28, "NodeManagerHostname": name} for name in ("one", "two")
-    ]
-    task = SimpleNamespace(options=lambda **how: SimpleNamespace(remote=lambda *args: None))
-    ray = SimpleNamespace(
-        nodes=lambda: nodes,
-        remote=lambda **how: lambda of: task,
-        wait=lambda refs, timeout: (refs, []),
-        get=lambda refs: told,
-    )
-    with pytest.raises(TransferError, match=r"one and two would give other numbers \(precision: bfloat16 and float32\)"):
+    ray = Machines(a0={"torch": "2.11", "precision": "bfloat16"}, b0={"torch": "2.11", "precision": "float32"})
+    with pytest.raises(TransferError, match=r"a0 and b0 would give other numbers \(precision: bfloat16 and float32\)"):
         cluster.Crew(ray, TWO).versions(Study(tmp_path), Wish())
+    with pytest.raises(TransferError, match="b0 cannot train: there is no study there"):
+        cluster.Crew(Machines(a0={}, b0="there is no study there"), TWO).versions(Study(tmp_path), Wish())
     with pytest.raises(TransferError, match=r"has other versions than the others \(torch: 2.11 → 2.12\)"):
         refuse_other({"torch": "2.11"}, {"torch": "2.12", "version": "1"})
 
@@ -333,6 +358,36 @@ def test_a_worker_that_fits_on_no_machine_is_refused(tmp_path: Path) -> None:
 def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:
     said = transfer("sweep", "--workers", "2")
     assert said.code == 2 and "--workers and --cpus-per-bank go with --ray" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--device", "cuda:1", "--ray"), "which of several is Ray's to say, not cuda:1"),
+        (("--ray", "."), "put --ray last"),
+    ],
+)
+def test_what_does_not_go_with_ray(words: tuple[str, ...], said: str, transfer: Callable[..., Any]) -> None:
+    told = transfer("sweep", *words)
+    assert told.code == 2 and said in " ".join(told.err.split())
+
+
+def test_nothing_is_sent_to_a_machine_that_joins_before_it_answers_alike(tmp_path: Path) -> None:
+    wanted = {"torch": "2.11", "precision": "bfloat16"}
+    ray = Machines(a0=wanted)
+    crew = cluster.Crew(ray, Remote(cpus=1))
+    assert crew.versions(Study(tmp_path), Wish()) == wanted and crew.size == 1
+    ray.answers |= {"b0": None, "c0": {**wanted, "torch": "2.12"}, "d0": "there is no study there"}
+    assert [*crew.look(Study(tmp_path), wanted)] == [
+        "nothing is trained on c0: torch: 2.11 → 2.12",
+        "nothing is trained on d0: there is no study there",
+    ]
+    assert crew.size == 1
+    crew.send(print)
+    (but,) = ray.sent[0]["scheduling_strategy"].hard
+    assert but.key == "ray.io/node-id" and {name[:2] for name in but.operator.values} == {"b0", "c0", "d0"}
+    ray.answers["b0"] = wanted
+    assert [*crew.look(Study(tmp_path), wanted)] == [] and crew.size == 2
 
 
 def work_of(study: Study, tiny: Tiny, devices: int, networks: Iterable[Network]) -> cluster.Work:

@@ -188,6 +188,10 @@ def ray_options(command: F) -> F:
     def elsewhere(*args: Any, device: str, ray: str | None, workers: int | None, cpus: int | None, **rest: Any) -> Any:
         if ray is None and (workers or cpus):
             raise click.UsageError("--workers and --cpus-per-bank go with --ray")
+        if ray is not None and device not in (known := ("auto", "cpu", "cuda")):
+            raise click.UsageError(f"--ray goes with --device {', '.join(known)}: which of several is Ray's to say, not {device}")
+        if ray is not None and Path(ray).exists():
+            raise click.UsageError(f"--ray takes the address of a cluster, and {ray} is a folder or a file; put --ray last")
         remote = None if ray is None else Remote(ray, device, workers, cpus)
         return command(*args, device=device, remote=remote, **rest)
 

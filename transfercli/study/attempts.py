@@ -17,7 +17,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,13 @@ from typing import Any
 from transfercli.plan.networks import Network, placed
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.system.files import read_text, write_text
+from transfercli.system.files import metadata, read_text, write_text
 
 FOLDER = ".attempts"
 BEAT_SECONDS = 5.0  # between two signs of life
 LOST_SECONDS = 60.0  # without one, after which a worker counts as lost
 LATE_SECONDS = 60.0  # that a file may take to be seen as it was written, on a file system of many machines
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, SNAPSHOTS = "checkpoints", "at-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,20 @@ class Attempt:
             over.set()
             thread.join()
 
+    def say(self, line: str) -> None:
+        """Keep a line for whoever holds the study."""
+        with suppress(OSError), (self.made.root / "said.txt").open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{line}\n")
+
+    def go_on(self, networks: Iterable[Network]) -> None:
+        """Have the snapshots that an earlier attempt at these networks took."""
+        for network in networks:
+            for path in self.study.folder(network).glob(SNAPSHOTS):
+                self.made.folder(network).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, self.made.folder(network) / path.name)
+
     def finish(self) -> None:
-        """All that it was to make is there: say so."""
+        """No more is made: say which networks are whole."""
         files = sorted(path for path in self.made.root.rglob("*") if path.is_file() and self._counts(path))
         sums = {path.relative_to(self.made.root).as_posix(): _sum(path) for path in files}
         write_text(self._done, json.dumps(sums, indent=1))
@@ -100,12 +112,20 @@ class Attempt:
         except (OSError, ValueError):
             return None
 
+    def said(self) -> list[str]:
+        """Its lines."""
+        try:
+            return (self.made.root / "said.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+
     def stop(self) -> None:
         """Ask it to stop after its step."""
         write_text(self.made.root / "stop", "")
 
     def take(self, seconds: float = LATE_SECONDS, finished: bool = False) -> list[Network]:
-        """Move the networks that it made to their places in the study, and return them; none where it has not finished.
+        """Move the networks that it made to their places in the study, and return them; none where it has not finished, and none
+        that is there already: others may have copied its layers.
 
         `finished`: its worker says that it has, so the list of its files is waited for, too. Waits so long for files that are
         not yet seen as they were written. Raises TransferError where they never are.
@@ -131,6 +151,8 @@ class Attempt:
         networks = [network for network in rows if network.split in known]
         for network in (network for network in networks if self.made.folder(network).exists()):
             place = self.study.folder(network)
+            if (place / "row.json").exists():
+                continue
             if place.exists():  # of one that was killed before its row
                 shutil.rmtree(place)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -141,15 +163,25 @@ class Attempt:
         """The sha256 of a file where it was made, and in its place, where a take that was killed may have moved it."""
         return {_sum(self.made.root / name), _sum(self.study.root / name)}
 
-    def salvage(self) -> int:
-        """Move its checkpoints to where the next attempt looks for them, and return the furthest's step, 0 without any."""
-        furthest = 0
+    def salvage(self) -> dict[Network, int]:
+        """Move its checkpoints and snapshots to where the next attempt looks for them; how many steps networks have in these.
+
+        Of each bank the last checkpoint stays, and one more.
+        """
+        furthest: dict[Network, int] = {}
         for path in sorted(self.made.root.rglob(f"{CHECKPOINTS}/[!.]*.safetensors")):
             place = self.study.root / path.relative_to(self.made.root)
-            place.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # its own worker, if it lives on, keeps only the last two
-                os.replace(path, place)
-                furthest = max(furthest, int(path.stem.rpartition("-")[2]))
+                _move(path, place)
+                for network in _networks(self.study, place):
+                    furthest[network] = max(furthest.get(network, 0), int(path.stem.rpartition("-")[2]))
+            for old in sorted(place.parent.glob(f"{place.stem.rpartition('-')[0]}-*.safetensors"))[:-2]:
+                old.unlink()
+        for path in self.made.root.glob(f"[!.]*/**/{SNAPSHOTS}"):
+            place = self.study.root / path.relative_to(self.made.root)
+            if not (place.parent / "row.json").exists():
+                with suppress(FileNotFoundError):
+                    _move(path, place)
         return furthest
 
     def sweep(self) -> None:
@@ -183,15 +215,32 @@ def working(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def settle(study: Study) -> None:
-    """Take what earlier attempts finished, salvage their checkpoints and sweep the rest. Only for one who holds the study."""
+def settle(study: Study, seconds: float = 0) -> None:
+    """Take what earlier attempts finished, salvage their checkpoints and sweep the rest. Only for one who holds the study.
+
+    `seconds`: to wait, as `take` does.
+    """
     for attempt in attempts(study):
         with suppress(TransferError):
-            attempt.take(seconds=0)
+            attempt.take(seconds)
         attempt.salvage()
         attempt.sweep()
     with suppress(OSError):
         (study.root / FOLDER).rmdir()
+
+
+def _move(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, place)
+
+
+def _networks(study: Study, checkpoint: Path) -> list[Network]:
+    """Those of a checkpoint in its place in the study; none where it is damaged."""
+    of = checkpoint.parent.parent.relative_to(study.root)
+    try:
+        return [placed((of / name).as_posix()) for name in json.loads(metadata(checkpoint)["about"])["networks"]]
+    except (KeyError, ValueError, TypeError):
+        return []
 
 
 def _sum(path: Path) -> str:

@@ -211,6 +211,11 @@ class Study:
         rows = self.rows()
         return pandas.DataFrame(rows, columns=None if rows else [*COLUMNS, "classes"])
 
+    def log(self, network: Network) -> list[dict[str, float]]:
+        """What was measured of a finished network, a line for each time."""
+        lines = _read_log(self.folder(network) / "log.csv").to_dict("records")
+        return [{str(key): float(value) for key, value in line.items()} for line in lines]
+
     def logs(self) -> "dict[str, pandas.DataFrame]":
         """The log of each finished network, by `split/network` (`split/seed-s/network` for further seeds)."""
         return {path.parent.relative_to(self.root).as_posix(): _read_log(path.parent / "log.csv") for path in self.row_files()}

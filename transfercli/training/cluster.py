@@ -5,7 +5,9 @@ takes what they finished. Ray carries orders, and that a worker has ended or die
 """
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,11 +29,13 @@ from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Stopped, Wish, deferred
 from transfercli.system.threads import processors
-from transfercli.training import cost, worker
+from transfercli.training import checkpoints, cost, worker
 from transfercli.training.reporter import Reporter
 
 TRIES = 3  # of a bank without a newer checkpoint
 STOP_SECONDS = 60.0  # for all to finish their step and save
+LATE_STOP_SECONDS = 5.0  # for what they finished to be seen, before it is left to the next command's trainings
+STALL_SECONDS = 10.0  # between two passes of the loop, which takes one
 ANSWER_SECONDS = 10.0  # for a cluster to be there
 STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
@@ -46,6 +50,7 @@ class Running:
     ref: Any
     host: str = "its worker"
     count: int = -1  # of the last sign of life
+    pid: int | None = None
     heard: float = 0.0  # when that was
     told: int = 0  # network-steps, to the reporter
 
@@ -66,10 +71,13 @@ def connected(remote: Remote) -> Iterator[Any]:
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if remote.address == HERE:
         how |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "num_cpus": _local_cpus(remote)}
+    own = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=remote.address, **how)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise TransferError(f"no Ray at {remote.address}: {' '.join(str(error).split())}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, own)  # in whose place Ray has put one that ends the process without a word
     try:
         yield ray
     finally:
@@ -109,6 +117,11 @@ class Crew:
 
     def __init__(self, ray: Any, remote: Remote):
         self.ray, self.remote = ray, remote
+        self.known = set[str]()  # machines that were asked what they are
+        self.asked: dict[
+            str, tuple[str, Any]
+        ] = {}  # those that have joined and not yet answered: what they are called, and the call
+        self.refused = set[str]()  # those that would give other numbers, or none
         machines = self.machines
         gpus = remote.device.startswith("cuda") or (remote.device == "auto" and any(own["GPU"] for own in machines))
         self.device = "cuda" if gpus else "cpu"
@@ -117,10 +130,14 @@ class Crew:
         self.cpus = remote.cpus or (min(beside, default=1) if gpus else share(machines, remote.workers))
 
     @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """The machines that are there now, as Ray has them, but for those that nothing is sent to."""
+        return [node for node in self.ray.nodes() if node["Alive"] and node.get("NodeID") not in {*self.asked, *self.refused}]
+
+    @property
     def machines(self) -> list[dict[str, int]]:
-        """What each has that is there now."""
-        found = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        return [{kind: int(own.get(kind, 0)) for kind in ("CPU", "GPU")} for own in found]
+        """What each of them has."""
+        return [_own(node) for node in self.nodes]
 
     def places(self, own: Mapping[str, int]) -> int:
         """How many workers a machine holds."""
@@ -133,6 +150,12 @@ class Crew:
         return f"a GPU and {own} each" if self.device == "cuda" else f"{own} each"
 
     @property
+    def each(self) -> worker.Share:
+        """What each has of its machine, where all that fit are at work on the one that holds the most."""
+        beside = max([1, *map(self.places, self.machines)])
+        return worker.Share(self.cpus, min(beside, self.remote.workers or beside))
+
+    @property
     def size(self) -> int:
         """How many work side by side, of the machines that are there now."""
         there = max(1, sum(map(self.places, self.machines)))
@@ -140,11 +163,30 @@ class Crew:
 
     def send(self, function: Any, *args: Any) -> Any:
         """Have a worker call this in a process of its own."""
-        how = {"num_cpus": self.cpus, "num_gpus": int(self.device == "cuda"), "max_calls": 1, "max_retries": 0}
+        how: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": int(self.device == "cuda"), "max_calls": 1, "max_retries": 0}
+        if shunned := {*self.asked, *self.refused}:
+            from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
+
+            how["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={"ray.io/node-id": NotIn(*sorted(shunned))})
         return self.ray.remote(**how)(function).remote(*args)
 
-    def said(self, ref: Any) -> str:
-        """What a call that has ended returned, or why it did not."""
+    def call_on(self, node: Mapping[str, Any], function: Any, *args: Any, gpus: int = 0) -> Any:
+        """Have this machine call it, whatever else is at work there."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        task = self.ray.remote(num_cpus=0, num_gpus=gpus, max_calls=1, max_retries=0)(function)
+        return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(*args)
+
+    def end(self, ref: Any, host: str, pid: int | None) -> None:
+        """End a worker that is no longer waited for, also one that is stopped and hears nothing: its place is for another."""
+        self.ray.cancel(ref, force=True)
+        for node in self.nodes:
+            if pid is not None and node["NodeManagerHostname"] == host:
+                self.call_on(node, worker.kill, pid)
+                break
+
+    def said(self, ref: Any) -> Any:
+        """What a call that has ended returned, or a text that says why it did not."""
         try:
             return self.ray.get(ref)
         except self.ray.exceptions.RayTaskError as error:
@@ -160,30 +202,59 @@ class Crew:
 
     def versions(self, study: Study, wish: Wish) -> dict[str, str]:
         """What decides numbers on every machine. Raises TransferError where two differ, and names them; Stopped by a signal."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        nodes = [node for node in self.ray.nodes() if node["Alive"]]
-        gpus = int(self.device == "cuda")
-        fit = [node for node, own in zip(nodes, self.machines, strict=True) if self.places(own)]
+        fit = [node for node in self.nodes if self.places(_own(node))]
         if not fit:
             raise TransferError(f"no machine of the cluster has {self.about.removesuffix(' each')} for a worker: --cpus-per-bank")
-        task = self.ray.remote(num_cpus=0, num_gpus=gpus, max_calls=1, max_retries=0)(worker.describe)
-        asked = [
-            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                str(study.root.resolve()), self.device
-            )
-            for node in fit
-        ]
+        asked = [self._ask(node, study) for node in fit]
         for _ in self.ended(asked, wish):  # a machine all of whose GPUs work for others is waited for
             pass
         if wish.number is not None:
             raise Stopped(wish.number)
-        told = self.ray.get(asked)
+        told = [self.said(ref) for ref in asked]
         for node, versions in zip(fit, told, strict=True):
-            if odd := [f"{key}: {told[0][key]} and {versions[key]}" for key in DECISIVE if told[0].get(key) != versions.get(key)]:
-                first, other = fit[0]["NodeManagerHostname"], node["NodeManagerHostname"]
-                raise TransferError(f"{first} and {other} would give other numbers ({'; '.join(odd)}); make them alike")
+            host = node["NodeManagerHostname"]
+            if isinstance(versions, str):
+                raise TransferError(f"{host} cannot train: {versions}")
+            if odd := _differing(told[0], versions, "and"):
+                raise TransferError(
+                    f"{fit[0]['NodeManagerHostname']} and {host} would give other numbers ({odd}); make them alike"
+                )
         return told[0]
+
+    def look(self, study: Study, versions: Mapping[str, str]) -> Iterator[str]:
+        """Ask machines that have joined what decides numbers there; nothing is sent to them before they answer alike.
+
+        Yields why nothing ever is.
+        """
+        for node in self.nodes:
+            if node["NodeID"] not in self.known and self.places(_own(node)):
+                self.asked[node["NodeID"]] = node["NodeManagerHostname"], self._ask(node, study)
+        for name, (host, ref) in list(self.asked.items()):
+            if self.ray.wait([ref], timeout=0)[0]:
+                del self.asked[name]
+                told = self.said(ref)
+                if odd := told if isinstance(told, str) else _differing(versions, told, "→"):
+                    self.refused.add(name)
+                    yield f"nothing is trained on {host}: {odd}"
+
+    def _ask(self, node: Mapping[str, Any], study: Study) -> Any:
+        self.known.add(node["NodeID"])
+        return self.call_on(node, worker.describe, _root(study), self.device, gpus=int(self.device == "cuda"))
+
+
+def _own(node: Mapping[str, Any]) -> dict[str, int]:
+    """The processors and GPUs of a machine."""
+    return {kind: int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU")}
+
+
+def _differing(wanted: Mapping[str, str], there: Mapping[str, str], word: str) -> str:
+    keys = (key for key in DECISIVE if wanted.get(key) != there.get(key))
+    return "; ".join(f"{key}: {wanted.get(key)} {word} {there.get(key)}" for key in keys)
+
+
+def _root(study: Study) -> str:
+    """As all machines see it: through a link where there is one, which need not lead to the same place everywhere."""
+    return str(study.root.absolute())
 
 
 def train_elsewhere(
@@ -229,19 +300,31 @@ class Work:
     reached: dict[Network, int] = field(default_factory=dict)  # its step
     statuses: dict[Network, str] = field(default_factory=dict)  # of networks with a row
     works: dict[tuple[Network, ...], float] = field(default_factory=dict)  # of banks
+    left_out: int = 0
 
     def compute_means(self, networks: Iterable[Network], wish: Wish) -> None:
-        """What is subtracted, once for each half of each split."""
-        root = str(self.study.root.resolve())
-        tasks = sorted({(one.split, task.name) for one in networks for task in self.halves[one.split].split.tasks})
-        lacking = [task for task in tasks if worker.lacks_mean(self.study, *task)]
-        refs = [self.crew.send(worker.mean, root, *task, self.crew.device, self.crew.cpus) for task in lacking]
-        for ref in self.crew.ended(refs, wish):
-            if (problem := self.crew.said(ref)) != worker.DONE:
-                raise TransferError(problem)
+        """What is subtracted, once for each half of each split. Raises TransferError."""
+        lacking = [
+            (split, task) for split in {one.split: None for one in networks} for task in worker.lacking_means(self.study, split)
+        ]
+        for tries in range(1, TRIES + 1):
+            calls = {self.crew.send(worker.mean, _root(self.study), *of, self.crew.device, self.crew.each): of for of in lacking}
+            said = {calls[ref]: self.crew.said(ref) for ref in self.crew.ended([*calls], wish)}
+            lacking = [of for of in lacking if said.get(of) != worker.DONE]
+            if wish.number is not None or not lacking:
+                return
+            if tries == TRIES:
+                raise TransferError(f"the means of {lacking[0][0]} cannot be computed: {said[lacking[0]]}")
 
     def train(self, waiting: dict[Network, None], wish: Wish) -> None:
+        heard = time.monotonic()
         while (waiting or self.running) and wish.number is None:
+            if time.monotonic() - heard > STALL_SECONDS:  # of this process or its disk, during which nobody could be heard
+                for one in self.running:
+                    one.heard = time.monotonic()
+            heard = time.monotonic()
+            for refused in self.crew.look(self.study, self.versions):
+                self.reporter.say(refused)
             self._leave_out(waiting)
             while len(self.running) < self.crew.size and (job := self._next(waiting)):
                 self.running.append(self._begin(job))
@@ -255,15 +338,18 @@ class Work:
                 if one.ref in ended:
                     self._end(one, self.crew.said(one.ref), waiting)
                 elif self._hear(one) > LOST_SECONDS:
-                    self.crew.ray.cancel(one.ref, force=True)
+                    self.crew.end(one.ref, one.host, one.pid)
                     self._end(one, f"no sign of life from {one.host} for {LOST_SECONDS:.0f} s", waiting)
         if wish.number is not None:
-            self._stop()
-            raise Stopped(wish.number, "the banks in training have saved a checkpoint each")
+            late = self._stop()
+            slow = f", but {late} that did not end in time and go on from their last" * (late > 0)
+            raise Stopped(wish.number, f"the banks in training have saved a checkpoint each{slow}")
+        attempts.settle(self.study)
         if self.broken:
             names = ", ".join(f"{network.split} {network.name}" for network in self.broken)
             why = next(iter(self.broken.values()))
-            raise TransferError(f"{names} failed {TRIES} times ({why}); the others are done")
+            left_out = f"; {self.left_out} that need a base which is not there are left out" * (self.left_out > 0)
+            raise TransferError(f"{names} failed {TRIES} times ({why}){left_out}; the others are done")
 
     def _status(self, network: Network) -> str | None:
         if network not in self.statuses and (row := self.study.row(network)):
@@ -277,7 +363,10 @@ class Work:
         for network in waiting.keys() - without_need(waiting, bad) if bad else ():
             if not network.is_base:
                 del waiting[network]
-                self.reporter.say(f"{network.split}: {network.name} is left out: a base that it needs has nothing to transfer")
+                self.left_out += 1
+                needs = [one for one in (network.donor, network.control) if one]
+                why = "could not be trained" if any(one in self.broken for one in needs) else "has nothing to transfer"
+                self.reporter.say(f"{network.split}: {network.name} is left out: a base that it needs {why}")
 
     def _next(self, waiting: Collection[Network]) -> Job | None:
         """The bank that an idle worker begins."""
@@ -295,7 +384,7 @@ class Work:
     def _begin(self, job: Job) -> Running:
         attempt = attempts.begin(self.study)
         order = worker.Order(
-            str(self.study.root.resolve()),
+            _root(self.study),
             attempt.name,
             job.networks[0].net,
             worker.called(job.networks),
@@ -303,7 +392,8 @@ class Work:
             tuple((key, value) for key, value in self.versions.items() if key in DECISIVE),
             self.accepted,
             self.bank_size,
-            self.crew.cpus,
+            self.crew.each,
+            worker.files_of(self.study, job.networks),
         )
         return Running(job, attempt, self.crew.send(worker.work, order))
 
@@ -311,7 +401,7 @@ class Work:
         """Listen for its sign of life, tell how far it is, and return for how many seconds there has been none."""
         beat = one.attempt.beat()
         if beat is not None and beat["count"] != one.count:
-            one.count, one.host, one.heard = beat["count"], beat["host"], time.monotonic()
+            one.count, one.host, one.pid, one.heard = beat["count"], beat["host"], beat["pid"], time.monotonic()
             done = int(beat.get("step", 0)) * len(beat.get("networks", ()))
             if done > one.told:
                 (self.reporter.advance if one.told else self.reporter.held)(done - one.told)
@@ -321,23 +411,28 @@ class Work:
     def _end(self, one: Running, said: str, waiting: dict[Network, None]) -> None:
         """A worker has ended: its networks go to their places, or wait to be trained again, or are given up."""
         self.running.remove(one)
-        key = one.job.networks
-        if said == worker.DONE:
-            try:
-                one.attempt.take(finished=True)
-                one.attempt.sweep()
-                self.study.write_table()
-                steps = self.halves[key[0].split].steps_of(key[0], self.recipe)
-                self.reporter.advance(steps * len(key) - one.told)
-                return
-            except TransferError as error:
-                said = str(error)
-        step = one.attempt.salvage()
+        for line in one.attempt.said():
+            self.reporter.say(line)
+        try:
+            taken = one.attempt.take(finished=said == worker.DONE)
+        except TransferError as error:
+            taken, said = [], str(error)
+        reached = one.attempt.salvage()
         one.attempt.sweep()
-        self.reporter.held(-one.told)
-        self.reporter.say(f"{key[0].split}: {', '.join(network.name for network in key)} did not end: {said}")
-        for network in key:
-            if step > self.reached.get(network, 0):
+        steps = self.halves[one.job.networks[0].split].steps_of(one.job.networks[0], self.recipe)
+        further = steps * len(taken) - one.told
+        (self.reporter.held if further < 0 else self.reporter.advance)(further)
+        for network in taken:
+            self.reporter.measured(self.study, network, self.study.log(network))
+        if taken:
+            self.study.write_table()
+            folder = self.study.folder(taken[0]).parent
+            checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
+        if not (left := [network for network in one.job.networks if self._status(network) is None]):
+            return
+        self.reporter.say(f"{left[0].split}: {', '.join(network.name for network in left)} did not end: {said}")
+        for network in left:
+            if (step := reached.get(network, 0)) > self.reached.get(network, 0):
                 self.tries[network], self.reached[network] = 0, step
             self.tries[network] += said != worker.STOPPED
             if self.tries[network] < TRIES:
@@ -345,10 +440,14 @@ class Work:
             else:
                 self.broken[network] = said
 
-    def _stop(self) -> None:
-        """Let all finish their step and save, and keep what they saved or finished."""
+    def _stop(self) -> int:
+        """Let all finish their step and save, and keep what they saved or finished. Returns how many did not in time."""
         for one in self.running:
             one.attempt.stop()
-        if refs := [one.ref for one in self.running]:
-            self.crew.ray.wait(refs, num_returns=len(refs), timeout=STOP_SECONDS)
-        attempts.settle(self.study)
+            if one.count < 0:
+                self.crew.ray.cancel(one.ref)  # it has not begun
+        refs, until = [one.ref for one in self.running], time.monotonic() + STOP_SECONDS
+        while refs and time.monotonic() < until:
+            _, refs = self.crew.ray.wait(refs, num_returns=len(refs), timeout=1.0)  # after which a second signal is heard
+        attempts.settle(self.study, seconds=LATE_STOP_SECONDS)
+        return len(refs)

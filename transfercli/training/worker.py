@@ -5,17 +5,20 @@ Its order is plain data. What it makes lies in its attempt's folder (`study/atte
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from transfercli.plan.networks import Network, named
-from transfercli.study.attempts import Attempt
+from transfercli.study.attempts import CHECKPOINTS, LATE_SECONDS, Attempt
 from transfercli.study.folder import Study
 from transfercli.study.versions import here
 from transfercli.system import memory, threads
 from transfercli.system.devices import device_name, pick_device, pick_precision, reproducible
 from transfercli.system.errors import TransferError
-from transfercli.system.interrupts import Stopped
+from transfercli.system.interrupts import Stopped, at_once, deferred
 from transfercli.training.bench import Bench
 from transfercli.training.engine import train_together
 from transfercli.training.reporter import SILENT
@@ -23,9 +26,16 @@ from transfercli.training.reporter import SILENT
 DONE, STOPPED = "done", "stopped"
 
 
+class Share(NamedTuple):
+    """What a worker has of its machine."""
+
+    processors: int
+    beside: int  # how many workers its memory is for, this one among them
+
+
 @dataclass(frozen=True)
 class Order:
-    """What a worker is to train. `processors`: its share of the machine's."""
+    """What a worker is to train."""
 
     study: str
     attempt: str
@@ -35,7 +45,8 @@ class Order:
     versions: tuple[tuple[str, str], ...]  # that the study goes on with
     accepted: str
     bank_size: int | None
-    processors: int
+    share: Share
+    files: tuple[tuple[str, int], ...]  # that it goes on from, and their sizes
 
 
 def describe(study: str, device: str) -> dict[str, str]:
@@ -45,40 +56,81 @@ def describe(study: str, device: str) -> dict[str, str]:
     return here(pick_precision(recipe.training.precision, where), libraries)
 
 
-def lacks_mean(study: Study, split: str, task: str) -> bool:
-    """Whether what is subtracted for a task is still to be computed of its pictures."""
+def lacking_means(study: Study, split: str) -> list[str]:
+    """The tasks of which what is subtracted is still to be computed of their pictures."""
     bench = _bench(study, split, "", "cpu", "")
-    return bench.recipe.pictures.mean in ("image", "channel") and bench.kept_mean(task) is None
+    if bench.recipe.pictures.mean not in ("image", "channel"):
+        return []
+    return [task.name for task in bench.halves.split.tasks if bench.kept_mean(task.name) is None]
 
 
-def mean(study: str, split: str, task: str, device: str, processors: int) -> str:
+def mean(study: str, split: str, task: str, device: str, share: Share) -> str:
     """Compute it, and keep it in the split's folder for all networks."""
-    _share(processors)
+    _keep_to(share)
     bench = _bench(Study(study), split, "", device, "")
     with reproducible(bench.device):
         bench.mean(task)
     return DONE
 
 
+def kill(pid: int) -> None:
+    """End a process of this machine, if it is there."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def files_of(study: Study, networks: Iterable[Network]) -> tuple[tuple[str, int], ...]:
+    """What these networks go on from: their checkpoints, and the weights that they copy."""
+    folders = {study.folder(one.donor) for one in networks if one.donor} | {
+        study.folder(one).parent / CHECKPOINTS for one in networks
+    }
+    files = sorted(path for folder in folders for path in folder.glob("[!.]*.safetensors"))
+    return tuple((path.relative_to(study.root).as_posix(), path.stat().st_size) for path in files)
+
+
 def work(order: Order) -> str:
     """Train these networks to their rows, from the study's checkpoints where there are any: DONE, or STOPPED after a checkpoint.
 
-    Raises TransferError.
+    Rows that were written before a stop are kept, too. Raises TransferError.
     """
-    _share(order.processors)
+    try:
+        with at_once():  # outside of a bank's steps
+            return _work(order)
+    except Stopped:
+        return STOPPED
+
+
+def _work(order: Order) -> str:
+    _keep_to(order.share)
     study = Study(order.study)
+    _await(study, order.files)
     attempt, networks = Attempt(study, order.attempt), [named(*one) for one in order.networks]
     now = describe(order.study, order.device)
     refuse_other(dict(order.versions), now)
     bench = _bench(study, networks[0].split, order.net, order.device, order.accepted, attempt.made)
     about = {"device": device_name(bench.device), "members": order.networks}
     with attempt.beating(about, lambda: os.kill(os.getpid(), signal.SIGTERM)) as tell, reproducible(bench.device):
+        attempt.go_on(networks)
         try:
-            train_together(networks, bench, order.bank_size, replace(SILENT, tell=tell))
+            train_together(networks, bench, order.bank_size, replace(SILENT, tell=tell, say=attempt.say))
         except Stopped:
-            return STOPPED
-        attempt.finish()
-    return DONE
+            ended = STOPPED
+        else:
+            ended = DONE
+        with deferred():
+            attempt.finish()
+    return ended
+
+
+def _await(study: Study, files: Iterable[tuple[str, int]]) -> None:
+    """Wait until these files are seen here as they are, for a while: a file system of many machines may show them late."""
+    until = time.monotonic() + LATE_SECONDS
+    for name, size in files:
+        while time.monotonic() < until:
+            with suppress(OSError):
+                if (study.root / name).stat().st_size == size:
+                    break
+            time.sleep(0.2)
 
 
 def refuse_other(wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
@@ -87,10 +139,9 @@ def refuse_other(wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
         raise TransferError(f"{os.uname().nodename} has other versions than the others ({'; '.join(odd)})")
 
 
-def _share(processors: int) -> None:
-    """Keep to so many processors, and to as large a part of the memory."""
-    memory.keep_to(min(1.0, processors / threads.processors()))
-    threads.keep_to(processors)
+def _keep_to(share: Share) -> None:
+    memory.keep_to(1 / share.beside)
+    threads.keep_to(share.processors)
 
 
 def _bench(study: Study, split: str, net: str, device: str, accepted: str, made: Study | None = None) -> Bench:
