@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,8 +72,9 @@ def run(tiny: Tiny, recipe: Path, tmp_path: Path) -> Callable[[Remote | None], S
 
     def whole(remote: Remote | None = TWO, say: Callable[[str], None] = print) -> Study:
         study = Study(tmp_path / "study")
-        pictures, reporter = tiny.study.root / "pictures", replace(SILENT, say=say)
-        transfercli.run(study, str(recipe), pictures, device="cpu", remote=remote, reporter=reporter)
+        reporter = replace(SILENT, say=say)
+        pictures, how = tiny.study.root / "pictures", {"device": "cpu", "remote": remote}
+        transfercli.run(study, str(recipe), pictures, reporting=lambda label: nullcontext(reporter), **how)  # type: ignore[arg-type]
         return study
 
     return whole

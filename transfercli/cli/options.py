@@ -218,11 +218,16 @@ def changing(overrides: Sequence[str]) -> list[str]:
     return [word for pair in pairs for word in pair]
 
 
-def on_the_same(device: str, bank_size: int | None, accept_change: bool = False) -> list[str]:
+def on_the_same(device: str, bank_size: int | None, accept_change: bool = False, remote: Remote | None = None) -> list[str]:
     """The flags with which the next command trains where and as this one did."""
     words = ["--device", device] if device != "auto" else []
     words += ["--bank-size", str(bank_size)] if bank_size else []
-    return words + ["--accept-change"] * accept_change
+    words += ["--accept-change"] * accept_change
+    if remote is not None:
+        counts = {"--workers": remote.workers, "--cpus-per-bank": remote.cpus}
+        words += [word for key, count in counts.items() if count for word in (key, str(count))]
+        words += ["--ray", *([remote.address] if remote.address != HERE else [])]
+    return words
 
 
 def json_option(command: F) -> F:

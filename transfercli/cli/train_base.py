@@ -77,5 +77,5 @@ def train_base(
             reporter=reporter,
         )
     show.bases(study, trained)
-    show.next_step(*show.next_of(study, *on_the_same(device, bank_size, accept_change)), study=study)
+    show.next_step(*show.next_of(study, *on_the_same(device, bank_size, accept_change, remote)), study=study)
     show.end(trained.rows, smoke)
