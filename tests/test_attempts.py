@@ -149,6 +149,17 @@ def test_of_many_attempts_two_checkpoints_of_a_bank_stay(study: Study) -> None:
     assert [path.stem[-2:] for path in sorted((study.root / SPLIT / "checkpoints").iterdir())] == ["30", "40"]
 
 
+def test_a_worker_needs_its_own_checkpoints_and_what_it_copies(study: Study) -> None:
+    """Others may be removed before it has begun, and would be waited for."""
+    folder, other = study.root / SPLIT / "checkpoints", named(SPLIT, 0, "B3B")
+    own = checkpoints.save(folder, {"a": torch.zeros(1)}, {"step": 10, "networks": ["A3B", "A2B"]})
+    checkpoints.save(folder, {"a": torch.zeros(1)}, {"step": 10, "networks": [other.name]})
+    weights = study.folder(named(SPLIT, 0, "baseA")) / "weights.safetensors"
+    write_text(weights, "weights")
+    found = {study.root / path: size for path, size in attempts.needed(study, [A3B]).items()}
+    assert found == {path: path.stat().st_size for path in (own, weights)}
+
+
 def test_snapshots_go_from_one_attempt_to_the_next(study: Study) -> None:
     """The next one begins after the step of which they are."""
     base = named(SPLIT, 0, "baseB")

@@ -28,7 +28,7 @@ from transfercli.study.folder import Study
 from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Wish
-from transfercli.training import cluster
+from transfercli.training import cluster, worker
 from transfercli.training.reporter import SILENT
 from transfercli.training.worker import refuse_other
 
@@ -354,6 +354,17 @@ def test_a_worker_that_fits_on_no_machine_is_refused(tmp_path: Path) -> None:
     ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4}}, {"Alive": False, "Resources": {"CPU": 64}}])
     with pytest.raises(TransferError, match="no machine of the cluster has 5 processors for a worker: --cpus-per-bank"):
         cluster.Crew(ray, Remote(cpus=5)).versions(Study(tmp_path), Wish())
+
+
+def test_a_worker_waits_for_files_that_its_machine_sees_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, there = Study(tmp_path), tmp_path / "weights"
+    there.write_text("wei")
+    threading.Timer(0.5, there.write_text, ["weights"]).start()
+    began = time.monotonic()
+    worker._await(study, [("weights", 7)])
+    assert 0.4 < time.monotonic() - began < 10 and there.read_text() == "weights"
+    monkeypatch.setattr(worker, "LATE_SECONDS", 0.3)
+    worker._await(study, [("never", 7)])  # what then is missing is said by who needs it
 
 
 def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ class Rate:
 
 
 def choose(losses: Mapping[float, Mapping[int, float]], repeats: Collection[int]) -> Rate | None:
-    """The rate of the smallest mean loss on held-out pictures, of two alike the smaller; None where there is none.
+    """The rate of the smallest mean loss (of whatever kind) on held-out pictures, of two alike the smaller; None without any.
 
     losses: by rate and repeat. A rate of which a repeat is missing, or not finite as it diverged, is out. A best rate beside
     one that is out is no edge: what lies there was tried.

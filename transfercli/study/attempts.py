@@ -17,7 +17,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +232,14 @@ def settle(study: Study, seconds: float = 0) -> None:
 def _move(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, place)
+
+
+def needed(study: Study, networks: Collection[Network]) -> dict[Path, int]:
+    """The files that these networks go on from, and their sizes: their checkpoints, and the layers that they copy."""
+    sources = [path for one in networks if one.donor for path in study.folder(one.donor).glob("[!.]*.safetensors")]
+    folders = {study.folder(one).parent / CHECKPOINTS for one in networks}
+    saved = [path for folder in folders for path in folder.glob("[!.]*.safetensors") if {*_networks(study, path)} & {*networks}]
+    return {path.relative_to(study.root): path.stat().st_size for path in sorted({*sources, *saved})}
 
 
 def _networks(study: Study, checkpoint: Path) -> list[Network]:

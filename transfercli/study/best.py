@@ -23,9 +23,10 @@ def at_best(table: pd.DataFrame) -> pd.DataFrame:
     those tried it lies, if on one: `length_edge`, `edge`. Beside the row that counts is what its way came to at equal steps, and
     at equal epochs where these were tried: see `by_length`.
 
-    A way is all that an id says but length and rate, for a split and a target. They are chosen by the losses on the fold that its
+    A way is all that an id says but length and rate, for a split and a target. They are chosen by the accuracy on the fold that its
     networks do not see (`plan.rates.choose`; repeats are seeds); where none can be, the usual stays, for its failure to be told.
-    Accuracies choose nothing. A table of one length and rate is returned as it is.
+    Not by the loss, which of few pictures a class is least of networks that hardly trained and guess: the others are too sure of
+    their errors. Accuracies on the validation pictures choose nothing. A table of one length and rate is returned as it is.
     """
     if LENGTH not in table or table[LENGTH].fillna(1.0).nunique() < 2:
         return _chosen(table, RATE)
@@ -94,12 +95,12 @@ def _chosen(table: pd.DataFrame, axis: str) -> pd.DataFrame:
     for _, of_way in table.groupby(keys, sort=False, dropna=False):
         by_value = {value: of_way[of_way[axis] == value] for value in of_way[axis].unique()}
         sizes = {value: float(value if axis == RATE else of["step"].max()) for value, of in by_value.items()}
-        losses: dict[float, dict[int, float]] = {}
+        wrong: dict[float, dict[int, float]] = {}
         for row in of_way.to_dict("records"):
-            loss = row.get("holdout_loss")
-            losses.setdefault(sizes[row[axis]], {})[row["seed"]] = math.nan if loss is None else float(loss)
-        chosen = choose(losses, {*of_way["seed"]})
-        size = chosen.rate if chosen else sizes.get(usual, min(losses))
+            right = row.get("holdout_top1")
+            wrong.setdefault(sizes[row[axis]], {})[row["seed"]] = math.nan if right is None else 1 - float(right)
+        chosen = choose(wrong, {*of_way["seed"]})
+        size = chosen.rate if chosen else sizes.get(usual, min(wrong))
         value = next(value for value in sizes if sizes[value] == size)
-        rows.append(by_value[value].assign(**{EDGE[axis]: chosen.edge if chosen and len(losses) > 1 else ""}))
+        rows.append(by_value[value].assign(**{EDGE[axis]: chosen.edge if chosen and len(wrong) > 1 else ""}))
     return pd.concat(rows).sort_index().rename(columns={axis: f"best_{axis}"})

@@ -393,7 +393,7 @@ class Work:
             self.accepted,
             self.bank_size,
             self.crew.each,
-            worker.files_of(self.study, job.networks),
+            tuple((path.as_posix(), size) for path, size in attempts.needed(self.study, job.networks).items()),
         )
         return Running(job, attempt, self.crew.send(worker.work, order))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from transfercli.plan.networks import Network, named
-from transfercli.study.attempts import CHECKPOINTS, LATE_SECONDS, Attempt
+from transfercli.study.attempts import LATE_SECONDS, Attempt
 from transfercli.study.folder import Study
 from transfercli.study.versions import here
 from transfercli.system import memory, threads
@@ -77,15 +77,6 @@ def kill(pid: int) -> None:
     """End a process of this machine, if it is there."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def files_of(study: Study, networks: Iterable[Network]) -> tuple[tuple[str, int], ...]:
-    """What these networks go on from: their checkpoints, and the weights that they copy."""
-    folders = {study.folder(one.donor) for one in networks if one.donor} | {
-        study.folder(one).parent / CHECKPOINTS for one in networks
-    }
-    files = sorted(path for folder in folders for path in folder.glob("[!.]*.safetensors"))
-    return tuple((path.relative_to(study.root).as_posix(), path.stat().st_size) for path in files)
 
 
 def work(order: Order) -> str:
