@@ -118,9 +118,7 @@ class Crew:
     def __init__(self, ray: Any, remote: Remote):
         self.ray, self.remote = ray, remote
         self.known = set[str]()  # machines that were asked what they are
-        self.asked: dict[
-            str, tuple[str, Any]
-        ] = {}  # those that have joined and not yet answered: what they are called, and the call
+        self.asked: dict[str, tuple[str, Any]] = {}  # those that have not yet answered: what they are called, and the call
         self.refused = set[str]()  # those that would give other numbers, or none
         machines = self.machines
         gpus = remote.device.startswith("cuda") or (remote.device == "auto" and any(own["GPU"] for own in machines))
