@@ -160,7 +160,7 @@ def test_a_recipe_of_one_length_is_as_it_was() -> None:
 
 
 def made(losses: dict[str, dict[Any, float]], top1: dict[str, dict[Any, float]], **more: Any) -> pd.DataFrame:
-    """Networks of 5 pictures a class and of all 100: by treatment and length how wrong they are of the holdout, and their accuracy."""
+    """Networks of 5 pictures a class and of all 100: by treatment and length how wrong they are of the holdout, and how right."""
     rows = []
     for split, wobble in {"random-0": -0.001, "random-1": 0.0, "random-2": 0.001}.items():
         for per, name, length in every(losses):

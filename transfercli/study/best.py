@@ -23,8 +23,9 @@ def at_best(table: pd.DataFrame) -> pd.DataFrame:
     those tried it lies, if on one: `length_edge`, `edge`. Beside the row that counts is what its way came to at equal steps, and
     at equal epochs where these were tried: see `by_length`.
 
-    A way is all that an id says but length and rate, for a split and a target. They are chosen by the accuracy on the fold that its
-    networks do not see (`plan.rates.choose`; repeats are seeds); where none can be, the usual stays, for its failure to be told.
+    A way is all that an id says but length and rate, for a split and a target. They are chosen by the accuracy on the fold that
+    its networks do not see (`plan.rates.choose`; repeats are seeds); where none can be, the usual stays, for its failure to be
+    told.
     Not by the loss, which of few pictures a class is least of networks that hardly trained and guess: the others are too sure of
     their errors. Accuracies on the validation pictures choose nothing. A table of one length and rate is returned as it is.
     """
