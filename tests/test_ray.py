@@ -320,6 +320,9 @@ def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
     ray = Machines(a0={"torch": "2.11", "precision": "bfloat16"}, b0={"torch": "2.11", "precision": "float32"})
     with pytest.raises(TransferError, match=r"a0 and b0 would give other numbers \(precision: bfloat16 and float32\)"):
         cluster.Crew(ray, TWO).versions(Study(tmp_path), Wish())
+    dies = Machines(a0={"torch": "2.11"}, b0=cluster.Died("the worker died"))
+    crew = cluster.Crew(dies, TWO)
+    assert crew.versions(Study(tmp_path), Wish()) == {"torch": "2.11"} and [*crew.look(Study(tmp_path), {})] == []
     with pytest.raises(TransferError, match="b0 cannot train: there is no study there"):
         cluster.Crew(Machines(a0={}, b0="there is no study there"), TWO).versions(Study(tmp_path), Wish())
     with pytest.raises(TransferError, match=r"has other versions than the others \(torch: 2.11 → 2.12\)"):

@@ -41,6 +41,10 @@ STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size go
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
 
 
+class Died(str):
+    """Why a call did not end that another worker, or the same again, may end."""
+
+
 @dataclass
 class Running:
     """A bank at a worker."""
@@ -190,7 +194,7 @@ class Crew:
         except self.ray.exceptions.RayTaskError as error:
             return str(error.cause)
         except self.ray.exceptions.RayError as error:
-            return f"the worker died ({type(error).__name__})"
+            return Died(f"the worker died ({type(error).__name__})")
 
     def ended(self, refs: list[Any], wish: Wish) -> Iterator[Any]:
         """Calls, each as soon as it has ended; no more of them once a signal asks to stop."""
@@ -200,24 +204,27 @@ class Crew:
 
     def versions(self, study: Study, wish: Wish) -> dict[str, str]:
         """What decides numbers on every machine. Raises TransferError where two differ, and names them; Stopped by a signal."""
-        fit = [node for node in self.nodes if self.places(_own(node))]
-        if not fit:
+        told: dict[str, tuple[str, dict[str, str]]] = {}  # by machine, and what it is called
+        for _ in range(TRIES):
+            fit = [node for node in self.nodes if self.places(_own(node)) and node["NodeID"] not in told]
+            asked = {self._ask(node, study): node for node in fit}
+            for ref in self.ended([*asked], wish):  # a machine all of whose GPUs work for others is waited for
+                answer, name, host = self.said(ref), asked[ref]["NodeID"], asked[ref]["NodeManagerHostname"]
+                if isinstance(answer, Died):
+                    self.known.discard(name)
+                elif isinstance(answer, str):
+                    raise TransferError(f"{host} cannot train: {answer}")
+                else:
+                    told[name] = host, answer
+            if wish.number is not None:
+                raise Stopped(wish.number)
+        if not told:
             raise TransferError(f"no machine of the cluster has {self.about.removesuffix(' each')} for a worker: --cpus-per-bank")
-        asked = [self._ask(node, study) for node in fit]
-        for _ in self.ended(asked, wish):  # a machine all of whose GPUs work for others is waited for
-            pass
-        if wish.number is not None:
-            raise Stopped(wish.number)
-        told = [self.said(ref) for ref in asked]
-        for node, versions in zip(fit, told, strict=True):
-            host = node["NodeManagerHostname"]
-            if isinstance(versions, str):
-                raise TransferError(f"{host} cannot train: {versions}")
-            if odd := _differing(told[0], versions, "and"):
-                raise TransferError(
-                    f"{fit[0]['NodeManagerHostname']} and {host} would give other numbers ({odd}); make them alike"
-                )
-        return told[0]
+        (first, wanted), *others = told.values()
+        for host, versions in others:
+            if odd := _differing(wanted, versions, "and"):
+                raise TransferError(f"{first} and {host} would give other numbers ({odd}); make them alike")
+        return wanted
 
     def look(self, study: Study, versions: Mapping[str, str]) -> Iterator[str]:
         """Ask machines that have joined what decides numbers there; nothing is sent to them before they answer alike.
@@ -231,7 +238,9 @@ class Crew:
             if self.ray.wait([ref], timeout=0)[0]:
                 del self.asked[name]
                 told = self.said(ref)
-                if odd := told if isinstance(told, str) else _differing(versions, told, "→"):
+                if isinstance(told, Died):
+                    self.known.discard(name)  # it is asked again, if it is there
+                elif odd := told if isinstance(told, str) else _differing(versions, told, "→"):
                     self.refused.add(name)
                     yield f"nothing is trained on {host}: {odd}"
 
