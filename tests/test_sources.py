@@ -234,8 +234,24 @@ def table_elsewhere(root: Path, out: Path) -> Path:
     return file
 
 
+def flat_with_ids(root: Path, out: Path) -> Path:
+    """A flat val/ of the names that Hugging Face's pictures have."""
+    folders_and_flat(root, out)
+    for part, wnid, path in files(root):
+        if part == "val":
+            (out / "val" / path.name).rename(out / "val" / f"{path.stem}_{wnid}.JPEG")
+    return out
+
+
+def tar_with_ids(root: Path, out: Path) -> Path:
+    shutil.copytree(root / "train", out / "train")
+    members = {f"{path.stem}_{wnid}.JPEG": path.read_bytes() for part, wnid, path in files(root) if part == "val"}
+    tar_of(out / "ILSVRC2012_img_val.tar", members)
+    return out
+
+
 LAYOUTS = (
-    *(cls_loc, folders_and_flat, torchvisions, half_unpacked, folders_and_tar),
+    *(cls_loc, folders_and_flat, torchvisions, half_unpacked, folders_and_tar, flat_with_ids, tar_with_ids),
     *(with_names, without_names, with_texts, shards, shards_of_texts, one_tar, table, table_elsewhere),
 )
 
@@ -385,6 +401,64 @@ def test_any_names_in_any_layout(
         for path in there.paths:
             assert there.source.joinpath(path).read_bytes() == (expected.root / path).read_bytes()
         assert there.held_out(0.5, 0).val == expected.held_out(0.5, 0).val
+
+
+def test_a_class_may_be_called_as_a_folder_above_it(tmp_path: Path) -> None:
+    """CIFAR-100 has a class `train`."""
+    names = {
+        f"{part}/{name}/{i}.jpg": b"%d" % i
+        for part in ("train", "val")
+        for name in ("train", "cat", "val", "dog")
+        for i in (1, 2)
+    }
+    for path, data in names.items():
+        (tmp_path / "folders" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folders" / path).write_bytes(data)
+    (tmp_path / "table").mkdir()
+    lines = [f"../folders/{path},{path.split('/')[1]},{path.split('/')[0]}\n" for path in names]
+    (tmp_path / "table/of.csv").write_text("path,class,part\n" + "".join(lines))
+    tar_of(tmp_path / "whole/pictures.tar", names)
+    for part in ("train", "val"):
+        tar_of(tmp_path / f"parts/{part}.tar", {path.removeprefix(f"{part}/"): b"x" for path in names if path.startswith(part)})
+    expected = scan(tmp_path / "folders")
+    for layout in ("table", "whole", "parts"):
+        there = scan(tmp_path / layout)
+        assert (there.train, there.val) == (expected.train, expected.val), layout
+
+
+def test_a_file_of_no_part_beside_those_of_parts_is_none(tmp_path: Path) -> None:
+    """As `extra` of SVHN."""
+    rows = [(f"{i}.jpg", i % 4, b"x") for i in range(8)]
+    for word in ("train", "test", "extra"):
+        parquet_of(tmp_path / f"parquet/{word}-00000-of-00001.parquet", rows)
+        tar_of(tmp_path / f"shards/{word}-0.tar", {f"{label}/{name}": data for name, label, data in rows})
+    for layout in ("parquet", "shards"):
+        found = scan(tmp_path / layout)
+        assert found.counts(found.classes) == (8, 8)
+
+
+def test_a_training_folder_that_is_unpacked_in_part_is_refused(imagenet: Path, tmp_path: Path) -> None:
+    half_unpacked(imagenet, tmp_path)
+    shutil.copytree(imagenet / "train" / WNIDS[0], tmp_path / "train" / WNIDS[0])
+    first = sorted(WNIDS[1:])[0]
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'train'} has folders of classes, and tar files of others: {first}.tar, ")
+
+
+def test_folders_of_classes_are_read_whatever_lies_beside_them(tmp_path: Path) -> None:
+    for name in ("ant", "bee", "cat", "dog"):
+        (tmp_path / name / "2019").mkdir(parents=True)
+        for i in range(2):
+            (tmp_path / name / "2019" / f"{i}.jpg").write_bytes(b"x")
+    (tmp_path / "some.csv").write_text("path,class\nant/2019/0.jpg,other\n")
+    (tmp_path / "odd.csv").write_text('"' + "x" * 200_000)
+    assert scan(tmp_path).classes == ("ant", "bee", "cat", "dog")
+
+
+@pytest.mark.parametrize("text", ["path,class \n{}", "path,class\r{}", " path , class\n{}"])
+def test_tables_as_spreadsheets_and_people_write_them(text: str, tmp_path: Path) -> None:
+    end = "\r" if "\r" in text else "\n"
+    (tmp_path / "of.csv").write_text(text.format("".join(f"{i}.jpg,{'abcd'[i % 4]}{end}" for i in range(8))), newline="")
+    assert scan(tmp_path).train["b"] == ("b/1.jpg", "b/5.jpg")
 
 
 # -- lists that are kept
@@ -627,7 +701,7 @@ def test_names_of_shards_labels(tmp_path: Path) -> None:
     members = {f"{i:03}{end}": text for i in range(8) for end, text in ((".jpg", b"x"), (".cls", b"%d" % (i % 4)))}
     for shard in range(2):  # whose keys begin anew
         tar_of(tmp_path / f"{shard}.tar", members)
-    (tmp_path / "classnames.txt").write_text("ant\nbee\ncat\ndog\n")
+    (tmp_path / "classnames.txt").write_text("ant\nbee\ncat\ndog\n", encoding="utf-8-sig")
     assert scan(tmp_path).train["bee"] == ("bee/0/001.jpg", "bee/0/005.jpg", "bee/1/001.jpg", "bee/1/005.jpg")
     tar_of(tmp_path / "2.tar", {"1.jpg": b"x"})
     assert refusal(tmp_path) == f"{tmp_path / '2.tar'}: 1.jpg has no label. Put 1.cls beside it, or it in its class's folder"
@@ -649,6 +723,8 @@ def test_names_of_shards_labels(tmp_path: Path) -> None:
         (b'path,class\n1.jpg,"cat\n', " is not CSV, line 2: unexpected end of data. Mend that line"),
         (b"path,class\n", " lists no pictures. Give each a line: path,class"),
         (b"", " begins with '', without path and class. Make it path,class or path,class,part"),
+        (b"path,class\n1\0.jpg,cat\n", ", line 2: expected path,class. Mend that line"),
+        (b'"' + b"x" * 200_000, " is not CSV, line 1: field larger than field limit (131072). Mend that line"),
         (b"path,class\n1.jpg,cat\n1.jpg,cat\n", ""),
         (b"path,class\n1.jpg,..\n", ""),
     ],

@@ -87,7 +87,7 @@ def of_classes(root: Path) -> bool:
     if (root / "train").is_dir() and folders_in(root / "train"):
         return True
     alone = (name for name in folders_in(root) if name not in ("train", *VALIDATION))
-    return sum(any(file.lower().endswith(ENDINGS) for file in os.listdir(root / name)) for name in alone) > 1
+    return sum(any(file.lower().endswith(ENDINGS) for *_, files in os.walk(root / name) for file in files) for name in alone) > 1
 
 
 def by_class(root: Path, part: str) -> Part:

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from transfercli import paper
 from transfercli.pictures.sources import folders
 from transfercli.pictures.sources.folders import Folders
+from transfercli.pictures.sources.labels import without_id
 from transfercli.pictures.sources.listed import Found, Links, Parted, Stretch, Stretches
-from transfercli.pictures.sources.source import ENDINGS, Source
+from transfercli.pictures.sources.source import ENDINGS, Source, some
 from transfercli.pictures.sources.tar import members
 from transfercli.system.errors import TransferError
 
@@ -45,11 +46,16 @@ def read(root: Path) -> Source | None:
 
 def _training(base: Path, alone: bool) -> Source | None:
     """Folders of classes; or a tar file for each class, below train/ or in one tar file."""
+    tars = sorted(path for path in (base / "train").glob("n*.tar") if re.fullmatch(r"n\d{8}", path.stem))
     if _has_folders(base / "train"):
+        if left := [path.name for path in tars if not (base / "train" / path.stem).is_dir()]:
+            raise TransferError(
+                f"{base / 'train'} has folders of classes, and tar files of others: {some(left)}. Unpack these too"
+            )
         source = Folders(base, folders.by_class(base, "train/"))
         source.folders, source.found = (base / "train",), "train/"
         return source
-    if tars := sorted(path for path in (base / "train").glob("n*.tar") if re.fullmatch(r"n\d{8}", path.stem)):
+    if tars:
         within = [(path, one._replace(name=f"{path.stem}/{one.name}")) for path in tars for one in members(path)]
         found = f"train/ of {len(tars)} tar files"
     elif (base / TRAIN_TAR).is_file():
@@ -76,14 +82,17 @@ def _validation(root: Path, base: Path) -> Source | None:
         if not names or not (all(map(NUMBERED.fullmatch, names)) or _solution(root, base)):
             return None
         labels = _labels(root, base, names)
-        source = Links(base, [Found("val", labels[name], f"val/{name}") for name in names], "a flat val/", alone=False)
+        flat = [Found("val", labels[name], f"val/{without_id(labels[name], name)}") for name in names]
+        source = Links(base, flat, "a flat val/", alone=False, paths=[f"val/{name}" for name in names])
         source.folders = (base / "val",)
         return source
     if (base / VAL_TAR).is_file():
         tar = base / VAL_TAR
         found = {PurePosixPath(one.name).name: one for one in members(tar) if one.name.lower().endswith(ENDINGS)}
         labels = _labels(root, base, found)
-        pictures = [(Found("val", labels[name], one.name), Stretch(tar, *one)) for name, one in found.items()]
+        pictures = [
+            (Found("val", labels[name], without_id(labels[name], one.name)), Stretch(tar, *one)) for name, one in found.items()
+        ]
         return Stretches(base, pictures, VAL_TAR, alone=False)
     return None
 

@@ -15,9 +15,12 @@ TRAIN = ("train", "training")
 _PART = re.compile(rf"(?<![a-z])({'|'.join((*TRAIN, *VALIDATION))})(?![a-z])")
 
 
-def part_of(root: Path, file: Path) -> str:
-    """The part that a file's name speaks of, or its folder's: "train" where they speak of none, or one of VALIDATION."""
-    return _part_in(file.stem) or _part_in(file.parent.relative_to(root).as_posix()) or TRAIN[0]
+def parts_of(root: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """The part that each file's name speaks of, or its folder's: "train", or one of VALIDATION; "" beside such files, which is no
+    part (SVHN's `extra`). Where none speaks of any, all are "train".
+    """
+    found = {file: _part_in(file.stem) or _part_in(file.parent.relative_to(root).as_posix()) for file in files}
+    return found if any(found.values()) else dict.fromkeys(found, TRAIN[0])
 
 
 def _part_in(name: str) -> str:
@@ -28,7 +31,8 @@ def _part_in(name: str) -> str:
 def validation_of(root: Path, parts: Collection[str]) -> str | None:
     """Of the parts that there are, the one to be measured on: the first of VALIDATION. Raises TransferError without training."""
     if TRAIN[0] not in parts:
-        raise TransferError(f"no training pictures in {root}, only {' and '.join(sorted(parts))}. Put the files of train there")
+        others = " and ".join(sorted(filter(None, parts))) or "others"
+        raise TransferError(f"no training pictures in {root}, only {others}. Put the files of train there")
     return next((name for name in VALIDATION if name in parts), None)
 
 
@@ -45,7 +49,8 @@ def named(root: Path, pictures: Sequence[tuple[str, str, str]], names: Sequence[
         folder = {label: called[int(label)] for label in labels}
     else:
         folder = {label: as_folder(label) for label in labels}
-    return [Found("train" if part == "train" else "val", *_canonical(folder[label], path)) for part, label, path in pictures]
+    found = [(part, folder[label], path) for part, label, path in pictures]
+    return [Found("train" if part == "train" else "val", name, without_id(name, path)) for part, name, path in found]
 
 
 def _called(root: Path, numbers: Sequence[int], names: Sequence[str], training: Iterable[tuple[int, str]]) -> dict[int, str]:
@@ -68,9 +73,9 @@ def as_folder(name: str) -> str:
     return name.strip().replace("/", "-")
 
 
-def _canonical(name: str, path: str) -> tuple[str, str]:
-    """A class and a path, without the WordNet id of the class that Hugging Face's ImageNet adds to it."""
-    return name, path.replace(f"_{name}.", ".") if WNID.fullmatch(name) else path
+def without_id(name: str, path: str) -> str:
+    """A path without the WordNet id of its class that Hugging Face's ImageNet adds to it."""
+    return path.replace(f"_{name}.", ".") if WNID.fullmatch(name) else path
 
 
 def _imagenets(names: Sequence[str]) -> bool:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from transfercli.pictures.decode import Encoded
 
 
+PARTS = ("train", "training", "val", "validation", "valid", "test")  # what folders of parts are called
+
+
 class Found(NamedTuple):
     """A picture: its part ("train" or "val"), its class, and its path as the source has it."""
 
@@ -46,9 +49,12 @@ class Listed(Source):
 class Links(Listed):
     """Files that lie at other paths below a folder, or anywhere."""
 
-    def __init__(self, root: Path, pictures: Sequence[Found], found: str, alone: bool | None = None):
+    def __init__(
+        self, root: Path, pictures: Sequence[Found], found: str, alone: bool | None = None, paths: Sequence[str] | None = None
+    ):
+        """`paths`: where the files are, if not at the pictures' own."""
         super().__init__(root, pictures, found, alone)
-        self.paths = [one.path for one in pictures]
+        self.paths = paths or [one.path for one in pictures]
 
     def size(self, path: str) -> int:
         return os.stat(self.joinpath(path)).st_size
@@ -150,4 +156,7 @@ def _arranged(
 def _below_class(one: Found) -> str:
     """What follows the folder of the class in a picture's path; where there is no such folder, its last name."""
     places = PurePosixPath(one.path).parts
-    return "/".join(places[places.index(one.name) + 1 :]) if one.name in places[:-1] else places[-1]
+    folders = places[:-1]
+    part = next((i for i, place in enumerate(folders) if place in PARTS), -1) + 1  # a class may be called as a folder above it
+    begin = part if one.name in folders[part:] else 0
+    return "/".join(places[places.index(one.name, begin) + 1 :]) if one.name in folders else places[-1]

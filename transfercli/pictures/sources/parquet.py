@@ -178,7 +178,7 @@ def read(root: Path) -> Parquet | None:
         raise TransferError(f"{len(sets)} sets of pictures in {root}: {some(sorted(sets))}. Give the folder of one")
     if not files:
         return None
-    of = {file: labels.part_of(root, file) for file in files}
+    of = labels.parts_of(root, files)
     parts = ["train", *filter(None, [labels.validation_of(root, {*of.values()})])]
     columns, cells, pictures = _columns(root, files[0]), Cells(), []
     for file in files:

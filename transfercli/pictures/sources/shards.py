@@ -41,8 +41,7 @@ def read(root: Path) -> Stretches | None:
     if not files:
         return None
     stretches, pictures = [], []
-    for file in files:
-        of = labels.part_of(root, file)
+    for file, of in labels.parts_of(root, files).items():
         for name, start, size, part, label in index.kept(file, "shard", Picture.__annotations__, partial(_listed, file)):
             stretches.append(Stretch(file, name, start, size))
             pictures.append((part or of, label, name))
@@ -82,8 +81,8 @@ def _read(file: Path) -> Iterator[Picture]:
 def _folders(file: Path, name: str) -> tuple[str, str]:
     """The part and the class that a picture's folders are called by: the class follows the part, or begins the path."""
     places = PurePosixPath(name).parts[:-1]
-    part = next((place for place in places if place in (*labels.TRAIN, *VALIDATION)), "")
-    below = places[places.index(part) + 1 :] if part else places[places[:1] == (file.stem,) :]
+    part = next((place for place in places[:-1] if place in (*labels.TRAIN, *VALIDATION)), "")  # else it is a class's
+    below = places[places.index(part) + 1 :] if part else places[places[:-1][:1] == (file.stem,) :]
     return labels.TRAIN[0] if part in labels.TRAIN else part, below[0] if below else ""
 
 
@@ -97,4 +96,4 @@ def _parted(name: str) -> tuple[str, str]:
 def _names(root: Path) -> list[str]:
     """The names of classes by number, one a line; none where there is no such file."""
     path = next((root / name for name in NAMES if (root / name).is_file()), None)
-    return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if path else []
+    return path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines() if path else []

@@ -32,15 +32,18 @@ def read(root: Path) -> Links | None:
 def of_file(file: Path) -> Links:
     """The pictures that a CSV file lists. Raises TransferError where it is no such table, and OSError."""
     text = _text(file)
-    header = _header(text)
+    try:
+        header = _header(text)
+    except csv.Error as error:
+        raise TransferError(f"{file} is not CSV, line 1: {error}. Mend that line") from None
     if wrong := [column for column in COLUMNS if header.count(column) != 1]:
         raise TransferError(
             f"{file} begins with {','.join(header)!r}, without {' and '.join(wrong)}. Make it path,class or path,class,part"
         )
     pictures: list[Found] = []
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), header, delimiter=_separator(text), strict=True)
     try:
-        rows = [(reader.line_num, row) for row in reader]
+        _, *rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise TransferError(f"{file} is not CSV, line {reader.line_num + 1}: {error}. Mend that line") from None
     parts = {(row.get("part") or "train").strip().lower() for _, row in rows}
@@ -48,7 +51,7 @@ def of_file(file: Path) -> Links:
     for line, row in rows:
         path, name = ((row[column] or "").strip() for column in COLUMNS)
         part = (row.get("part") or "train").strip().lower()
-        if not path or not name or None in row:
+        if not path or not name or None in row or "\0" in path:
             raise TransferError(f"{file}, line {line}: expected {','.join(header)}. Mend that line")
         if part not in (*labels.TRAIN, *VALIDATION):
             raise TransferError(f"{file}, line {line}: {part!r} is no part. Write train, or one of {', '.join(VALIDATION)}")
@@ -66,7 +69,8 @@ def _text(file: Path) -> str:
     """A file of UTF-8, or of UTF-16 as spreadsheets write it."""
     data = file.read_bytes()
     try:
-        return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise TransferError(f"{file} is not UTF-8 text. Save it as UTF-8") from None
 
@@ -77,11 +81,12 @@ def _separator(text: str) -> str:
 
 
 def _header(text: str) -> list[str]:
-    return next(csv.reader([text.partition("\n")[0].strip()], delimiter=_separator(text)), [])
+    columns: list[str] = next(csv.reader([text.partition("\n")[0].strip()], delimiter=_separator(text)), [])
+    return [column.strip() for column in columns]
 
 
 def _is_table(file: Path) -> bool:
     try:
         return {*COLUMNS} <= {*_header(_text(file))}
-    except TransferError:  # another file, of whatever
+    except (TransferError, csv.Error):  # another file, of whatever
         return False
