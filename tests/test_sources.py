@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -671,11 +673,76 @@ def test_each_row_group_is_read_once_to_pack_or_to_keep(
     monkeypatch.setattr(packing._Work, "fill", lambda *args: 1 / 0 if next(killed, False) else fill(*args))
     with pytest.raises(ZeroDivisionError):
         packing.write_store(found, out, Form(size=8, fit="warp"), 1, False, uncounted)
-    assert sorted(groups_read) == whole and (out / packing.ASIDE).exists()
+    assert sorted(groups_read) == whole and len([*out.glob(f"{packing.ASIDE}*")]) == 1
     made = packing.write_store(found, out, Form(size=8, fit="warp"), 1, False, uncounted)
     assert sorted(groups_read) == whole, "what was written down is taken"
-    assert not (out / packing.ASIDE).exists()
+    assert not [*out.glob(f"{packing.ASIDE}*")]
     assert np.array_equal(made.stored(0), kept.kept[0])
+
+
+def test_what_a_failed_pack_wrote_down_of_other_files_is_not_taken(groups_read: object, tmp_path: Path) -> None:
+    """The same sizes, in another order: the first pack fails at a picture that nothing can decode."""
+    names = [f"{i}.bmp" for i in range(4)]
+    encoded = [solid(40 * i) for i in range(4)]
+    broken = b"x" * len(encoded[3])
+    file = parquet_of(tmp_path / "set/train.parquet", [*zip(names, "aabb", [*encoded[:3], broken], strict=True)])
+    out = tmp_path / "store"
+    with pytest.raises(TransferError) as refused:
+        packing.write_store(scan(tmp_path / "set", halved=False), out, Form(size=8, fit="warp"), 1, False, uncounted)
+    assert str(refused.value).startswith(f"cannot decode row 0 of row group 1 in {file} (")
+    parquet_of(file, [*zip(names, "aabb", encoded[::-1], strict=True)])
+    made = packing.write_store(scan(tmp_path / "set", halved=False), out, Form(size=8, fit="warp"), 1, False, uncounted)
+    assert [int(made.stored(row)[0, 0, 0]) for row in range(4)] == [120, 80, 40, 0]
+    assert not [*out.glob(f"{packing.ASIDE}*")]
+
+
+def solid(grey: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (grey, grey, grey)).save(file, "BMP")
+    return file.getvalue()
+
+
+def test_what_a_pack_wrote_down_makes_room_or_is_there_already(
+    groups_read: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = parquet_of(tmp_path / "set/train.parquet", [(f"{i}.bmp", "ab"[i % 2], solid(i)) for i in range(4)])
+    found, out, asked = scan(tmp_path / "set", halved=False), tmp_path / "store", []
+    monkeypatch.setattr(packing, "_refuse_small_disk", lambda out, about, aside: asked.append((aside, len([*out.glob(".enc*")]))))
+    monkeypatch.setattr(packing, "_make", lambda *args: 1 / 0)
+    for change in (False, False, True):
+        if change:
+            parquet_of(file, [(f"{i}.bmp", "ab"[i % 2], solid(i + 1)) for i in range(4)])
+            os.utime(file, ns=(0, 0))
+            found = scan(tmp_path / "set", halved=False)
+        with pytest.raises(ZeroDivisionError):
+            packing.write_store(found, out, Form(size=8, fit="warp"), 1, False, uncounted)
+    size = 4 * len(solid(0))
+    assert asked == [(size, 0), (0, 1), (size, 0)]
+
+
+def test_threads_read_each_row_group_once(
+    groups_read: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_module, "KEPT", 2**20)
+    parquet_of(tmp_path / "train.parquet", [(f"{i:04}.jpg", i // 800, b"%04d" % i) for i in range(1600)], group=16)
+    found = scan(tmp_path, halved=False)
+    with ThreadPoolExecutor(8) as threads:
+        read = [*threads.map(lambda path: found.source.joinpath(path).read_bytes(), found.train["0"] + found.train["1"])]
+    assert read == [b"%04d" % i for i in range(1600)]
+    assert sorted(groups_read) == [("train.parquet", group) for group in range(100)]
+
+
+def test_a_row_group_that_cannot_be_read_fails_every_time(tmp_path: Path) -> None:
+    """And no thread waits for it for ever."""
+    file = parquet_of(tmp_path / "train.parquet", [(f"{i}.jpg", i % 2, b"x") for i in range(6)])
+    found = scan(tmp_path, halved=False)
+    whole = file.read_bytes()
+    file.write_bytes(b"x" * len(whole))
+    for _ in range(2):
+        with pytest.raises(OSError, match="damaged parquet"):
+            found.source.joinpath("0/0.jpg").read_bytes()
+    file.write_bytes(whole)
+    assert found.source.joinpath("0/0.jpg").read_bytes() == b"x"
 
 
 def test_parquet_that_has_changed_since_it_was_listed(groups_read: list[tuple[str, int]], imagenet: Path, tmp_path: Path) -> None:
@@ -688,11 +755,72 @@ def test_parquet_that_has_changed_since_it_was_listed(groups_read: list[tuple[st
     assert str(refused.value) == f"{file} has changed since it was listed. The same command lists it anew"
 
 
+def test_one_name_for_several_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their paths, and so the digest, do not depend on where the folder lies or how it was named."""
+    parquet_of(tmp_path / "set/train-0.parquet", [("same.jpg", i // 4, b"%d" % i) for i in range(8)])
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path / "set", Path("set")):
+        assert scan(root, halved=False).train["0"] == ("0/train-0/0/0", "0/train-0/0/1", "0/train-0/0/2", "0/train-0/1/0")
+
+
+@pytest.mark.parametrize(("column", "what"), [("image", "encoded pictures"), ("label", "labels")])
+def test_a_file_without_the_columns_of_the_others(tmp_path: Path, column: str, what: str) -> None:
+    rows = [(f"{i}.jpg", i % 2, b"x") for i in range(4)]
+    parquet_of(tmp_path / "train-0.parquet", rows)
+    file = parquet_of(tmp_path / "test-0.parquet", rows)
+    parquet.write_table(parquet.read_table(file).drop_columns(column), file)
+    said = f"{file} has no {what} in a column {column}, as others there do. Give it them, or remove the file"
+    assert refusal(tmp_path) == said
+
+
+def test_a_part_that_is_not_read_may_be_without_labels(tmp_path: Path) -> None:
+    rows = [(f"{i}.jpg", i % 2, b"x") for i in range(4)]
+    files = {part: parquet_of(tmp_path / f"{part}-0.parquet", rows) for part in ("test", "train", "validation")}
+    parquet.write_table(parquet.read_table(files["test"]).drop_columns("label"), files["test"])
+    assert scan(tmp_path, halved=False).counts("01") == (4, 4)
+
+
+@pytest.mark.parametrize("damaged", ["path", "label"])
+def test_texts_that_are_not_utf8(tmp_path: Path, damaged: str) -> None:
+    file = parquet_of(tmp_path / "train.parquet", [("1.jpg", "cat", b"x"), ("naught.jpg", "mouse", b"x")], group=1)
+    text = {"path": b"naught", "label": b"mouse"}[damaged]
+    file.write_bytes(file.read_bytes().replace(text, b"\xff" * len(text)))
+    said = "row 0 of row group 1 has a path or a label that is not UTF-8. Write it anew"
+    assert refusal(tmp_path) == f"{file}: {said}"
+
+
+def test_whole_labels_as_floats(tmp_path: Path) -> None:
+    """As pandas writes a column of which some are missing elsewhere."""
+    image = [{"bytes": b"x", "path": f"{i}.jpg"} for i in range(4)]
+    parquet.write_table(pyarrow.table({"image": image, "label": [0.0, 1.0, 1.0, 0.0]}), tmp_path / "train.parquet")
+    assert scan(tmp_path, halved=False).classes == ("0", "1")
+
+
+def test_a_row_group_too_large_for_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = parquet_of(tmp_path / "train.parquet", [(f"{i}.jpg", i % 2, b"x" * (5 + i)) for i in range(4)], group=2)
+    monkeypatch.setattr(parquet_module, "LARGEST", 15)
+    assert len(scan(tmp_path, halved=False).train["0"]) == 2
+    monkeypatch.setattr(parquet_module, "LARGEST", 14)
+    os.utime(file, ns=(0, 0))  # or what was listed is taken
+    said = "row group 1 has more than 2 GB of pictures. Write smaller ones, as with row_group_size=100"
+    assert refusal(tmp_path) == f"{file}: {said}"
+
+
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    parquet_of(tmp_path / "data/TRAIN-0.PARQUET", [(f"{i}.jpg", i % 2, b"x") for i in range(4)])
+    assert scan(tmp_path, halved=False).counts("01") == (4, 0)
+
+
 def test_names_from_beside_the_files(tmp_path: Path) -> None:
     parquet_of(tmp_path / "data/train-0.parquet", [(f"{i}.jpg", i % 4, b"x") for i in range(8)])
     told = {"default": {"features": {"label": {"_type": "ClassLabel", "names": ["ant", "bee", "cat/tom", "dog"]}}}}
     (tmp_path / "dataset_infos.json").write_text(json.dumps(told))
     assert scan(tmp_path).classes == ("ant", "bee", "cat-tom", "dog")
+    other = {"features": {"label": {"_type": "ClassLabel", "names": ["x", "y", "z", "u"]}}}
+    (tmp_path / "dataset_infos.json").write_text(json.dumps({"other": other, tmp_path.name: told["default"]}))
+    assert scan(tmp_path).classes == ("ant", "bee", "cat-tom", "dog"), "those called as the folder"
+    (tmp_path / "dataset_infos.json").write_text(json.dumps({"other": other} | told))
+    assert scan(tmp_path).classes == ("0", "1", "2", "3"), "nobody says which"
     (tmp_path / "dataset_infos.json").write_text("{")
     assert scan(tmp_path).classes == ("0", "1", "2", "3")
 

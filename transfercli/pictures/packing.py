@@ -46,8 +46,11 @@ def write_store(folder: PictureFolder, out: Path, form: Form, threads: int, skip
     with _alone(out):
         rows = list(folder.listing())
         about = _begin(folder, out, rows, form, counting)
+        aside = out / f"{ASIDE}-{folder.source.state}"
+        for other in out.glob(f"{ASIDE}*"):
+            if other != aside or not about.missing:  # made of files that were others then, or no longer needed
+                other.unlink()
         if about.missing:
-            aside = out / ASIDE
             _refuse_small_disk(out, about, 0 if aside.exists() else folder.source.aside_bytes)
             with folder.source.at_hand(aside, counting) as source:
                 _make(_Work(source, out, [path for _, _, path, _ in rows], about, skip_unreadable), threads, counting)
@@ -88,7 +91,7 @@ def _alone(out: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(out, error, FLAG) from None
     try:
-        for name in ("shard-*.arrow", INDEX, ABOUT, ASIDE):
+        for name in ("shard-*.arrow", INDEX, ABOUT, f"{ASIDE}*"):
             for aside in out.glob(f".{name}.*"):
                 aside.unlink()
         yield

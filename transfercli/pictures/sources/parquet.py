@@ -6,12 +6,14 @@ are kept. Reading one picture is reading its row group: soon done in the files' 
 and `pack`; for any other, pack first.
 """
 
+import hashlib
 import json
 import sys
 import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 
     from transfercli.pictures.decode import Place
 
+FILES = "*." + "".join(f"[{letter}{letter.upper()}]" for letter in "parquet")  # in capitals too
 LABELS = ("label", "labels", "fine_label", "class")  # what the column of classes is called; the first that is there
 ROWS = 100  # decoded at once while listing
+LARGEST = 2**31 - 1  # bytes of pictures in a row group that pyarrow can read out of a struct
 KEPT = 256 * 2**20  # bytes of decoded row groups in memory
 INFOS = "dataset_infos.json"
 PLACES = ("data", "train", "validation", "valid", "val", "test")  # folders in which files may lie
@@ -75,18 +79,25 @@ class Parquet(Listed):
 
     def __init__(self, root: Path, pictures: Sequence[Found], cells: "Cells", column: str, found: str):
         self.cells, self.column = cells, column
-        self.groups: OrderedDict[tuple[Path, int], pyarrow.ChunkedArray] = OrderedDict()
+        self.groups: OrderedDict[tuple[Path, int], Future[pyarrow.ChunkedArray]] = OrderedDict()
         self.lock = threading.Lock()
         super().__init__(root, pictures, found)
 
     def place(self, i: int) -> str:
-        return "/".join(map(str, self.cells.at(i)))
+        file, group, row = self.cells.at(i)
+        return f"{file.stem}/{group}/{row}"
 
     def size(self, path: str) -> int:
         return self.cells.sizes[self.number[path]]
 
     def joinpath(self, path: str) -> Cell:
         return Cell(self, *self.cells.at(self.number[path]))
+
+    @property
+    def state(self) -> str:
+        found = ((file.relative_to(self.root), file.stat()) for file in self.cells.files)
+        files = [(name.as_posix(), stat.st_size, stat.st_mtime_ns) for name, stat in found]
+        return hashlib.sha256(repr((self.column, files)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     @property
     def aside_bytes(self) -> int:
@@ -122,20 +133,57 @@ class Parquet(Listed):
         """Raises OSError where it cannot be read."""
         import pyarrow
 
-        with self.lock:
-            column = self.groups.pop((file, group), None)
         try:
-            if column is None:
-                read = _opened(file).read_row_group(group, columns=[self.column], use_threads=False).column(0)
-                column = pyarrow.chunked_array([_encoded(chunk) for chunk in read.chunks])
-            data: bytes = column[row].as_py()
+            data: bytes = self._group(file, group)[row].as_py()
         except (pyarrow.ArrowException, OSError, IndexError) as error:
             raise OSError(0, f"damaged parquet: {' '.join(str(error).split())[:200]}", str(file)) from None
-        with self.lock:
-            self.groups[file, group] = column
-            while len(self.groups) > 1 and sum(one.nbytes for one in self.groups.values()) > KEPT:
-                self.groups.popitem(last=False)
         return data
+
+    def _group(self, file: Path, group: int) -> "pyarrow.ChunkedArray":
+        """The encoded pictures of a row group: read by the first thread that asks for it, and the others wait for that."""
+        key = file, group
+        with self.lock:
+            is_first = key not in self.groups
+            reading = self.groups.setdefault(key, Future())
+            self.groups.move_to_end(key)
+        if is_first:
+            try:
+                reading.set_result(self._read_group(file, group))
+            except BaseException as error:
+                with self.lock:
+                    del self.groups[key]
+                reading.set_exception(error)
+            self._forget()
+        return reading.result()
+
+    def _read_group(self, file: Path, group: int) -> "pyarrow.ChunkedArray":
+        import pyarrow
+
+        read = _opened(file).read_row_group(group, columns=[self.column], use_threads=False).column(0)
+        return pyarrow.chunked_array([_encoded(chunk) for chunk in read.chunks])
+
+    def _forget(self) -> None:
+        """Leave out the row groups used longest ago, as far as there are more than stay in memory."""
+        with self.lock:
+            sizes = {key: one.result().nbytes for key, one in self.groups.items() if one.done()}
+            total = sum(sizes.values())
+            for key in [*sizes][:-1]:
+                if total > KEPT:
+                    total -= sizes[key]
+                    del self.groups[key]
+
+
+class Copied(NamedTuple):
+    """An encoded picture of a parquet file that is copied into another."""
+
+    cell: Cell
+    stretch: Stretch
+
+    def read_bytes(self) -> bytes:
+        return self.stretch.read_bytes()
+
+    def __str__(self) -> str:
+        return str(self.cell)
 
 
 class Gathered:
@@ -144,9 +192,9 @@ class Gathered:
     def __init__(self, source: Parquet, file: Path):
         self.source, self.file, self.starts = source, file, array("q", accumulate(source.cells.sizes, initial=0))
 
-    def joinpath(self, path: str, /) -> Stretch:
+    def joinpath(self, path: str, /) -> Copied:
         i = self.source.number[path]
-        return Stretch(self.file, path, self.starts[i], self.source.cells.sizes[i])
+        return Copied(self.source.joinpath(path), Stretch(self.file, path, self.starts[i], self.source.cells.sizes[i]))
 
 
 class Cells:
@@ -172,15 +220,16 @@ def read(root: Path) -> Parquet | None:
 
     Raises TransferError where they are damaged, or hold no pictures with labels; and OSError.
     """
-    files = sorted(file for of in ("*.parquet", *(f"{part}/*.parquet" for part in PLACES)) for file in root.glob(of))
-    files = files or sorted(root.glob("*/*.parquet"))
+    files = sorted(file for of in (FILES, *(f"{part}/{FILES}" for part in PLACES)) for file in root.glob(of))
+    files = files or sorted(root.glob(f"*/{FILES}"))
     if len(sets := {file.parent.name for file in files} - {*PLACES, root.name}) > 1:
         raise TransferError(f"{len(sets)} sets of pictures in {root}: {some(sorted(sets))}. Give the folder of one")
     if not files:
         return None
     of = labels.parts_of(root, files)
     parts = ["train", *filter(None, [labels.validation_of(root, {*of.values()})])]
-    columns, cells, pictures = _columns(root, files[0]), Cells(), []
+    columns = _columns(root, next(file for file in files if of[file] == "train"))  # those of test may be without labels
+    cells, pictures = Cells(), []
     for file in files:
         if of[file] in parts:
             rows = _rows(file, columns)
@@ -199,7 +248,7 @@ def _opened(file: Path) -> "ParquetFile":
 
 
 def _rows(file: Path, columns: Columns) -> list[Row]:
-    kind = f"parquet {columns.picture} {columns.label}"
+    kind = f"parquet 2 {columns.picture} {columns.label}"  # the number: another where the same file gives other rows
     return [Row(*row) for row in index.kept(file, kind, Row.__annotations__, lambda: list(_read(file, columns)))]
 
 
@@ -209,23 +258,44 @@ def _read(file: Path, columns: Columns) -> Iterator[Row]:
 
     try:
         opened = _opened(file)
+        _check_columns(file, opened.schema_arrow, columns)
         for group in range(opened.num_row_groups):
-            row = 0
+            row = size = 0
             for batch in opened.iter_batches(ROWS, [group], [columns.picture, columns.label], use_threads=False):
                 pictures, told = batch.column(columns.picture), batch.column(columns.label)
                 encoded, names = _encoded(pictures), _names(pictures)
                 for data, name, label in zip(binary_length(encoded), names, told, strict=True):
+                    where = f"{file}: row {row} of row group {group}"
                     if not data.is_valid:
-                        raise TransferError(
-                            f"{file}: row {row} of row group {group} has no picture in it. Write it with the files' bytes"
-                        )
+                        raise TransferError(f"{where} has no picture in it. Write it with the files' bytes")
                     if not label.is_valid:
-                        raise TransferError(f"{file}: row {row} of row group {group} has no label. Leave out what has no class")
-                    place = PurePosixPath((name or "").replace("\\", "/")).name or f"{file.stem}-{group:05}-{row:05}"
-                    yield Row(group, row, place, str(label.as_py()), data.as_py())
-                    row += 1
+                        raise TransferError(f"{where} has no label. Leave out what has no class")
+                    try:
+                        path, called = name.as_py(), _label(label.as_py())
+                    except UnicodeDecodeError:
+                        raise TransferError(f"{where} has a path or a label that is not UTF-8. Write it anew") from None
+                    place = PurePosixPath((path or "").replace("\\", "/")).name or f"{file.stem}-{group:05}-{row:05}"
+                    yield Row(group, row, place, called, data.as_py())
+                    row, size = row + 1, size + data.as_py()
+            if size > LARGEST and pyarrow.types.is_struct(pictures.type) and pyarrow.types.is_binary(encoded.type):
+                raise TransferError(
+                    f"{file}: row group {group} has more than 2 GB of pictures. Write smaller ones, as with row_group_size=100"
+                )
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
+
+
+def _check_columns(file: Path, schema: "pyarrow.Schema", columns: Columns) -> None:
+    """Raise TransferError where a file is without the columns that another has."""
+    fits = {one.name: one.name != columns.picture or _holds_files(one.type) for one in schema}
+    for name, what in ((columns.picture, "encoded pictures"), (columns.label, "labels")):
+        if not fits.get(name):
+            raise TransferError(f"{file} has no {what} in a column {name}, as others there do. Give it them, or remove the file")
+
+
+def _label(told: Any) -> str:
+    """A class's label as a text; pandas makes a column of numbers one of floats."""
+    return str(int(told) if isinstance(told, float) and told.is_integer() else told)
 
 
 def _encoded(pictures: Any) -> Any:
@@ -235,12 +305,12 @@ def _encoded(pictures: Any) -> Any:
     return pictures.field("bytes") if pyarrow.types.is_struct(pictures.type) else pictures
 
 
-def _names(pictures: Any) -> list[str | None]:
+def _names(pictures: Any) -> Any:
+    """The pictures' paths, not yet decoded; None for each where they have none."""
     import pyarrow
 
     named = pyarrow.types.is_struct(pictures.type) and pictures.type.get_field_index("path") >= 0
-    names: list[str | None] = pictures.field("path").to_pylist() if named else [None] * len(pictures)
-    return names
+    return pictures.field("path") if named else pyarrow.nulls(len(pictures))
 
 
 def _columns(root: Path, file: Path) -> Columns:
@@ -251,7 +321,7 @@ def _columns(root: Path, file: Path) -> Columns:
         schema = _opened(file).schema_arrow
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
-    features = _features(root, schema)
+    features = _features(root, file, schema)
     is_picture = {one.name: _holds_files(one.type) for one in schema}
     told = [name for name, feature in features.items() if feature.get("_type") == "Image" and is_picture.get(name)]
     pictures = told or [name for name, holds in is_picture.items() if holds]
@@ -272,14 +342,16 @@ def _holds_files(type_: Any) -> bool:
     return bool(pyarrow.types.is_binary(type_) or pyarrow.types.is_large_binary(type_))
 
 
-def _features(root: Path, schema: "pyarrow.Schema") -> Mapping[str, Mapping[str, Any]]:
+def _features(root: Path, file: Path, schema: "pyarrow.Schema") -> Mapping[str, Mapping[str, Any]]:
     """What Hugging Face's `datasets` says of the columns, in the file or beside it; nothing where it says nothing."""
     try:
         if told := (schema.metadata or {}).get(b"huggingface"):
             features = json.loads(told)["info"]["features"]
         else:
             path = next(folder / INFOS for folder in (root, *root.resolve().parents[:1]) if (folder / INFOS).is_file())
-            features = next(iter(json.loads(path.read_text(encoding="utf-8")).values()))["features"]
+            infos = json.loads(path.read_text(encoding="utf-8"))  # by configuration, which has a folder of its name
+            only = [*infos] if len(infos) == 1 else []
+            features = infos[next(name for name in (file.parent.name, root.resolve().name, *only) if name in infos)]["features"]
         return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
     except (StopIteration, ValueError, KeyError, TypeError, AttributeError):
         return {}

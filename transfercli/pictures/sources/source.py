@@ -67,6 +67,11 @@ class Source:
         yield self
 
     @property
+    def state(self) -> str:
+        """Of the files, where `at_hand` writes them down: others have another. It is a part of that file's name."""
+        return ""
+
+    @property
     def aside_bytes(self) -> int:
         """How large the file will be that `at_hand` makes."""
         return 0
