@@ -24,6 +24,7 @@ from transfercli.plan.splits import UNDIVIDED
 from transfercli.plan.tasks import WHOLE
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
+from transfercli.study.checkpoint_files import FILES, FOLDER
 from transfercli.study.choosing import holds, pictures_of
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
@@ -88,7 +89,7 @@ def advise(
     now["overrides"] = tuple(overrides) or None
     before = keeping.read(study)
     if before is not None and (other := _other(study, before, now, folder)):
-        if study.row_files() or any(study.root.rglob("checkpoints/*.safetensors")):
+        if study.row_files() or any(study.root.rglob(f"{FOLDER}/{FILES}")):
             raise TransferError(
                 f"the study {study.root} is of another question ({other}); "
                 "ask as before and it goes on, or start a new one: --study DIR"

@@ -9,11 +9,10 @@ import transfercli
 from transfercli.cli import show
 from transfercli.cli.options import download_option
 from transfercli.cli.progress import counting
+from transfercli.system.words import some
 
 if TYPE_CHECKING:
     from transfercli.pictures.survey import Survey
-
-MOST = 5  # of what is wrong, named
 
 
 @click.command(short_help="What lies in a folder of pictures: layout, classes, sizes, what is broken or there twice.")
@@ -54,8 +53,7 @@ def _say(found: "Survey", directory: Path) -> None:
         f"folders of classes in train/ and {all_of.validation}/" if all_of.validation else all_of.source.alone
     )
     show.echo(f"Layout: {layout}")
-    named = ", ".join(table["called"][:MOST]) + (f" and {len(table) - MOST} more" if len(table) > MOST else "")
-    show.echo(f"Classes: {len(table)} ({named})")
+    show.echo(f"Classes: {len(table)} ({some([*table['called']])})")
     for part in ("train", "val") if all_of.validation else ("train",):
         counts = table[part]
         word = part if all_of.validation else "Pictures"
@@ -91,5 +89,4 @@ def _say(found: "Survey", directory: Path) -> None:
 
 def _wrong(what: str, found: list[str], remedy: str) -> None:
     if found:
-        more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
-        show.echo(f"{what}: {len(found):,}: {', '.join(found[:MOST])}{more}; {remedy}")
+        show.echo(f"{what}: {len(found):,}: {some(found)}; {remedy}")

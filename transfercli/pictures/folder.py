@@ -7,9 +7,10 @@ from pathlib import Path
 
 from transfercli.pictures.sources.finding import check, find
 from transfercli.pictures.sources.folders import Folders
-from transfercli.pictures.sources.source import Part, Source, classes_have, plural, some, unreachable
+from transfercli.pictures.sources.source import Part, Source, unreachable
 from transfercli.pictures.store import Row, listing_digest
 from transfercli.system.errors import TransferError
+from transfercli.system.words import classes_have, plural, some
 
 LEAST_CLASSES = 4  # two in each half
 

@@ -24,15 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from transfercli.plan.networks import Network, placed
+from transfercli.study import checkpoint_files
+from transfercli.study.checkpoint_files import FILES
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.system.files import metadata, read_text, write_text
+from transfercli.system.files import read_text, write_text
 
 FOLDER = ".attempts"
 BEAT_SECONDS = 5.0  # between two signs of life
 LOST_SECONDS = 60.0  # without one, after which a worker counts as lost
 LATE_SECONDS = 60.0  # that a file may take to be seen as it was written, on a file system of many machines
-CHECKPOINTS, SNAPSHOTS = "checkpoints", "at-*.safetensors"
+SNAPSHOTS = "at-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Attempt:
 
     def _counts(self, path: Path) -> bool:
         inside = path.relative_to(self.made.root).parts
-        return len(inside) > 2 and CHECKPOINTS not in inside and (path.parent / "row.json").exists()
+        return len(inside) > 2 and checkpoint_files.FOLDER not in inside and (path.parent / "row.json").exists()
 
     # -- the side of whoever holds the study
 
@@ -166,17 +168,16 @@ class Attempt:
     def salvage(self) -> dict[Network, int]:
         """Move its checkpoints and snapshots to where the next attempt looks for them; how many steps networks have in these.
 
-        Of each bank the last checkpoint stays, and one more.
+        Of each bank the last checkpoints stay.
         """
         furthest: dict[Network, int] = {}
-        for path in sorted(self.made.root.rglob(f"{CHECKPOINTS}/[!.]*.safetensors")):
+        for path in sorted(self.made.root.rglob(f"{checkpoint_files.FOLDER}/{FILES}")):
             place = self.study.root / path.relative_to(self.made.root)
             with suppress(FileNotFoundError):  # its own worker, if it lives on, keeps only the last two
                 _move(path, place)
                 for network in _networks(self.study, place):
-                    furthest[network] = max(furthest.get(network, 0), int(path.stem.rpartition("-")[2]))
-            for old in sorted(place.parent.glob(f"{place.stem.rpartition('-')[0]}-*.safetensors"))[:-2]:
-                old.unlink()
+                    furthest[network] = max(furthest.get(network, 0), checkpoint_files.step_of(path))
+            checkpoint_files.prune(place)
         for path in self.made.root.glob(f"[!.]*/**/{SNAPSHOTS}"):
             place = self.study.root / path.relative_to(self.made.root)
             if not (place.parent / "row.json").exists():
@@ -236,9 +237,9 @@ def _move(path: Path, place: Path) -> None:
 
 def needed(study: Study, networks: Collection[Network]) -> dict[Path, int]:
     """The files that these networks go on from, and their sizes: their checkpoints, and the layers that they copy."""
-    sources = [path for one in networks if one.donor for path in study.folder(one.donor).glob("[!.]*.safetensors")]
-    folders = {study.folder(one).parent / CHECKPOINTS for one in networks}
-    saved = [path for folder in folders for path in folder.glob("[!.]*.safetensors") if {*_networks(study, path)} & {*networks}]
+    sources = [path for one in networks if one.donor for path in study.folder(one.donor).glob(FILES)]
+    folders = {study.checkpoint_folder(one) for one in networks}
+    saved = [path for folder in folders for path in folder.glob(FILES) if {*_networks(study, path)} & {*networks}]
     return {path.relative_to(study.root): path.stat().st_size for path in sorted({*sources, *saved})}
 
 
@@ -246,8 +247,8 @@ def _networks(study: Study, checkpoint: Path) -> list[Network]:
     """Those of a checkpoint in its place in the study; none where it is damaged."""
     of = checkpoint.parent.parent.relative_to(study.root)
     try:
-        return [placed((of / name).as_posix()) for name in json.loads(metadata(checkpoint)["about"])["networks"]]
-    except (KeyError, ValueError, TypeError):
+        return [placed((of / name).as_posix()) for name in checkpoint_files.networks_of(checkpoint)]
+    except ValueError:
         return []
 
 

@@ -23,7 +23,7 @@ from transfercli.plan.networks import AXES, Network, axes_order
 from transfercli.plan.treatments import TREATMENTS, Treatment, define
 from transfercli.recipe import reading as recipes
 from transfercli.recipe.schema import Recipe
-from transfercli.study import lock
+from transfercli.study import checkpoint_files, lock
 from transfercli.study.rows import COLUMNS, HOLDOUT_COLUMN, LOG_COLUMNS, damaged, read_row, table_text
 from transfercli.study.splits import Halves, parsed, text_of
 from transfercli.system.errors import TransferError
@@ -132,6 +132,10 @@ class Study:
     def folder(self, network: Network) -> Path:
         """One network's folder."""
         return self.root / network.place
+
+    def checkpoint_folder(self, network: Network) -> Path:
+        """The checkpoints of all networks of this one's split and seed."""
+        return self.folder(network).parent / checkpoint_files.FOLDER
 
     def folders(self) -> list[Path]:
         """The study's own folder, and those of its splits, seeds, networks and checkpoints."""

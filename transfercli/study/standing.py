@@ -1,6 +1,5 @@
 """Where a study stands: every network that is planned, there, in training or in a checkpoint, and how far each is."""
 
-import json
 from collections import Counter
 from contextlib import suppress
 from datetime import datetime
@@ -8,10 +7,11 @@ from typing import Any
 
 from transfercli.plan.networks import Network, axes_order, columns, named, of_row, several, without_need
 from transfercli.plan.treatments import TREATMENTS, failed
+from transfercli.study import checkpoint_files
 from transfercli.study.attempts import working
+from transfercli.study.checkpoint_files import FILES, FOLDER
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
-from transfercli.system.files import metadata
 
 
 def status(study: Study) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def _checkpoints(study: Study, done: set[Network]) -> list[dict[str, Any]]:
     kept, found = [], []
     for split in study.split_names():
         for folder in (study.root / split, *sorted((study.root / split).glob("seed-*"))):
-            for path in folder.glob("checkpoints/[!.]*.safetensors"):
+            for path in folder.glob(f"{FOLDER}/{FILES}"):
                 seed = folder.name.removeprefix("seed-") if folder.name != split else "0"
                 with suppress(KeyError, ValueError, TypeError, TransferError):  # damaged, or not of this recipe and split
-                    about = json.loads(metadata(path)["about"])
+                    about = checkpoint_files.about(path)
                     ours = {one.digest() for one in study.recipe().each().values()}
                     if about["recipe"] in ours and about["split"] == study.halves(split).digest:
                         found.append((int(about["step"]), [named(split, int(seed), name) for name in about["networks"]], path))

@@ -1,7 +1,7 @@
 """The versions that a study was begun with. Others may give other numbers, so they are refused until someone accepts them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from importlib import metadata
 
@@ -32,6 +32,11 @@ def here(precision: torch.dtype, libraries: Collection[str] = ()) -> dict[str, s
     return {**own, **versions, "precision": str(precision)[6:]}
 
 
+def differing(before: Mapping[str, str], now: Mapping[str, str], keys: Iterable[str] = DECISIVE, to: str = "→") -> list[str]:
+    """What decides numbers and is not the same, in words."""
+    return [f"{key}: {before.get(key)} {to} {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+
+
 def settle(study: Study, now: dict[str, str], accept: bool) -> str:
     """Compare the versions with those that the study was begun with, and remember them. Returns the changes ever accepted.
 
@@ -40,7 +45,7 @@ def settle(study: Study, now: dict[str, str], accept: bool) -> str:
     path = study.root / FILE
     first, accepted = begun(study)
     before, decisive = {**now, "numerics": "1", **first}, [key for key in DECISIVE if key in now]
-    changed = [f"{key}: {before[key]} → {now[key]}" for key in decisive if before[key] != now[key]]
+    changed = differing(before, now, decisive)
     if changed and not accept:
         raise TransferError(
             f"the study {study.root} was begun with other versions ({'; '.join(changed)}), which may give other numbers; "

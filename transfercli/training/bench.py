@@ -62,10 +62,6 @@ class Bench:
         """What a checkpoint must hold for its networks to go on from it."""
         return {"recipe": self.recipe.digest(), "split": self.halves.digest, "precision": str(self.precision)}
 
-    def checkpoints(self, network: Network) -> Path:
-        """The folder of the checkpoints of all networks of this one's split and seed."""
-        return self.study.folder(network).parent / "checkpoints"
-
     def fits(self, targets: Iterable[str], parts: Sequence[str] = ("train", "val")) -> int:
         """How many networks train side by side, when these targets' pictures are in memory: banks take of what is left."""
         for target in targets:

@@ -14,7 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from transfercli.networks.start import digest
-from transfercli.system.files import metadata, replacing
+from transfercli.study import checkpoint_files
+from transfercli.study.checkpoint_files import FILES, networks_of
+from transfercli.system.files import replacing
 
 
 class Saved(NamedTuple):
@@ -26,18 +28,14 @@ class Saved(NamedTuple):
 
 Group = tuple[list[str], Saved | None]  # networks that go on together, and from what; None for those that start anew
 
-KEEP = 2  # the last good one stays until the next is whole
-
 
 def save(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
-    """Write the checkpoint of `about["step"]` and remove all but the last two of the same bank."""
-    stem = hashlib.sha256(" ".join(sorted(about["networks"])).encode()).hexdigest()[:12]
-    path = folder / f"{stem}-{about['step']:08d}.safetensors"
+    """Write the checkpoint of `about["step"]` and remove all but the last of the same bank."""
+    path = checkpoint_files.path_of(folder, about["networks"], about["step"])
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as aside:
         save_file(whole, aside, {"about": json.dumps(about), "digest": _digest(whole, about)})
-    for old in sorted(folder.glob(f"{stem}-*.safetensors"))[:-KEEP]:
-        old.unlink()
+    checkpoint_files.prune(path)
     return path
 
 
@@ -62,7 +60,7 @@ def latest(folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: C
     does not. A damaged one is named to `warn`, and an earlier one is used.
     """
     remaining, groups = list(wanted), list[Group]()
-    for path in sorted(folder.glob("[!.]*.safetensors"), key=lambda p: p.stem.rpartition("-")[2], reverse=True):
+    for path in sorted(folder.glob(FILES), key=checkpoint_files.step_of, reverse=True):
         if not remaining:
             break
         try:
@@ -77,21 +75,18 @@ def latest(folder: Path, wanted: Iterable[str], fits: Mapping[str, Any], warn: C
     return [*groups, (remaining, None)] if remaining else groups
 
 
+def clear_done(folder: Path) -> None:
+    """Remove the checkpoints of networks that all have a row."""
+    clear(folder, {row.parent.name for row in folder.parent.glob("*/row.json")})
+
+
 def clear(folder: Path, done: Container[str]) -> None:
     """Remove the checkpoints whose networks are all done, and what nobody can go on from. The others wait for their networks."""
     for path in folder.glob("*.safetensors"):
-        if path.name.startswith(".") or all(name in done for name in _networks(path)):
+        if path.name.startswith(".") or all(name in done for name in networks_of(path)):
             path.unlink()
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _networks(path: Path) -> list[str]:
-    """The networks of a checkpoint, by its header alone; none where it is damaged."""
-    try:
-        return list(json.loads(metadata(path)["about"])["networks"])
-    except (KeyError, ValueError, TypeError):
-        return []
 
 
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from transfercli.study import attempts
 from transfercli.study.attempts import LOST_SECONDS, Attempt
 from transfercli.study.folder import Study
 from transfercli.study.splits import Halves
-from transfercli.study.versions import DECISIVE
+from transfercli.study.versions import DECISIVE, differing
 from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Stopped, Wish, deferred
@@ -132,9 +132,14 @@ class Crew:
         self.cpus = remote.cpus or (min(beside, default=1) if gpus else share(machines, remote.workers))
 
     @property
+    def shunned(self) -> set[str]:
+        """Machines that nothing is sent to."""
+        return {*self.asked, *self.refused}
+
+    @property
     def nodes(self) -> list[dict[str, Any]]:
         """The machines that are there now, as Ray has them, but for those that nothing is sent to."""
-        return [node for node in self.ray.nodes() if node["Alive"] and node.get("NodeID") not in {*self.asked, *self.refused}]
+        return [node for node in self.ray.nodes() if node["Alive"] and node.get("NodeID") not in self.shunned]
 
     @property
     def machines(self) -> list[dict[str, int]]:
@@ -166,7 +171,7 @@ class Crew:
     def send(self, function: Any, *args: Any) -> Any:
         """Have a worker call this in a process of its own."""
         how: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": int(self.device == "cuda"), "max_calls": 1, "max_retries": 0}
-        if shunned := {*self.asked, *self.refused}:
+        if shunned := self.shunned:
             from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
             how["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={"ray.io/node-id": NotIn(*sorted(shunned))})
@@ -222,8 +227,8 @@ class Crew:
             raise TransferError(f"no machine of the cluster has {self.about.removesuffix(' each')} for a worker: --cpus-per-bank")
         (first, wanted), *others = told.values()
         for host, versions in others:
-            if odd := _differing(wanted, versions, "and"):
-                raise TransferError(f"{first} and {host} would give other numbers ({odd}); make them alike")
+            if odd := differing(wanted, versions, to="and"):
+                raise TransferError(f"{first} and {host} would give other numbers ({'; '.join(odd)}); make them alike")
         return wanted
 
     def look(self, study: Study, versions: Mapping[str, str]) -> Iterator[str]:
@@ -240,7 +245,7 @@ class Crew:
                 told = self.said(ref)
                 if isinstance(told, Died):
                     self.known.discard(name)  # it is asked again, if it is there
-                elif odd := told if isinstance(told, str) else _differing(versions, told, "→"):
+                elif odd := told if isinstance(told, str) else "; ".join(differing(versions, told)):
                     self.refused.add(name)
                     yield f"nothing is trained on {host}: {odd}"
 
@@ -252,11 +257,6 @@ class Crew:
 def _own(node: Mapping[str, Any]) -> dict[str, int]:
     """The processors and GPUs of a machine."""
     return {kind: int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU")}
-
-
-def _differing(wanted: Mapping[str, str], there: Mapping[str, str], word: str) -> str:
-    keys = (key for key in DECISIVE if wanted.get(key) != there.get(key))
-    return "; ".join(f"{key}: {wanted.get(key)} {word} {there.get(key)}" for key in keys)
 
 
 def _root(study: Study) -> str:
@@ -433,8 +433,7 @@ class Work:
             self.reporter.measured(self.study, network, self.study.log(network))
         if taken:
             self.study.write_table()
-            folder = self.study.folder(taken[0]).parent
-            checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
+            checkpoints.clear_done(self.study.checkpoint_folder(taken[0]))
         if not (left := [network for network in one.job.networks if self._status(network) is None]):
             return
         self.reporter.say(f"{left[0].split}: {', '.join(network.name for network in left)} did not end: {said}")

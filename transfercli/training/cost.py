@@ -14,9 +14,9 @@ from transfercli.plan.networks import Network
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.plan.tasks import HALVES
 from transfercli.recipe.schema import Recipe
+from transfercli.study.checkpoint_files import KEEP
 from transfercli.system.devices import free_memory
 from transfercli.system.threads import processors
-from transfercli.training.checkpoints import KEEP
 
 PREFIXES = len(HALVES) + 1  # frozen beginnings of a target: of either half, and random
 REMEMBERED = {"sgd": 1, "adamw": 2}  # numbers that an optimiser keeps of each weight

@@ -34,7 +34,7 @@ def train_together(networks: Sequence[Network], bench: Bench, bank_size: int | N
     refuse_more_than_there_is(networks, split, bench.folder.train, folds)
     _tell_of_near_identities(networks, bench, reporter)
     fits = bank_size or bench.fits(dict.fromkeys(network.target for network in networks))
-    kept, names = bench.checkpoints(networks[0]), [network.name for network in networks]
+    kept, names = bench.study.checkpoint_folder(networks[0]), [network.name for network in networks]
     for found, saved in checkpoints.latest(kept, names, bench.same, reporter.say):
         carry_out(jobs([network for network in networks if network.name in found], fits), saved, bench, reporter)
 
@@ -92,7 +92,7 @@ def _train(job: Job, saved: Saved | None, bench: Bench, reporter: Reporter) -> N
             bank.restore(saved.tensors, saved.about)
         except ValueError as error:
             bank.close()
-            kept = bench.checkpoints(job.networks[0])
+            kept = bench.study.checkpoint_folder(job.networks[0])
             raise TransferError(f"{name}: {error} than is there now; remove {kept} to begin its networks anew") from None
         reporter.say(f"{name}: {count} networks go on at step {bank.step_number} of {bank.steps}")
     try:
@@ -136,8 +136,7 @@ def _go(bank: Bank, bench: Bench, reporter: Reporter, wish: Wish) -> None:
 
     def save() -> None:
         tensors, about = bank.state()
-        folder = bench.made.folder(bank.members[0].network).parent / "checkpoints"
-        checkpoints.save(folder, tensors, {**about, **bench.same})
+        checkpoints.save(bench.made.checkpoint_folder(bank.members[0].network), tensors, {**about, **bench.same})
 
     def tell() -> None:
         of = bank.members[0].network

@@ -64,8 +64,8 @@ def train(
             _train_here(study, todo, recipe, halves, device, precision, accepted, bank_size, loaded, reporter)
         elif todo:
             cluster.train_elsewhere(study, todo, recipe, halves, remote, begin, bank_size, reporter)
-        for folder in {study.folder(network).parent for network in networks}:  # of done ones too: killed before this line
-            checkpoints.clear(folder / "checkpoints", {row.parent.name for row in folder.glob("*/row.json")})
+        for folder in {study.checkpoint_folder(network) for network in networks}:  # of done ones too: killed before this line
+            checkpoints.clear_done(folder)
         study.write_table()
     refuse_mixtures(study)
     return [row for network in networks if (row := study.row(network)) is not None]

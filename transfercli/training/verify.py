@@ -23,6 +23,7 @@ from transfercli.plan.jobs import jobs
 from transfercli.plan.networks import PRETRAINED, RANDOM, Network, columns, of_row
 from transfercli.plan.resolve import Resolved, resolve
 from transfercli.recipe.schema import Recipe
+from transfercli.study.checkpoint_files import FILES, FOLDER
 from transfercli.study.folder import Study
 from transfercli.study.hints import command
 from transfercli.study.rows import HOLDOUT_COLUMN, LOG_COLUMNS, mixtures, read_row, table_text
@@ -120,7 +121,7 @@ def verify(
     _table(study, list(found.values()), report)
     for mixed in mixtures(found.values()):
         report.check("sources", False, mixed)
-    for path in sorted(study.root.rglob("checkpoints/[!.]*.safetensors")):
+    for path in sorted(study.root.rglob(f"{FOLDER}/{FILES}")):
         try:
             checkpoints.load(path)
             report.counts["checkpoints"] += 1

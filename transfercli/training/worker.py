@@ -14,7 +14,7 @@ from typing import NamedTuple
 from transfercli.plan.networks import Network, named
 from transfercli.study.attempts import LATE_SECONDS, Attempt
 from transfercli.study.folder import Study
-from transfercli.study.versions import here
+from transfercli.study.versions import differing, here
 from transfercli.system import memory, threads
 from transfercli.system.devices import device_name, pick_device, pick_precision, reproducible
 from transfercli.system.errors import TransferError
@@ -126,7 +126,7 @@ def _await(study: Study, files: Iterable[tuple[str, int]]) -> None:
 
 def refuse_other(wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
     """Raise TransferError where a worker would give other numbers than the study was begun with."""
-    if odd := [f"{key}: {wanted[key]} → {there.get(key)}" for key in wanted if wanted[key] != there.get(key)]:
+    if odd := differing(wanted, there, wanted):
         raise TransferError(f"{os.uname().nodename} has other versions than the others ({'; '.join(odd)})")
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from transfercli.pictures.sources import folders, imagenet, named, parquet, shards, table
-from transfercli.pictures.sources.source import ENDINGS, Part, Source, classes_have, plural, some, unreachable
+from transfercli.pictures.sources.source import ENDINGS, Part, Source, unreachable
 from transfercli.pictures.store import Store, is_store
 from transfercli.system.errors import TransferError
+from transfercli.system.words import classes_have, plural, some
 
 
 def find(root: Path) -> Source:

@@ -10,9 +10,11 @@
 import os
 from pathlib import Path
 
-from transfercli.pictures.sources.source import ENDINGS, Part, Source, some
+from transfercli.pictures.sources.source import ENDINGS, Part, Source
 from transfercli.system.errors import TransferError
+from transfercli.system.words import some
 
+TRAIN = ("train", "training")  # what training pictures' part may be called, where it is not these folders
 VALIDATION = ("val", "validation", "valid", "test")  # what the folder of validation pictures may be called; the first wins
 ANNOTATIONS = "val_annotations.txt"
 

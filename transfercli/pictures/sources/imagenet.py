@@ -18,9 +18,10 @@ from transfercli.pictures.sources import folders
 from transfercli.pictures.sources.folders import Folders
 from transfercli.pictures.sources.labels import without_id
 from transfercli.pictures.sources.listed import Found, Links, Parted, Stretch, Stretches
-from transfercli.pictures.sources.source import ENDINGS, Source, some
+from transfercli.pictures.sources.source import ENDINGS, Source
 from transfercli.pictures.sources.tar import members
 from transfercli.system.errors import TransferError
+from transfercli.system.words import some
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 SOLUTION = "LOC_val_solution.csv"

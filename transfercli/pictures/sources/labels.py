@@ -5,13 +5,12 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from transfercli import paper
-from transfercli.pictures.sources.folders import VALIDATION
+from transfercli.pictures.sources.folders import TRAIN, VALIDATION
 from transfercli.pictures.sources.listed import Found
 from transfercli.system.errors import TransferError
 
 WNID = re.compile(r"n\d{8}")
 ALIKE = 0.9  # of 1000 names, that they are taken for ImageNet's: lists differ in a few words
-TRAIN = ("train", "training")
 _PART = re.compile(rf"(?<![a-z])({'|'.join((*TRAIN, *VALIDATION))})(?![a-z])")
 
 

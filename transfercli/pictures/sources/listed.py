@@ -7,14 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfercli.pictures.sources.folders import TRAIN, VALIDATION
 from transfercli.pictures.sources.source import Part, Source
 from transfercli.system.errors import TransferError
 
 if TYPE_CHECKING:
     from transfercli.pictures.decode import Encoded
-
-
-PARTS = ("train", "training", "val", "validation", "valid", "test")  # what folders of parts are called
 
 
 class Found(NamedTuple):
@@ -157,6 +155,6 @@ def _below_class(one: Found) -> str:
     """What follows the folder of the class in a picture's path; where there is no such folder, its last name."""
     places = PurePosixPath(one.path).parts
     folders = places[:-1]
-    part = next((i for i, place in enumerate(folders) if place in PARTS), -1) + 1  # a class may be called as a folder above it
-    begin = part if one.name in folders[part:] else 0
+    above = next((i + 1 for i, place in enumerate(folders) if place in (*TRAIN, *VALIDATION)), 0)
+    begin = above if one.name in folders[above:] else 0  # a class may be called as a folder above it
     return "/".join(places[places.index(one.name, begin) + 1 :]) if one.name in folders else places[-1]

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transfercli.pictures.sources import index, labels
 from transfercli.pictures.sources.listed import Found, Listed, Stretch
-from transfercli.pictures.sources.source import some
 from transfercli.system.errors import TransferError
 from transfercli.system.files import replacing
 from transfercli.system.progress import Counting
+from transfercli.system.words import some
 
 if TYPE_CHECKING:
     import pyarrow

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from transfercli.pictures.sources import index, labels, tar
-from transfercli.pictures.sources.folders import VALIDATION
+from transfercli.pictures.sources.folders import TRAIN, VALIDATION
 from transfercli.pictures.sources.listed import Stretch, Stretches
 from transfercli.pictures.sources.source import ENDINGS
 from transfercli.system.errors import TransferError
@@ -81,9 +81,9 @@ def _read(file: Path) -> Iterator[Picture]:
 def _folders(file: Path, name: str) -> tuple[str, str]:
     """The part and the class that a picture's folders are called by: the class follows the part, or begins the path."""
     places = PurePosixPath(name).parts[:-1]
-    part = next((place for place in places[:-1] if place in (*labels.TRAIN, *VALIDATION)), "")  # else it is a class's
+    part = next((place for place in places[:-1] if place in (*TRAIN, *VALIDATION)), "")  # else it is a class's
     below = places[places.index(part) + 1 :] if part else places[places[:-1][:1] == (file.stem,) :]
-    return labels.TRAIN[0] if part in labels.TRAIN else part, below[0] if below else ""
+    return TRAIN[0] if part in TRAIN else part, below[0] if below else ""
 
 
 def _parted(name: str) -> tuple[str, str]:

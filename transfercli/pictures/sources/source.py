@@ -5,7 +5,7 @@ A picture goes by its *canonical path*, the one that it has where train/ and val
 out do not depend on the layout, and the same pictures in two layouts give the same study.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,17 +112,3 @@ def unreachable(error: OSError) -> TransferError:
     if isinstance(error, PermissionError):
         return TransferError(f"permission denied: {error.filename}. Make it readable for this user")
     return TransferError(f"cannot read {error.filename}: {error.strerror}. Check the folder and its disk")
-
-
-def plural(names: Collection[str]) -> str:
-    return "class" if len(names) == 1 else "classes"
-
-
-def classes_have(names: Collection[str]) -> str:
-    return f"{len(names)} {plural(names)} {'has' if len(names) == 1 else 'have'}"
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

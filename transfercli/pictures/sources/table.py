@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 
 from transfercli.pictures.sources import labels
-from transfercli.pictures.sources.folders import VALIDATION
+from transfercli.pictures.sources.folders import TRAIN, VALIDATION
 from transfercli.pictures.sources.listed import Found, Links
 from transfercli.pictures.sources.source import ENDINGS
 from transfercli.system.errors import TransferError
@@ -53,13 +53,13 @@ def of_file(file: Path) -> Links:
         part = (row.get("part") or "train").strip().lower()
         if not path or not name or None in row or "\0" in path:
             raise TransferError(f"{file}, line {line}: expected {','.join(header)}. Mend that line")
-        if part not in (*labels.TRAIN, *VALIDATION):
+        if part not in (*TRAIN, *VALIDATION):
             raise TransferError(f"{file}, line {line}: {part!r} is no part. Write train, or one of {', '.join(VALIDATION)}")
         if not path.lower().endswith(ENDINGS):
             raise TransferError(f"{file}, line {line}: {path} has no picture's ending ({' '.join(ENDINGS)}). Mend that line")
-        if part in labels.TRAIN or part == validation:
+        if part in TRAIN or part == validation:
             path = path if "/" in path else path.replace("\\", "/")
-            pictures.append(Found("train" if part in labels.TRAIN else "val", labels.as_folder(name), path))
+            pictures.append(Found("train" if part in TRAIN else "val", labels.as_folder(name), path))
     if not pictures:
         raise TransferError(f"{file} lists no pictures. Give each a line: {','.join(header)}")
     return Links(file.parent, pictures, f"the table {file.name}")
