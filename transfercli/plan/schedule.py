@@ -15,6 +15,9 @@ from transfercli.plan.networks import Network
 TimeOf = Callable[[tuple[Network, ...]], float]  # for training a bank from its first step to its last, in any unit
 Fits = Callable[[Network], int]  # how many networks of its kind a device holds side by side
 
+MOST = 0.7  # of a device's share, in a bank of more than FEW networks
+FEW = 8
+
 
 def next_job(waiting: Iterable[Network], done: Collection[Network], devices: int, fits: Fits, time_of: TimeOf) -> Job | None:
     """What an idle device begins; None where all that waits needs a network that is not done.
@@ -23,8 +26,9 @@ def next_job(waiting: Iterable[Network], done: Collection[Network], devices: int
 
     A bank is built around the ready network with the longest way to the end, what waits for it included: so bases come first,
     and what is short fills the gaps at the end. Others that learn from the same batches join it, first those of its treatment,
-    with which it shares frozen layers; up to a device's share of what is ready, so that banks get smaller towards the end. They
-    are no smaller than that, since of networks in two banks frozen layers are computed, and pictures read, twice.
+    with which it shares frozen layers; up to most of a device's share of what is ready, so that banks get smaller towards the end
+    and even out what was reckoned wrongly. Of few networks a bank takes the whole share, since of those in two banks frozen
+    layers are computed, and pictures read, twice.
     """
     alone = {network: time_of((network,)) for network in waiting}
     behind: dict[Network | None, float] = {}  # of a network that others wait for, the longest of them
@@ -40,7 +44,7 @@ def next_job(waiting: Iterable[Network], done: Collection[Network], devices: int
     others.sort(key=lambda one: (one.treatment != first.treatment, one.treatment, -ways[one]))
     bank: tuple[Network, ...] = (first,)
     for one in others[: fits(first) - 1]:
-        if time_of((*bank, one)) > share:
+        if time_of((*bank, one)) > share * (MOST if devices > 1 and len(bank) >= FEW else 1):
             break
         bank += (one,)
     return Job(bank)

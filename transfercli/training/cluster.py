@@ -169,8 +169,8 @@ class Crew:
         return min(there, self.remote.workers or there)
 
     def send(self, function: Any, *args: Any) -> Any:
-        """Have a worker call this in a process of its own."""
-        how: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": int(self.device == "cuda"), "max_calls": 1, "max_retries": 0}
+        """Have a worker call this."""
+        how: dict[str, Any] = {"num_cpus": self.cpus, **_alone(int(self.device == "cuda"))}
         if shunned := self.shunned:
             from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
@@ -181,7 +181,7 @@ class Crew:
         """Have this machine call it, whatever else is at work there."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        task = self.ray.remote(num_cpus=0, num_gpus=gpus, max_calls=1, max_retries=0)(function)
+        task = self.ray.remote(num_cpus=0, **_alone(gpus))(function)
         return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(*args)
 
     def end(self, ref: Any, host: str, pid: int | None) -> None:
@@ -252,6 +252,11 @@ class Crew:
     def _ask(self, node: Mapping[str, Any], study: Study) -> Any:
         self.known.add(node["NodeID"])
         return self.call_on(node, worker.describe, _root(study), self.device, gpus=int(self.device == "cuda"))
+
+
+def _alone(gpus: int) -> dict[str, int]:
+    """For a call that Ray is not to repeat. With a GPU in a process that ends with it, for the next to have all of its memory."""
+    return {"num_gpus": gpus, "max_retries": 0, **({"max_calls": 1} if gpus else {})}
 
 
 def _own(node: Mapping[str, Any]) -> dict[str, int]:
