@@ -29,6 +29,7 @@ from transfercli.system.device_names import HERE, Remote
 from transfercli.system.errors import TransferError
 from transfercli.system.interrupts import Wish
 from transfercli.training import cluster, worker
+from transfercli.training.crew import Crew, Died, connected
 from transfercli.training.reporter import SILENT
 from transfercli.training.worker import refuse_other
 
@@ -235,7 +236,7 @@ def test_a_bank_that_fails_three_times_leaves_the_others(tiny: Tiny, tmp_path: P
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(TransferError, match=r"--ray needs Ray: pip install 'transfer-study\[ray\]'"), cluster.connected(TWO):
+    with pytest.raises(TransferError, match=r"--ray needs Ray: pip install 'transfer-study\[ray\]'"), connected(TWO):
         pass
 
 
@@ -267,8 +268,8 @@ def test_a_token_that_is_there_is_shown_to_a_cluster(
         raise ConnectionError("nobody there")
 
     monkeypatch.setattr("ray.init", init)
-    monkeypatch.setattr(cluster, "_refuse_deaf", lambda address: None)
-    with pytest.raises(TransferError, match="nobody there"), cluster.connected(Remote(address)):
+    monkeypatch.setattr("transfercli.training.crew._refuse_deaf", lambda address: None)
+    with pytest.raises(TransferError, match="nobody there"), connected(Remote(address)):
         pass
     assert seen == [mode]
 
@@ -277,7 +278,7 @@ def test_an_address_at_which_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(TransferError) as refused, cluster.connected(Remote(address)):
+    with pytest.raises(TransferError) as refused, connected(Remote(address)):
         pass
     assert str(refused.value) == f"no Ray at {address} (Connection refused); begin one: ray start --head"
 
@@ -308,7 +309,7 @@ class Machines:
 
         return lambda of: SimpleNamespace(remote=send, options=options)
 
-    def wait(self, refs: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+    def wait(self, refs: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
         there = [ref for ref in refs if self.get(ref) is not None]
         return there, [ref for ref in refs if ref not in there]
 
@@ -319,12 +320,12 @@ class Machines:
 def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
     ray = Machines(a0={"torch": "2.11", "precision": "bfloat16"}, b0={"torch": "2.11", "precision": "float32"})
     with pytest.raises(TransferError, match=r"a0 and b0 would give other numbers \(precision: bfloat16 and float32\)"):
-        cluster.Crew(ray, TWO).versions(Study(tmp_path), Wish())
-    dies = Machines(a0={"torch": "2.11"}, b0=cluster.Died("the worker died"))
-    crew = cluster.Crew(dies, TWO)
+        Crew(ray, TWO).versions(Study(tmp_path), Wish())
+    dies = Machines(a0={"torch": "2.11"}, b0=Died("the worker died"))
+    crew = Crew(dies, TWO)
     assert crew.versions(Study(tmp_path), Wish()) == {"torch": "2.11"} and [*crew.look(Study(tmp_path), {})] == []
     with pytest.raises(TransferError, match="b0 cannot train: there is no study there"):
-        cluster.Crew(Machines(a0={}, b0="there is no study there"), TWO).versions(Study(tmp_path), Wish())
+        Crew(Machines(a0={}, b0="there is no study there"), TWO).versions(Study(tmp_path), Wish())
     with pytest.raises(TransferError, match=r"has other versions than the others \(torch: 2.11 → 2.12\)"):
         refuse_other({"torch": "2.11"}, {"torch": "2.12", "version": "1"})
 
@@ -349,14 +350,14 @@ def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
 )
 def test_a_worker_has_its_share_of_the_processors(nodes: list[dict[str, int]], remote: Remote, each: tuple[int, int]) -> None:
     ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in nodes])
-    crew = cluster.Crew(ray, remote)
+    crew = Crew(ray, remote)
     assert (crew.cpus, crew.size) == each
 
 
 def test_a_worker_that_fits_on_no_machine_is_refused(tmp_path: Path) -> None:
     ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4}}, {"Alive": False, "Resources": {"CPU": 64}}])
     with pytest.raises(TransferError, match="no machine of the cluster has 5 processors for a worker: --cpus-per-bank"):
-        cluster.Crew(ray, Remote(cpus=5)).versions(Study(tmp_path), Wish())
+        Crew(ray, Remote(cpus=5)).versions(Study(tmp_path), Wish())
 
 
 def test_a_worker_waits_for_files_that_its_machine_sees_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +391,7 @@ def test_what_does_not_go_with_ray(words: tuple[str, ...], said: str, transfer: 
 def test_nothing_is_sent_to_a_machine_that_joins_before_it_answers_alike(tmp_path: Path) -> None:
     wanted = {"torch": "2.11", "precision": "bfloat16"}
     ray = Machines(a0=wanted)
-    crew = cluster.Crew(ray, Remote(cpus=1))
+    crew = Crew(ray, Remote(cpus=1))
     assert crew.versions(Study(tmp_path), Wish()) == wanted and crew.size == 1
     ray.answers |= {"b0": None, "c0": {**wanted, "torch": "2.12"}, "d0": "there is no study there"}
     assert [*crew.look(Study(tmp_path), wanted)] == [
