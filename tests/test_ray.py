@@ -309,7 +309,7 @@ class Machines:
 
         return lambda of: SimpleNamespace(remote=send, options=options)
 
-    def wait(self, refs: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+    def wait(self, refs: list[Any], timeout: float, num_returns: int = 1) -> tuple[list[Any], list[Any]]:
         there = [ref for ref in refs if self.get(ref) is not None]
         return there, [ref for ref in refs if ref not in there]
 

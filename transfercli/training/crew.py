@@ -191,7 +191,8 @@ class Crew:
         told: dict[str, tuple[str, dict[str, str]]] = {}  # by machine, and what it is called
         for _ in range(ASKED):
             fit = [node for node in self.nodes if self.places(_own(node)) and node["NodeID"] not in told]
-            asked = {self._ask(node, study): node for node in fit}
+            # Once for each worker: so the processes of all are there, their imports done, when the first order comes.
+            asked = {self._ask(node, study): node for node in fit for _ in range(self._beside(node))}
             for ref in self.ended([*asked], wish):  # a machine all of whose GPUs work for others is waited for
                 answer, name, host = self.said(ref), asked[ref]["NodeID"], asked[ref]["NodeManagerHostname"]
                 if isinstance(answer, Died):
@@ -209,6 +210,10 @@ class Crew:
             if odd := differing(wanted, versions, to="and"):
                 raise TransferError(f"{first} and {host} would give other numbers ({'; '.join(odd)}); make them alike")
         return wanted
+
+    def _beside(self, node: Mapping[str, Any]) -> int:
+        """How many processes it has that go on from one order to the next."""
+        return 1 if self.device == "cuda" else min(self.places(_own(node)), self.each.beside)
 
     def look(self, study: Study, versions: Mapping[str, str]) -> Iterator[str]:
         """Ask machines that have joined what decides numbers there; nothing is sent to them before they answer alike.
