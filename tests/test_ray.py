@@ -92,7 +92,9 @@ class Strike(threading.Thread):
         until = time.monotonic() + 240
         while len(self.struck) < self.times and time.monotonic() < until:
             for one in attempts.attempts(self.study):
-                steps = [int(path.stem.rpartition("-")[2]) for path in one.made.root.rglob("[!.]*-*.safetensors")]
+                steps = list[int]()
+                with suppress(FileNotFoundError):  # swept meanwhile
+                    steps += [int(path.stem.rpartition("-")[2]) for path in one.made.root.rglob("[!.]*-*.safetensors")]
                 beat = one.beat()
                 if beat and 40 <= max(steps, default=0) < STEPS - 40 and beat["pid"] not in self.struck:
                     self.struck.append(beat["pid"])
@@ -142,8 +144,8 @@ def test_a_worker_that_hangs_and_comes_back(
 
 def to_all_of(node: Any, number: int) -> None:
     """As a machine gives a signal to all processes of a job: the node's and its workers'."""
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    for process in [*raylet.children(recursive=True), raylet]:
+    raylets = [psutil.Process(one.process.pid) for one in node.all_processes.get("raylet", ())]  # none once the cluster has ended
+    for process in [each for one in raylets for each in (*one.children(recursive=True), one)]:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
 
