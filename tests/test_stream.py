@@ -1,7 +1,7 @@
 """The stream: which pictures a step sees, under which crops, and what becomes of them before the first layer."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from transfercli.pictures import stream as stream_module
+from transfercli.pictures.decode import Put
+from transfercli.pictures.sources.source import Source
 from transfercli.pictures.stream import AHEAD, Batch, Part, Pixels, Stream, centre, centre_crop, normalise
 from transfercli.recipe.schema import Pictures
 from transfercli.system.errors import TransferError
@@ -87,6 +89,37 @@ def test_batches_made_ahead_are_few(coded: Path) -> None:
         made.batch(t)
         assert len(made._ahead) <= 2 * AHEAD
         assert len(made._orders) <= 2 * AHEAD
+
+
+def test_memory_of_batches_is_used_again_but_not_while_anybody_has_one(coded: Path) -> None:
+    pictures = source(coded, 10)
+    made = Stream(pictures, 4, STREAM)
+    first, second = made.make(0), made.make(1)
+    held, place, other = second.pixels[2], first.pixels.data_ptr(), second.pixels.data_ptr()
+    as_it_was = held.clone()
+    del first, second
+    later = [made.make(t) for t in range(2, 6)]
+    places = {batch.pixels.data_ptr() for batch in later}
+    assert place in places and other not in places and torch.equal(held, as_it_was)
+    assert all(same(batch, Stream(source(coded, 10), 4, STREAM).make(t)) for t, batch in enumerate(later, 2))
+
+
+def test_pictures_are_cut_alike_however_they_lie_in_memory(monkeypatch: pytest.MonkeyPatch, coded: Path) -> None:
+    """Height, width, channels as a decoder gives them; or each channel for itself, as some resizing does."""
+
+    def each(how: Callable[[np.ndarray], np.ndarray], augment: str) -> Batch:
+        def decoded(self: Source, paths: Sequence[str], pictures: Pictures, workers: object, put: Put) -> None:
+            for i, path in enumerate(paths):
+                put(i, how(np.asarray(Image.open(coded / path))))
+
+        monkeypatch.setattr("transfercli.pictures.sources.source.Source.each", decoded)
+        pictures = source(coded, pictures=recipe(augment=augment))
+        pictures.kept = None
+        return Stream(pictures, COUNT, STREAM).make(0)
+
+    for augment in ("crop", "random-resized-crop"):
+        across = each(lambda picture: np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0), augment)
+        assert same(each(lambda picture: picture, augment), across)
 
 
 def test_streams_differ_by_seed_split_and_half(coded: Path) -> None:
