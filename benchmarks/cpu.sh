@@ -25,7 +25,7 @@ part "The step layer by layer" benchmarks.traced_step
 part "Random resized crops, 256 to 227" benchmarks.crops --recipe imagenet-fast
 part "Random resized crops, 64 to 56" benchmarks.crops --recipe tiny-imagenet
 if [ -d "$jpegs" ]; then
-    part "The stream alone" benchmarks.stream --samples "$jpegs" --recipe imagenet-fast --batches 12 --target 0.9
+    part "The stream alone" benchmarks.stream --samples "$jpegs" --recipe imagenet-fast --batches 12 --target 0.9 --jpeg-target 0.75
     part "Sweep, full-size JPEGs, small net at 28" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \
         --steps 100 --plain-steps 4 --tricks-steps 4 --targets 12 "" --name "cpu, full-size JPEGs, small net at 28"
     part "Sweep, full-size JPEGs, small net at 56" benchmarks.sweep --repeat-samples "$jpegs" --recipe tiny-imagenet-cpu \

@@ -27,7 +27,7 @@ part() { # seconds, name, words of python -m
 part 80 "The step alone" benchmarks.step --classes 500 --steps 10 --target 0.4
 part 250 "Sweep, CaffeNet at 227" benchmarks.sweep --repeat-samples "$jpegs" --set network.outputs=500 --from-files --packed \
     --steps 100 --plain-steps 3 --tricks-steps 3 --targets 20 4 --name "cuda, CaffeNet at 227, full-size JPEGs"
-part 75 "The stream alone" benchmarks.stream --samples "$jpegs" --batches 24 --seconds 3 --target 0.9
+part 75 "The stream alone" benchmarks.stream --samples "$jpegs" --batches 24 --seconds 3 --target 0.9 --jpeg-target 0.75
 part 60 "Start-up and memory" benchmarks.startup --repeats 3
 echo "== done after $SECONDS s"
 exit "$failed"

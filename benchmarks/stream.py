@@ -95,9 +95,10 @@ def nvjpeg(encoded: list[torch.Tensor], device: torch.device, seconds: float) ->
 @click.option("--samples", "folder", required=True, type=click.Path(exists=True, path_type=Path), help="A folder per class.")
 @click.option("--batches", default=12, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="For each of the bare decoder's measures.")
-@click.option("--target", default="", help="What the packed store must reach of the bare decoder.")
+@click.option("--target", default="", help="What the packed store must reach of the bare decoder with resize.")
+@click.option("--jpeg-target", default="", help="What a store of JPEGs must reach of their bare decoder, which cuts nothing.")
 @options("imagenet-fast")
-def main(folder: Path, batches: int, seconds: float, target: str, flags: Flags) -> None:
+def main(folder: Path, batches: int, seconds: float, target: str, jpeg_target: str, flags: Flags) -> None:
     device = pick_device(flags.device)
     recipe = samples.with_steps(recipes.find(flags.recipe, flags.overrides), batches)
     size, fit, label = recipe.pictures.size, recipe.pictures.fit, flags.label or f"{device.type}, {flags.recipe}"
@@ -138,7 +139,7 @@ def main(folder: Path, batches: int, seconds: float, target: str, flags: Flags) 
             limit = bare(stored(root / "jpeg", 512), rgb, seconds)
             lines.append((f"decoder alone on the store's JPEGs, {threads}: the limit", limit, 1.0, ""))
             rate = streamed(root / "jpeg", root / "of-jpeg", recipe, device, batches, in_memory=False)
-            add("packed store, JPEG", rate, limit, target, f"limit: decoder alone, {figure(limit)} of the store's JPEGs/s")
+            add("packed store, JPEG", rate, limit, jpeg_target, f"limit: decoder alone, {figure(limit)} of the store's JPEGs/s")
         rate = streamed(pictures, root / "memory", recipe, device, batches, in_memory=True)
         add("memory", rate, resized, "", "limit: the full-size JPEGs' decoder and resize")
     show(f"{label}: the stream alone ({os.cpu_count()} processors)", ("", "pictures/s", "of the limit", "target"), lines)
