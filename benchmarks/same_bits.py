@@ -334,14 +334,18 @@ def read_one(study: str, forms: Iterable[str], old: Side, new: Side, both: Execu
     """What the commands say, and every file of the study thereafter."""
     commands = [form.replace("{}", study) for form in forms]
     (said, seconds), (mine, others) = both.map(Side.read, (old, new), repeat(commands))
+    refusals = 0
     for command, (code, *outputs) in said.items():
-        found.same("commands", f"transfer {command}, exit codes", (0, 0), (code, mine[command][0]))
+        codes = code, mine[command][0]
+        if refused := codes == (1, 1) and outputs[1].startswith("Error: "):  # as to compare a study with one of other splits
+            refusals += 1
+        found.same("commands", f"transfer {command}, exit codes", (0, 0), (0, 0) if refused else codes)
         for what, *both_say in zip(("output", "errors"), outputs, mine[command][1:], strict=True):
             found.same("outputs", f"transfer {command}, {what}", *both_say)
     files = [written(side.folder / study) for side in (old, new)]
     for file in sorted(files[0].keys() | files[1].keys()):
         found.same("files", f"{study}/{file}", *(one.get(file, "missing") for one in files))
-    return f"{study}, {len(said)} commands", (seconds, others)
+    return f"{study}, {len(said)} commands" + f", {refusals} refused" * (refusals > 0), (seconds, others)
 
 
 def written(folder: Path) -> dict[str, bytes]:

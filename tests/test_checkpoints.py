@@ -115,6 +115,15 @@ def test_the_furthest_is_used_and_a_damaged_one_gives_way_to_the_one_before(tmp_
     assert len(said) == 2
 
 
+def test_a_file_that_is_called_otherwise_is_named_and_passed_over(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, tensors(9), about(9))
+    stray = tmp_path / "copy.safetensors"
+    stray.write_bytes(b"")
+    assert latest(tmp_path, ["baseB", "A3B"]) == ([(["baseB", "A3B"], 9)], [])
+    groups, said = latest(tmp_path, ["B5B"])
+    assert groups == [(["B5B"], None)] and [line for line in said if str(stray) in line]
+
+
 def test_networks_go_on_in_groups_by_their_furthest_checkpoint(tmp_path: Path) -> None:
     """A sweep cut into banks, killed, and called again for some networks and for new ones."""
     checkpoints.save(tmp_path, tensors(4), about(4, ("A1B", "A2B")))

@@ -291,15 +291,14 @@ def test_no_other_command_loads_ray() -> None:
 
 
 class Machines:
-    """Ray with machines that answer at once."""
+    """Ray with machines that answer at once; one with a list of answers each time with the next."""
 
-    def __init__(self, **answers: Any) -> None:
-        self.answers, self.sent = answers, list[Any]()
+    def __init__(self, cpus: int = 1, gpus: int = 0, **answers: Any) -> None:
+        self.has, self.answers, self.sent, self.asked = {"CPU": cpus, "GPU": gpus}, answers, list[Any](), list[str]()
 
     def nodes(self) -> list[dict[str, Any]]:
         return [
-            {"Alive": True, "Resources": {"CPU": 1}, "NodeID": f"{host:a<56}", "NodeManagerHostname": host}
-            for host in self.answers
+            {"Alive": True, "Resources": self.has, "NodeID": f"{host:a<56}", "NodeManagerHostname": host} for host in self.answers
         ]
 
     def remote(self, **how: Any) -> Any:
@@ -307,7 +306,11 @@ class Machines:
             self.sent.append(how)
 
         def options(scheduling_strategy: Any) -> Any:
-            return SimpleNamespace(remote=lambda *args: bytes.fromhex(scheduling_strategy.node_id).hex())
+            def ask(*args: Any) -> str:
+                self.asked.append(bytes.fromhex(scheduling_strategy.node_id).hex())
+                return f"{self.asked[-1]} {len(self.asked) - 1}"
+
+            return SimpleNamespace(remote=ask)
 
         return lambda of: SimpleNamespace(remote=send, options=options)
 
@@ -316,7 +319,9 @@ class Machines:
         return there, [ref for ref in refs if ref not in there]
 
     def get(self, ref: str) -> Any:
-        return next(answer for host, answer in self.answers.items() if f"{host:a<56}" == ref)
+        node, number = ref.split()
+        found = next(answer for host, answer in self.answers.items() if f"{host:a<56}" == node)
+        return found[int(number)] if isinstance(found, list) else found
 
 
 def test_machines_that_give_other_numbers_are_named(tmp_path: Path) -> None:
@@ -388,6 +393,38 @@ def test_workers_without_ray_are_a_mistake(transfer: Callable[..., Any]) -> None
 def test_what_does_not_go_with_ray(words: tuple[str, ...], said: str, transfer: Callable[..., Any]) -> None:
     told = transfer("sweep", *words)
     assert told.code == 2 and said in " ".join(told.err.split())
+
+
+@pytest.mark.parametrize("answers", [[Died("it died"), {"torch": "2.11"}], [{"torch": "2.11"}, Died("it died")]])
+def test_every_worker_of_this_machine_is_asked_and_one_that_dies_leaves_it_there(tmp_path: Path, answers: list[Any]) -> None:
+    ray = Machines(cpus=2, a0=answers)
+    crew = Crew(ray, Remote(cpus=1))
+    assert crew.versions(Study(tmp_path), Wish()) == {"torch": "2.11"} and len(ray.asked) == 2
+    assert [*crew.look(Study(tmp_path), {})] == [] and len(ray.asked) == 2 and crew.size == 2
+    crew.send(print)
+    assert ray.sent == [{"num_cpus": 1, "num_gpus": 0, "max_retries": 0}], "its process goes on with the next order"
+
+
+@pytest.mark.parametrize(("remote", "gpus"), [(Remote(cpus=1), 1), (Remote("10.0.0.1:6379", cpus=1), 0)])
+def test_of_gpus_and_of_clusters_each_machine_is_asked_once(tmp_path: Path, remote: Remote, gpus: int) -> None:
+    ray = Machines(cpus=2, gpus=gpus, a0={"torch": "2.11"}, b0={"torch": "2.11"})
+    crew = Crew(ray, remote)
+    crew.versions(Study(tmp_path), Wish())
+    assert len(ray.asked) == 2
+    crew.send(print)
+    assert ("max_calls" in ray.sent[0]) == bool(gpus), "a GPU's memory is given back with the process"
+
+
+def test_while_all_that_is_there_has_still_to_answer_nothing_is_decided(tmp_path: Path) -> None:
+    ray = Machines(a0={"torch": "2.11"})
+    crew = Crew(ray, Remote(cpus=1))
+    crew.versions(Study(tmp_path), Wish())
+    del ray.answers["a0"]
+    assert not crew.undecided, "what is sent waits for a machine to join"
+    ray.answers["b0"] = None
+    assert [*crew.look(Study(tmp_path), {})] == [] and crew.undecided
+    ray.answers["b0"] = {"torch": "2.11"}
+    assert [*crew.look(Study(tmp_path), {"torch": "2.11"})] == [] and not crew.undecided
 
 
 def test_nothing_is_sent_to_a_machine_that_joins_before_it_answers_alike(tmp_path: Path) -> None:

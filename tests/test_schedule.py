@@ -126,6 +126,13 @@ def test_the_longest_come_first_and_a_treatment_stays_together() -> None:
     assert bank(100, 9) == ["B7B+"]
 
 
+@pytest.mark.parametrize(("devices", "size"), [(1, 40), (2, 14), (4, 8), (8, 5)])
+def test_a_bank_of_many_leaves_something_to_even_out_the_end(devices: int, size: int) -> None:
+    waiting = transfers(["random-0"], [0], ["B"], range(1, 41), ["RnB"])
+    job = next_job(waiting, [], devices, lambda one: 99, alike)
+    assert job is not None and len(job.networks) == size
+
+
 def test_what_is_read_at_once_is_the_most_at_any_moment() -> None:
     line = simulate(transfers(["random-0"], [0], ["B"], [1, 2, 3], ["RnB"]), 2, lambda one: 1, alike)
     assert [(run.device, run.start, run.end) for run in line.runs] == [(0, 0, 1), (1, 0, 1), (0, 1, 2)]

@@ -97,7 +97,9 @@ def test_memory_of_batches_is_used_again_but_not_while_anybody_has_one(coded: Pa
     first, second = made.make(0), made.make(1)
     held, place, other = second.pixels[2], first.pixels.data_ptr(), second.pixels.data_ptr()
     as_it_was = held.clone()
+    assert not pictures._free[tuple(first.pixels.permute(0, 2, 3, 1).shape)]
     del first, second
+    assert [len(free) for free in pictures._free.values()] == [1], "the first batch's"
     later = [made.make(t) for t in range(2, 6)]
     places = {batch.pixels.data_ptr() for batch in later}
     assert place in places and other not in places and torch.equal(held, as_it_was)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ABOUT, INDEX = "store.json", "index.arrow"
 SHARD_BYTES = 128 * 2**20  # of raw pixels; a few such buffers are in memory while packing
 TAKEN = {"size", "fit", "orientation", "interpolation"}  # of a recipe: how a picture is taken, which a form says of a store's
-CHUNK = 16  # rows per future
+CHUNK = 16  # rows that a thread takes at a time
 JPEG_ROWS = 4  # times as many rows in a shard of JPEGs: they are a fifth as large
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -109,7 +109,7 @@ class Pixels:
 
         It is given uint8 (height, width, 3) and returns `whole_pixels`, on the threads that decode, while the picture is at hand.
         """
-        made = torch.from_numpy(self._buffer((len(index), size, size, 3)))
+        made = self._room((len(index), size, size, 3))
         pixels = made.numpy().view(PIXEL)
 
         def put(i: int, picture: np.ndarray) -> None:
@@ -129,7 +129,7 @@ class Pixels:
             pass
         return made
 
-    def _buffer(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _room(self, shape: tuple[int, ...]) -> Tensor:
         """Memory for a batch, uint8: that of an earlier one which nobody has any more, since fresh pages cost a copy."""
         try:
             room = self._free[shape].pop()
@@ -137,7 +137,7 @@ class Pixels:
             room = np.empty(shape, np.uint8)
         given = room.view()
         weakref.finalize(given, self._free[shape].append, room)
-        return given
+        return torch.from_numpy(given)  # which holds this very view, as do all tensors and arrays that are made of it
 
     def mean_image(self) -> Tensor:
         """The mean of all pictures, float32 (size, size, 3), 0-255."""

@@ -27,8 +27,8 @@ def next_job(waiting: Iterable[Network], done: Collection[Network], devices: int
     A bank is built around the ready network with the longest way to the end, what waits for it included: so bases come first,
     and what is short fills the gaps at the end. Others that learn from the same batches join it, first those of its treatment,
     with which it shares frozen layers; up to most of a device's share of what is ready, so that banks get smaller towards the end
-    and even out what was reckoned wrongly. Of few networks a bank takes the whole share, since of those in two banks frozen
-    layers are computed, and pictures read, twice.
+    and even out what was reckoned wrongly. Of few networks, or on one device, a bank takes the whole share, since of networks in
+    two banks frozen layers are computed, and pictures read, twice.
     """
     alone = {network: time_of((network,)) for network in waiting}
     behind: dict[Network | None, float] = {}  # of a network that others wait for, the longest of them

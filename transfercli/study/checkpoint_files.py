@@ -23,7 +23,9 @@ def path_of(folder: Path, networks: Iterable[str], step: int) -> Path:
 
 
 def step_of(path: Path) -> int:
-    return int(path.stem.rpartition("-")[2])
+    """The step after which it was saved; -1 for a file that is called otherwise."""
+    number = path.stem.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
 
 
 def prune(path: Path) -> None:

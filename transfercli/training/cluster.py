@@ -114,6 +114,9 @@ class Work:
             heard = time.monotonic()
             for refused in self.crew.look(self.study, self.versions):
                 self.reporter.say(refused)
+            if self.crew.undecided and not self.running:  # what was sent now would wait for another machine for ever
+                time.sleep(1.0)
+                continue
             self._leave_out(waiting)
             while len(self.running) < self.crew.size and (job := self._next(waiting)):
                 self.running.append(self._begin(job))

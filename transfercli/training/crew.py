@@ -108,6 +108,11 @@ class Crew:
         return {*self.asked, *self.refused}
 
     @property
+    def undecided(self) -> bool:
+        """Whether all machines that could hold a worker have still to say what they are."""
+        return bool(self.asked) and not any(map(self.places, self.machines))
+
+    @property
     def nodes(self) -> list[dict[str, Any]]:
         """The machines that are there now, as Ray has them, but for those that nothing is sent to."""
         return [node for node in self.ray.nodes() if node["Alive"] and node.get("NodeID") not in self.shunned]
@@ -191,8 +196,7 @@ class Crew:
         told: dict[str, tuple[str, dict[str, str]]] = {}  # by machine, and what it is called
         for _ in range(ASKED):
             fit = [node for node in self.nodes if self.places(_own(node)) and node["NodeID"] not in told]
-            # Once for each worker: so the processes of all are there, their imports done, when the first order comes.
-            asked = {self._ask(node, study): node for node in fit for _ in range(self._beside(node))}
+            asked = {self._ask(node, study): node for node in fit for _ in range(self._askings(node))}
             for ref in self.ended([*asked], wish):  # a machine all of whose GPUs work for others is waited for
                 answer, name, host = self.said(ref), asked[ref]["NodeID"], asked[ref]["NodeManagerHostname"]
                 if isinstance(answer, Died):
@@ -201,6 +205,7 @@ class Crew:
                     raise TransferError(f"{host} cannot train: {answer}")
                 else:
                     told[name] = host, answer
+            self.known |= told.keys()  # one of whose processes died, too
             if wish.number is not None:
                 raise Stopped(wish.number)
         if not told:
@@ -211,9 +216,11 @@ class Crew:
                 raise TransferError(f"{first} and {host} would give other numbers ({'; '.join(odd)}); make them alike")
         return wanted
 
-    def _beside(self, node: Mapping[str, Any]) -> int:
-        """How many processes it has that go on from one order to the next."""
-        return 1 if self.device == "cuda" else min(self.places(_own(node)), self.each.beside)
+    def _askings(self, node: Mapping[str, Any]) -> int:
+        """How often it is asked: here, on a CPU, once for each worker, whose process is then there with its imports done."""
+        if self.remote.address != HERE or self.device == "cuda":
+            return 1  # of machines that others may be using, or processes that end with each call
+        return min(self.places(_own(node)), self.each.beside)
 
     def look(self, study: Study, versions: Mapping[str, str]) -> Iterator[str]:
         """Ask machines that have joined what decides numbers there; nothing is sent to them before they answer alike.

@@ -14,7 +14,7 @@ from transfercli.pictures.sources.source import ENDINGS, Part, Source
 from transfercli.system.errors import TransferError
 from transfercli.system.words import some
 
-TRAIN = ("train", "training")  # what training pictures' part may be called, where it is not these folders
+TRAIN = ("train", "training")  # what that of training pictures may be called in tables and tar files
 VALIDATION = ("val", "validation", "valid", "test")  # what the folder of validation pictures may be called; the first wins
 ANNOTATIONS = "val_annotations.txt"
 
