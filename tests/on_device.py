@@ -43,7 +43,7 @@ def ended(words: Sequence[str]) -> float:
     said, _ = command.communicate()
     if command.returncode not in (0, 3):
         raise click.ClickException(f"{' '.join(words)} ended with {command.returncode}:\n{said[-3000:]}")
-    return time.monotonic() - began
+    return round(time.monotonic() - began, 1)
 
 
 def killed(words: Sequence[str], study: Path, moments: Sequence[float]) -> int:
