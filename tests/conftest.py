@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CPU = torch.device("cpu")
+SANS = 'Arial, "Liberation Sans"'  # with others the page's lines have other lengths
+WIDTH = """(font) => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.font = `16px ${font}`;
+    return context.measureText("mmmiii").width;
+}"""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SPLIT = "random-0"
 CLASSES, TRAIN, VAL, SIZE = 8, 8, 5, 14  # pictures are counted per class; a half has 32 to train on and 20 to be measured on
@@ -239,12 +245,21 @@ def transfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     """The one Chromium of a session: Playwright opens only once in a thread."""
-    missing = "playwright" if sync_playwright is None else "Chromium" if CHROMIUM is None else ""
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"{missing} is not installed, and CI must see the page")
-    if missing:
-        pytest.skip(f"{missing} is not installed")
+    lacking(sync_playwright is None, "playwright")
+    lacking(CHROMIUM is None, "Chromium")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = opened.new_page()
+        with_font, without = (page.evaluate(WIDTH, font) for font in (f"{SANS}, monospace", "monospace"))
+        lacking(with_font == without, f"a font that the page names ({SANS}; Debian's fonts-liberation)")
+        page.close()
         yield opened
         opened.close()
+
+
+def lacking(it: bool, what: str) -> None:
+    """Skip a test of the page; in CI, which must see it, fail."""
+    if it and os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and CI must see the page")
+    if it:
+        pytest.skip(f"{what} is not installed")
