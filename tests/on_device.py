@@ -22,13 +22,13 @@ from typing import Any
 
 import click
 import torch
+from kill_many import own as of_itself
 from safetensors.torch import load_file
 
 from transfercli.study import checkpoint_files
 from transfercli.study.folder import Study
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_THE_BANK = {"bank", "bank_seconds", "pictures_per_second", "finished"}
 
 
 def begun(words: Sequence[str]) -> subprocess.Popen[str]:
@@ -75,7 +75,7 @@ def differences(one: Study, other: Study) -> dict[str, Any]:
     top1 = furthest = 0.0
     for name in rows.keys() & others.keys():
         row, there = rows[name], others[name]
-        alike += {key: row[key] for key in row.keys() - OF_THE_BANK} == {key: there[key] for key in there.keys() - OF_THE_BANK}
+        alike += of_itself(row) == of_itself(there)
         top1 = max(top1, abs(row["top1"] - there["top1"]))
         own, its = (load_file(study.root / row["split"] / name / "weights.safetensors") for study in (one, other))
         weights += all(torch.equal(tensor, its[key]) for key, tensor in own.items())

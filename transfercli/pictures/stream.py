@@ -186,11 +186,10 @@ class Stream:
 
     def _index(self, t: int) -> Tensor:
         """Which pictures step t sees, int64 (batch,): the next ones of the epoch's order, and of the epoch that follows."""
-        count, position = len(self.images), t * self.size
-        parts = list[Tensor]()
-        while position < (t + 1) * self.size:
-            epoch, place = divmod(position, count)
-            parts.append(self._order(epoch)[place : place + (t + 1) * self.size - position])
+        position, end, parts = t * self.size, (t + 1) * self.size, list[Tensor]()
+        while position < end:
+            epoch, place = divmod(position, len(self.images))
+            parts.append(self._order(epoch)[place : place + end - position])
             position += len(parts[-1])
         return torch.cat(parts)
 

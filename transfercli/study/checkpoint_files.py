@@ -36,13 +36,10 @@ def prune(path: Path) -> None:
 
 def about(path: Path) -> dict[str, Any]:
     """What it says of itself: networks, step, recipe, split and so on. Raises ValueError where it is damaged."""
-    try:
-        said = json.loads(metadata(path)["about"])
-        if not isinstance(said, dict):
-            raise ValueError("it says nothing of itself")
-        return said
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    said = json.loads(metadata(path).get("about", "null"))
+    if not isinstance(said, dict):
+        raise ValueError(f"{path} says nothing of itself")
+    return said
 
 
 def networks_of(path: Path) -> list[str]:
