@@ -43,6 +43,7 @@ def test_a_token_that_is_there_is_shown_to_a_cluster(
         monkeypatch.delenv(name)
     if own:
         monkeypatch.setenv("RAY_AUTH_MODE", own)
+    before = dict(os.environ, HOME=str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     if token:
         (tmp_path / ".ray").mkdir()
@@ -58,6 +59,7 @@ def test_a_token_that_is_there_is_shown_to_a_cluster(
     with pytest.raises(TransferError, match="nobody there"), connected(Remote(address)):
         pass
     assert seen == [mode]
+    assert dict(os.environ) == before  # or the next Ray of this process asks for a token that the process does not show
 
 
 def test_an_address_at_which_nobody_listens() -> None:

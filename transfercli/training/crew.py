@@ -22,6 +22,7 @@ from transfercli.training import worker
 
 ASKED = 3  # times a machine is asked what it is
 ANSWER_SECONDS = 10.0  # for a cluster to be there
+MODE = "RAY_AUTH_MODE"
 STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
 
@@ -33,30 +34,47 @@ class Died(str):
 @contextmanager
 def connected(remote: Remote) -> Iterator[Any]:
     """Ray, joined or begun; what was begun ends with the block. Raises TransferError."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with _settings(remote):
+        try:
+            import ray
+        except ImportError:
+            raise TransferError(INSTALL) from None
+        if remote.address != HERE:
+            _refuse_deaf(remote.address)
+        how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if remote.address == HERE:
+            how |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "num_cpus": _local_cpus(remote)}
+        own = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(address=remote.address, **how)
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise TransferError(f"no Ray at {remote.address}: {' '.join(str(error).split())}") from None
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, own)  # in whose place Ray has put one that ends the process without a word
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _settings(remote: Remote) -> Iterator[None]:
+    """What Ray and its processes read from the environment, in which nothing of it stays: Ray reads the mode once a process and
+    its servers anew, so one that were left behind would part the next Ray's servers from the process that begins them."""
+    wished = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     if remote.address != HERE and _has_token():  # as `ray start` does by itself; a cluster that wants none takes it, too
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        wished[MODE] = "token"
+    own = {name: os.environ.get(name) for name in (*wished, MODE)}  # Ray sets the mode itself where it begins
+    for name, value in wished.items():
+        os.environ.setdefault(name, value)
     try:
-        import ray
-    except ImportError:
-        raise TransferError(INSTALL) from None
-    if remote.address != HERE:
-        _refuse_deaf(remote.address)
-    how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if remote.address == HERE:
-        how |= {"include_dashboard": False, "object_store_memory": STORE_BYTES, "num_cpus": _local_cpus(remote)}
-    own = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=remote.address, **how)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise TransferError(f"no Ray at {remote.address}: {' '.join(str(error).split())}") from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, own)  # in whose place Ray has put one that ends the process without a word
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        for name, was in own.items():
+            if was is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = was
 
 
 def _refuse_deaf(address: str) -> None:
