@@ -3,7 +3,9 @@
 import math
 from itertools import product
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from transfercli.analysis.intervals import binomial_reach, mean_interval
 from transfercli.analysis.pairs import (
@@ -54,22 +56,25 @@ def differences(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
 def _means(each: pd.DataFrame, over: list[tuple[int, int]]) -> pd.DataFrame:
     """`differences`, of the pairs in `paired_values` and over these ranges of layers."""
     each = each.assign(base=each.groupby(UNIT).ngroup())
+    found = {of: pairs for of, pairs in each.groupby(["splits", "quantity"], sort=False)}
     rows = []
     for kind, (treatment, other) in product(kinds_of_split(each), quantities()):
         quantity = f"{treatment}-{other}"
-        of_quantity = each[(each["splits"] == kind) & (each["quantity"] == quantity)]
-        there = sorted(set(of_quantity["layer"]))
+        if (kind, quantity) not in found:
+            continue
+        layer, value, base = (found[kind, quantity][column].to_numpy() for column in ("layer", "value", "base"))
+        there = sorted({*layer.tolist()})
         layers = [(str(layer), layer, layer) for layer in there]
         layers += [(f"{first}-{last}", first, last) for first, last in over if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
-            among = of_quantity[of_quantity["layer"].between(first, last)]
-            interval = mean_of_pairs(kind, among["value"], among["layer"], among["base"])
-            rows.append((kind, quantity, label, *interval, len(among)))
+            among = (first <= layer) & (layer <= last)
+            interval = mean_of_pairs(kind, value[among], layer[among], base[among])
+            rows.append((kind, quantity, label, *interval, int(among.sum())))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
 
 
 def mean_of_pairs(
-    kind: str, values: pd.Series, layers: pd.Series | None = None, draws: pd.Series | None = None
+    kind: str, values: ArrayLike, layers: ArrayLike | None = None, draws: ArrayLike | None = None
 ) -> tuple[float, float, float]:
     """`mean_interval` of a kind of split; low and high are NaN but in random ones: two targets of others are different tasks."""
     mean, low, high = mean_interval(values, layers, draws)
@@ -93,16 +98,14 @@ def paired_values(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
     wide = done[done["treatment"] != "base"].pivot(index=keys, columns="treatment", values=metric).reset_index()
     wide = wide.merge(_bases(done, metric), on=SAME_TARGET, how="left", validate="many_to_one")
     wide = wide.merge(pictures(done), on=SAME_TARGET, how="left", validate="many_to_one")
-    parts = [
-        wide[keys].assign(
-            quantity=f"{treatment}-{other}",
-            value=wide[treatment] - wide[other],
-            reach=[binomial_reach(*numbers) for numbers in zip(wide[treatment], wide[other], wide["pictures"], strict=True)],
-        )
-        for treatment, other in quantities()
-        if treatment in wide and other in wide
-    ]
-    each = pd.concat(parts) if parts else wide[keys].assign(quantity="", value=math.nan, reach=math.nan)
+    there = [of for of in quantities() if {*of} <= {*wide}]
+    names = [f"{treatment}-{other}" for treatment, other in there]
+    those, others = (wide[[of[place] for of in there]].to_numpy(float).ravel("F") for place in (0, 1))
+    each = pd.concat([wide[keys]] * len(there) or [wide[keys][:0]], ignore_index=True).assign(
+        quantity=pd.Series(np.repeat(np.array(names, dtype=object), len(wide)), dtype=object),
+        value=those - others,
+        reach=binomial_reach(those, others, np.tile(wide["pictures"].to_numpy(float), len(there))),
+    )
     return over_seeds(each.dropna(subset=["value"]).astype({"layer": int}))
 
 

@@ -1,9 +1,13 @@
 """95% intervals, by formula alone: of a mean, of one accuracy, of the difference between two accuracies."""
 
 import math
+from functools import cache
+from typing import TypeVar
 
-import pandas as pd
+import numpy as np
+from numpy.typing import ArrayLike
 
+Number = TypeVar("Number", float, np.ndarray)
 NORMAL = 1.959964  # 95% of the normal distribution lie within so many standard deviations
 
 
@@ -15,17 +19,17 @@ def binomial_interval(share: float, pictures: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def binomial_reach(share: float, other: float, pictures: float) -> float:
+def binomial_reach(share: Number, other: Number, pictures: Number) -> Number:
     """How far the difference between two accuracies may be off, in 95% of cases, by the choice of the validation pictures.
 
     The two are taken as independent. Both networks saw the same pictures, which makes the true figure smaller. NaN where
-    `pictures` is.
+    `pictures` is. Of numbers, or of arrays of one length.
     """
-    return NORMAL * math.sqrt((share * (1 - share) + other * (1 - other)) / pictures)
+    return NORMAL * np.sqrt((share * (1 - share) + other * (1 - other)) / pictures)
 
 
 def mean_interval(
-    values: pd.Series, layers: pd.Series | None = None, draws: pd.Series | None = None
+    values: ArrayLike, layers: ArrayLike | None = None, draws: ArrayLike | None = None
 ) -> tuple[float, float, float]:
     """(mean, low, high): the mean of at least one value and its 95% Student t interval.
 
@@ -34,20 +38,22 @@ def mean_interval(
     where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where a layer has one
     draw, and where all agree exactly, which says nothing of how far others may lie.
     """
-    layers = pd.Series(0, index=values.index) if layers is None else layers
-    draws = pd.Series(range(len(values)), index=values.index) if draws is None else draws
-    weights = 1 / (layers.map(layers.value_counts()) * layers.nunique())
-    mean = float((weights * values).sum())
+    number = np.asarray(values, dtype=float)
+    _, layer, sizes = np.unique(np.zeros(len(number)) if layers is None else layers, return_inverse=True, return_counts=True)
+    each, draw = np.unique(np.arange(len(number)) if draws is None else draws, return_inverse=True)
+    weight, count = 1 / (sizes[layer] * len(sizes)), len(each)
+    mean = float((weight * number).sum())
     # From each layer's own mean: that layers differ is no disagreement between draws.
-    parts = (weights * (values - values.groupby(layers).transform("mean"))).groupby(draws).sum()
-    count = len(parts)
+    parts = np.bincount(draw, weight * (number - (np.bincount(layer, number) / sizes)[layer]))
     error = math.sqrt(count / (count - 1) * (parts**2).sum()) if count > 1 else 0.0
-    if error < 1e-12 or draws.groupby(layers).nunique().min() < 2:
+    draws_of = np.bincount(np.unique(layer * count + draw) // count)  # of each layer
+    if error < 1e-12 or draws_of.min() < 2:
         return mean, math.nan, math.nan
     reach = student_t(count - 1) * error
     return mean, mean - reach, mean + reach
 
 
+@cache
 def student_t(freedom: int, inside: float = 0.95) -> float:
     """The t that holds the share `inside` of Student's distribution within ±t, for whole `freedom` ≥ 1.
 

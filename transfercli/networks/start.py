@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transfercli.networks.catalogue import chained, checked, made, outputs_of
 from transfercli.networks.eight import CHATFIELD, caffenet, chatfield, small
 from transfercli.networks.initialise import BatchNorm, initialise, measure_statistics, preserve
-from transfercli.networks.layers import layers_of
+from transfercli.networks.layers import Chain, chain, layers_of
 from transfercli.plan import purposes
 from transfercli.plan.networks import RANDOM
 from transfercli.plan.resolve import FRESH, Resolved
@@ -49,11 +49,22 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
 
 
 def _built(spec: NetworkRecipe, outputs: int, crop: int) -> nn.Module:
-    dropout = spec.dropout or 0.0
     if spec.library:
         network, found = made(spec, outputs), chained(spec, outputs, crop)[1]
-        network.transfer_chain = found  # type: ignore[assignment]
-        return network
+    else:
+        network, found = _ours(spec, outputs, crop), _our_chain(spec, outputs, crop)
+    network.transfer_chain = found  # type: ignore[assignment]
+    return network
+
+
+@lru_cache(maxsize=32)
+def _our_chain(spec: NetworkRecipe, outputs: int, crop: int) -> Chain:
+    with torch.device("meta"):
+        return chain(_ours(spec, outputs, crop))
+
+
+def _ours(spec: NetworkRecipe, outputs: int, crop: int) -> nn.Module:
+    dropout = spec.dropout or 0.0
     if spec.name == "caffenet":
         return caffenet(outputs, spec.scaled, crop, dropout)
     if spec.name in CHATFIELD:
@@ -153,8 +164,8 @@ def copy_layers(module: nn.Module, source: State, layers: Iterable[int]) -> None
 
 def names_of(module: nn.Module, layers: Iterable[int]) -> list[str]:
     """The parameters and buffers of these layers, numbered from 1, in the network's order."""
-    chain = layers_of(module)
-    chosen = [chain[layer - 1] for layer in layers]
+    own = layers_of(module)
+    chosen = [own[layer - 1] for layer in layers]
     return [name for name in module.state_dict() if any(layer.owns(name) for layer in chosen)]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -92,16 +93,25 @@ def _chosen(table: pd.DataFrame, axis: str) -> pd.DataFrame:
     if axis not in table or table[axis].fillna(usual).nunique() < 2:
         return table
     table = table.assign(**{axis: table[axis].fillna(usual)})
-    keys, rows = [key for key in _way(table) if key != axis], []
-    for _, of_way in table.groupby(keys, sort=False, dropna=False):
-        by_value = {value: of_way[of_way[axis] == value] for value in of_way[axis].unique()}
-        sizes = {value: float(value if axis == RATE else of["step"].max()) for value, of in by_value.items()}
+    rows: list[Any] = table.to_dict("records")
+    ways: dict[int, list[int]] = {}  # where the rows of each are
+    for at, way in enumerate(table.groupby([key for key in _way(table) if key != axis], sort=False, dropna=False).ngroup()):
+        ways.setdefault(way, []).append(at)
+    edges: dict[int, str] = {}  # of the rows that count
+    for places in ways.values():
+        of_way = [rows[at] for at in places]
+        sizes: dict[Any, float] = {}  # by value
+        for row in of_way:
+            size = float(row[axis] if axis == RATE else row["step"])
+            sizes[row[axis]] = max(size, sizes.get(row[axis], size))
         wrong: dict[float, dict[int, float]] = {}
-        for row in of_way.to_dict("records"):
+        for row in of_way:
             right = row.get("holdout_top1")
             wrong.setdefault(sizes[row[axis]], {})[row["seed"]] = math.nan if right is None else 1 - float(right)
-        chosen = choose(wrong, {*of_way["seed"]})
+        chosen = choose(wrong, {row["seed"] for row in of_way})
         size = chosen.rate if chosen else sizes.get(usual, min(wrong))
         value = next(value for value in sizes if sizes[value] == size)
-        rows.append(by_value[value].assign(**{EDGE[axis]: chosen.edge if chosen and len(wrong) > 1 else ""}))
-    return pd.concat(rows).sort_index().rename(columns={axis: f"best_{axis}"})
+        edge = chosen.edge if chosen and len(wrong) > 1 else ""
+        edges |= {at: edge for at in places if rows[at][axis] == value}
+    counting = sorted(edges)
+    return table.iloc[counting].assign(**{EDGE[axis]: [edges[at] for at in counting]}).rename(columns={axis: f"best_{axis}"})
