@@ -28,19 +28,16 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
     (`mean_of_pairs`; NaN for one); a pair is a split and a target, seeds averaged. reached: how many of the n came, with all
     their seeds, to 90% of their base's final top-1; for start and asymptote n.
     """
-    each = each_benefit(table, logs)
+    each, of = each_benefit(table, logs), ["splits", "treatment", "layer", "benefit"]
+    long = each.melt([*of[:3], *UNIT, "reached"], list(BENEFITS), "benefit").dropna(subset=["value"])
+    over_seeds = long.groupby([*of, *UNIT]).agg(value=("value", "mean"), reached=("reached", "all"))
+    order = [{key: place for place, key in enumerate(keys)} for keys in (kinds_of_split(each), TREATMENTS, BENEFITS)]
     rows = []
-    for kind in kinds_of_split(each):
-        for treatment in TREATMENTS:
-            same = each[(each["splits"] == kind) & (each["treatment"] == treatment)]
-            for layer, group in same.groupby("layer"):
-                for benefit in BENEFITS:
-                    over = group.dropna(subset=[benefit]).groupby(UNIT)
-                    among = over.agg(value=(benefit, "mean"), reached=("reached", "all"))
-                    if len(among):
-                        reached = among["reached"].sum() if benefit == "slope" else len(among)
-                        rows.append((kind, treatment, layer, benefit, *mean_of_pairs(kind, among["value"]), len(among), reached))
-    found = pd.DataFrame(rows, columns=["splits", "treatment", "layer", "benefit", "mean", "low", "high", "n", "reached"])
+    for (kind, treatment, layer, benefit), among in over_seeds.groupby(of):
+        reached = among["reached"].sum() if benefit == "slope" else len(among)
+        rows.append((kind, treatment, layer, benefit, *mean_of_pairs(str(kind), among["value"]), len(among), reached))
+    rows.sort(key=lambda row: (order[0][row[0]], order[1][row[1]], row[2], order[2][row[3]]))
+    found = pd.DataFrame(rows, columns=[*of, "mean", "low", "high", "n", "reached"])
     return found.astype({"layer": int, "n": int, "reached": int})
 
 
