@@ -116,6 +116,12 @@ def test_light_modules_load_nothing_heavy() -> None:
     assert not modules_after("\n".join(f"import transfercli.{name}" for name in LIGHT)) & HEAVY
 
 
+@pytest.mark.parametrize("name", ["analyze", "compare", "plot", "draw", "write_report", "status"])
+def test_a_study_is_shown_without_torch(name: str) -> None:
+    """Which takes seconds to load, where nothing is trained."""
+    assert not modules_after(f"import transfercli; transfercli.{name}") & {"torch", "torchvision"}
+
+
 def test_help_answers_in_less_than_a_third_of_a_second() -> None:
     """Processor time, the best of three, so that a busy machine does not count."""
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from transfercli.recipe.reading import find as find_recipe
     from transfercli.recipe.shipped import names as recipe_names
     from transfercli.report.figures.writing import draw, plot, write_figures
+    from transfercli.report.page.writing import write_report
     from transfercli.report.phases import draw_treatments
-    from transfercli.report.running import run, write_report
+    from transfercli.report.running import run
     from transfercli.study.folder import Study
     from transfercli.study.splitting import split
     from transfercli.study.standing import status
@@ -43,7 +44,7 @@ _PLACES = {
     "draw": "report.figures.writing.draw",
     "write_figures": "report.figures.writing.write_figures",
     "draw_treatments": "report.phases.draw_treatments",
-    "write_report": "report.running.write_report",
+    "write_report": "report.page.writing.write_report",
     "run": "report.running.run",
     "advise": "advice.advising.advise",
     "export": "advice.exporting.export",

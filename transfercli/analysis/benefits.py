@@ -31,12 +31,13 @@ def benefits(table: pd.DataFrame, logs: dict[str, pd.DataFrame]) -> pd.DataFrame
     each, of = each_benefit(table, logs), ["splits", "treatment", "layer", "benefit"]
     long = each.melt([*of[:3], *UNIT, "reached"], list(BENEFITS), "benefit").dropna(subset=["value"])
     over_seeds = long.groupby([*of, *UNIT]).agg(value=("value", "mean"), reached=("reached", "all"))
-    order = [{key: place for place, key in enumerate(keys)} for keys in (kinds_of_split(each), TREATMENTS, BENEFITS)]
+    kinds, treatments = kinds_of_split(each), [*TREATMENTS]
     rows = []
     for (kind, treatment, layer, benefit), among in over_seeds.groupby(of):
         reached = among["reached"].sum() if benefit == "slope" else len(among)
-        rows.append((kind, treatment, layer, benefit, *mean_of_pairs(str(kind), among["value"]), len(among), reached))
-    rows.sort(key=lambda row: (order[0][row[0]], order[1][row[1]], row[2], order[2][row[3]]))
+        where = (str(kind), str(treatment), layer, str(benefit))
+        rows.append((*where, *mean_of_pairs(str(kind), among["value"]), len(among), reached))
+    rows.sort(key=lambda row: (kinds.index(row[0]), treatments.index(row[1]), row[2], BENEFITS.index(row[3])))
     found = pd.DataFrame(rows, columns=[*of, "mean", "low", "high", "n", "reached"])
     return found.astype({"layer": int, "n": int, "reached": int})
 
@@ -82,9 +83,10 @@ def curve(log: pd.DataFrame) -> pd.Series:
     """A log's top-1, indexed by step in ascending order; only evaluations where both are finite numbers, so it may be empty."""
     if not {"step", "top1"} <= set(log.columns):
         return pd.Series(dtype=float)
-    numbers = log[["step", "top1"]].apply(pd.to_numeric, errors="coerce").astype(float)
-    numbers = numbers[np.isfinite(numbers).all(axis=1) & (numbers["step"] >= 0)]
-    return numbers.drop_duplicates("step", keep="last").set_index("step")["top1"].sort_index()
+    step, top1 = (pd.to_numeric(log[column], errors="coerce").to_numpy(float) for column in ("step", "top1"))
+    good = np.isfinite(step) & np.isfinite(top1) & (step >= 0)
+    found = pd.Series(top1[good], index=pd.Index(step[good], name="step"), name="top1")
+    return found[~found.index.duplicated(keep="last")].sort_index()
 
 
 _NO_CURVE = pd.Series(dtype=float)

@@ -1,4 +1,4 @@
-"""`transfer report` and `transfer run`: the page of a study, and a whole study in one call."""
+"""`transfer run`: a whole study in one call."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -6,40 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfercli.advice.advising import advice_of
 from transfercli.report.figures import Plotted, plot
-from transfercli.report.page import html
-from transfercli.report.page.advice import advice_html
-from transfercli.study import table as tables
+from transfercli.report.page.writing import write_report
 from transfercli.study.folder import Study
-from transfercli.study.hints import command
 from transfercli.study.splitting import Made, split
 from transfercli.study.standing import following
 from transfercli.system.device_names import CPU, Remote
 from transfercli.system.devices import pick_device
-from transfercli.system.errors import TransferError
-from transfercli.system.files import write_text
 from transfercli.system.progress import Counting, Told, ignored, uncounted
 from transfercli.training.reporter import SILENT, Reporter
 from transfercli.training.sweeping import Trained, sweep, train_all, train_base
-
-
-def write_report(study: Study, out: str | Path | None = None) -> Path:
-    """Write the study as one HTML page that needs nothing else; by default report.html in the study. Raises TransferError.
-
-    An advice study has a page of its own: its answer, and what that was made of.
-    """
-    study.check_plain()
-    path, advice = study.root / "report.html" if out is None else Path(out), advice_of(study)
-    if advice is not None:
-        write_text(path, advice_html(advice))
-        return path
-    if not study.row_files():
-        tables.finished(study, "report")
-        look = command("analyze", study=study)
-        raise TransferError(f"{study.root} holds a results.csv alone, without logs; look at it with: {look}")
-    write_text(path, html(study))
-    return path
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from transfercli.analysis.published import published_table
+from transfercli.report.advised import advice_in
 from transfercli.report.figures.advice import figures_of_advice
 from transfercli.report.figures.amounts import amounts
 from transfercli.report.figures.curves import learning_curves
@@ -27,9 +27,6 @@ from transfercli.study import table as tables
 from transfercli.study.folder import Study
 from transfercli.system.files import replacing
 
-if TYPE_CHECKING:
-    from transfercli.advice.answer import Advice
-
 
 def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
     """The study's figures: accuracy-vs-layer, drop-vs-layer, learning-curves, benefits, networks (of several), amounts
@@ -38,7 +35,7 @@ def draw(study: Study, paper: bool = False) -> dict[str, Figure]:
     None that has nothing to show. Of an advice study they are those of `advice.figures_of_advice`.
     paper: with the published values of 2014 beside; alone where no network is done. Else this raises TransferError.
     """
-    if not paper and (advice := _advice(study)):
+    if not paper and (advice := advice_in(study)):
         return figures_of_advice(advice)
     return _drawn(study, _table(study, paper), paper)
 
@@ -53,7 +50,7 @@ class Plotted:
 
 def plot(study: Study, paper: bool = False, out: str | Path | None = None) -> Plotted:
     """Write what `draw` gives into the folder `out`: by default figures/ in the study, or paper-2014/ beside one without."""
-    if not paper and (advice := _advice(study)):
+    if not paper and (advice := advice_in(study)):
         return Plotted(write_figures(figures_of_advice(advice), out or study.root / "figures"), False)
     table = _table(study, paper)
     folder = study.root.with_name("paper-2014") if table.empty else study.root / "figures"
@@ -70,15 +67,6 @@ def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Pat
                 aside.write_bytes(rendered(figure, kind))
             written.append(path)
     return written
-
-
-def _advice(study: Study) -> "Advice | None":
-    """Of an advice study what it says; None of any other."""
-    if not study.advice_file.exists():
-        return None
-    from transfercli.advice.advising import advice_of  # which takes torch
-
-    return advice_of(study)
 
 
 def _table(study: Study, paper: bool) -> pd.DataFrame:
