@@ -15,7 +15,9 @@ from transfercli.training import cost, measuring
 from transfercli.training.bank import Bank
 
 CPU = torch.device("cpu")
-LAYERS = cost.Layers(work=(10, 20, 30, 40, 50, 60, 70, 80), parameters=(1, 2, 3, 4, 5, 6, 7, 8), outputs=(100,) * 8, kept=3200)
+LAYERS = cost.Layers(
+    work=(10, 20, 30, 40, 50, 60, 70, 80), parameters=(1, 2, 3, 4, 5, 6, 7, 8), outputs=(100,) * 8, largest=(100,) * 8, kept=3200
+)
 ALL = sum(LAYERS.work)
 
 

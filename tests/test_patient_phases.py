@@ -215,7 +215,7 @@ def test_what_never_ends_is_planned_as_equal_parts_and_costs_what_it_took() -> N
     as_it_was = resolved.ended((10, 30, 70))
     assert as_it_was.spans(70, 100) == [10, 20, 40] and as_it_was.digest("", "") == resolved.digest("", "")
     assert [as_it_was.stage_at(step, 100) for step in (0, 9, 10, 29, 30, 99)] == [0, 0, 1, 1, 2, 2]
-    layers = Layers((10,) * 8, (1,) * 8, (1,) * 8, 0)
+    layers = Layers((10,) * 8, (1,) * 8, (1,) * 8, (1,) * 8, 0)
     of_stage = [20 + 3 * 60 - 10, 10 + 3 * 70 - 10, 3 * 80 - 10]  # forward below; the lowest has no input's gradient
     expected = sum(span * work for span, work in zip((10, 20, 40), of_stage, strict=True)) / 70
     assert work_of([as_it_was], layers, 70, 100) == pytest.approx(expected, abs=1)

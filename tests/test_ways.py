@@ -206,7 +206,7 @@ def test_a_run_that_is_too_short_is_refused(split_study: Study) -> None:
 def test_what_a_phase_in_steps_costs() -> None:
     from transfercli.training.cost import Layers, multiply_adds
 
-    layers = Layers((10,) * 8, (1,) * 8, (1,) * 8, 0)
+    layers = Layers((10,) * 8, (1,) * 8, (1,) * 8, (1,) * 8, 0)
     with_own({**MINE, "phases": [{"train": "last", "until": 25}, {"train": "all"}]})
     last, every = 70 + 20, 3 * 80 - 10  # forward below, then two of the one; three of all but the input's gradient
     assert multiply_adds(of("A3B.mine"), layers, steps=100) == pytest.approx(0.25 * last + 0.75 * every, abs=1)

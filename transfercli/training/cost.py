@@ -31,6 +31,7 @@ class Layers:
     work: tuple[int, ...]
     parameters: tuple[int, ...]
     outputs: tuple[int, ...]  # of each layer
+    largest: tuple[int, ...]  # of each layer, that one of its modules puts out
     kept: int  # bytes for the backward pass
 
     @classmethod
@@ -42,6 +43,7 @@ class Layers:
             tuple(row["multiply_adds"] for row in rows),
             tuple(row["parameters"] for row in rows),
             tuple(math.prod(row["shape"]) for row in rows),
+            tuple(row["largest"] for row in rows),
             saved_for_backward(network, crop),
         )
 
@@ -127,7 +129,7 @@ def step_bytes(network: Network, recipe: Recipe, classes: int) -> int:
     frozen = min(learns) - 1
     trained = sum(layers.parameters[layer - 1] for layer in learns)
     built, crop = blueprint(recipe, classes), recipe.pictures.crop
-    below = max((2 * 4 * row["largest"] for row in describe(built, crop)[:frozen]), default=0)
+    below = max((2 * 4 * numbers for numbers in layers.largest[:frozen]), default=0)
     above = saved_for_backward(built, crop, frozen) + 2 * 4 * max(layers.outputs[frozen:])  # and gradients, as backward passes
     changing = 4 * trained * (1 + REMEMBERED[recipe.training.optimizer])
     return 4 * sum(layers.parameters) + changing + batch * max(below, above)
