@@ -149,6 +149,12 @@ def numbers(bank: Bank) -> dict[str, dict[str, str]]:
     return made
 
 
+def with_slow(values: Iterable[Any], slow: Iterable[Any]) -> list[Any]:
+    """The values of a parameter; the tests of these are marked slow."""
+    slow = [*slow]
+    return [pytest.param(value, marks=[pytest.mark.slow] * (value in slow)) for value in values]
+
+
 def unreadable(root: Place, paths: Sequence[str], threads: int = 1, progress: Callable[[int], None] = int) -> dict[str, str]:
     """Which of these pictures cannot be decoded, and why."""
     return {path: one for path, one in examine(root, paths, threads, progress) if isinstance(one, str)}

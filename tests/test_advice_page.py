@@ -25,6 +25,8 @@ from transfercli.report.page.advice import advice_html, loading
 from transfercli.study.folder import Study
 from transfercli.system.errors import TransferError
 
+pytestmark = pytest.mark.slow  # an advice study is trained first
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:

@@ -73,6 +73,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_the_same_words_whoever_asks_and_however_often_it_was_killed(
     advised: Path, words: list[str], transfer: Callable[..., Said], tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_the_same_words_whoever_asks_and_however_often_it_was_killed(
         assert sentence in whole.out
 
 
+@pytest.mark.slow
 def test_each_arm_has_as_many_rates_and_repeats(advised: Path) -> None:
     study = Study(advised)
     kept = keeping.read(study)
@@ -119,6 +121,7 @@ def test_each_arm_has_as_many_rates_and_repeats(advised: Path) -> None:
     assert found.document()["advised"]["arm"] == found.verdict.advised.name
 
 
+@pytest.mark.slow
 def test_json_and_csv_are_alone_on_standard_output(advised: Path, transfer: Callable[..., Said]) -> None:
     document = json.loads(transfer("advise", "--study", advised, "--json").out)
     assert len(document["advice"]) == 3 and len(document["arms"]) == 6
@@ -127,6 +130,7 @@ def test_json_and_csv_are_alone_on_standard_output(advised: Path, transfer: Call
     assert len(lines) == 7 and lines[0].startswith("arm,family,frozen,up_to,advised,rate,learning_rate,edge,top1")
 
 
+@pytest.mark.slow
 def test_the_network_that_is_handed_over_works_without_this_package(advised: Path, place: Path, tmp_path: Path) -> None:
     about = json.loads((place / "out.json").read_text())
     assert about["classes"] == sorted(path.name for path in (place / "pictures/val").iterdir())
@@ -148,6 +152,7 @@ def test_the_network_that_is_handed_over_works_without_this_package(advised: Pat
     assert about["val_pictures"] == len(pictures)
 
 
+@pytest.mark.slow
 def test_a_study_answers_the_question_that_it_was_asked(advised: Path, place: Path, words: list[str], transfer) -> None:
     said = transfer(*words, "--repeats", "3", "--study", advised)
     assert said.code == 1
@@ -228,6 +233,7 @@ def test_before_training_there_is_a_document_too(words: list[str], transfer: Cal
     assert said.code == 2 and "train nothing" in said.err
 
 
+@pytest.mark.slow
 def test_predictors_over_studies(advised: Path, transfer: Callable[..., Said], tmp_path: Path) -> None:
     said = transfer("advise", "--predictors", advised, advised)
     assert said.code == 0 and "fine-tuning all" in said.out
@@ -306,6 +312,7 @@ def test_five_minutes_for_a_large_network_are_refused() -> None:
 # -- what was asked before, and what strangers send
 
 
+@pytest.mark.slow
 def test_until_something_is_trained_another_question_begins_anew(words: list[str], transfer, place: Path, tmp_path: Path) -> None:
     study = Study(tmp_path / "results/advice")
     assert transfer(*words, "--plan").code == 0
@@ -326,6 +333,7 @@ def test_questions_that_nobody_can_be_asked(words: list[str], transfer: Callable
     assert said.err == "Error: 3 repeats need as many folds, and pictures.folds is 2; leave it out, or ask for --repeats 2\n"
 
 
+@pytest.mark.slow
 def test_another_tolerance_needs_no_training(advised: Path, transfer: Callable[..., Said]) -> None:
     strict, lax = (transfer("advise", "--study", advised, "--within", points, "--json") for points in ("0.1", "50"))
     assert strict.code == lax.code == 0
@@ -333,6 +341,7 @@ def test_another_tolerance_needs_no_training(advised: Path, transfer: Callable[.
     assert costs[1] == 1.0 <= costs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["advice.json", "predictors.json", "predictions.safetensors", "row.json"])
 def test_a_study_from_a_stranger_gives_one_line(advised: Path, name: str, transfer: Callable[..., Said], tmp_path: Path) -> None:
     shutil.copytree(advised, tmp_path / "study")

@@ -288,6 +288,7 @@ def test_each_amount_is_analysed_with_its_own_base(amounts: Study) -> None:
         assert {*of_all_data(table)["network"]} == {"baseA", "baseB", "A3B", "B3B+"}
 
 
+@pytest.mark.slow
 def test_a_study_of_amounts_from_the_command_line(transfer: Callable[..., Said], tmp_path: Path) -> None:
     pictures = {"size": SIZE, "crop": 12, "mean": "image", "divide": 64, "builtin": {"classes": CLASSES, "train": 8, "val": 5}}
     values = {

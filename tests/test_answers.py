@@ -262,6 +262,7 @@ def test_compare_what_has_nothing_in_common(transfer: Transfer, tmp_path: Path) 
 # -- repeats
 
 
+@pytest.mark.slow
 def test_splits_targets_and_seeds_are_one_study(transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two splits, two targets, two seeds: one command trains them all; seeds are averaged, so each gain has four pairs."""
     monkeypatch.setattr("transfercli.training.finish.status", lambda *args: "done")  # two steps teach nobody anything

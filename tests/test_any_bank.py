@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ADAMW, CLASSES, CPU, SPLIT, TINY, Tiny, numbers, run, silent
+from conftest import ADAMW, CLASSES, CPU, SPLIT, TINY, Tiny, numbers, run, silent, with_slow
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
@@ -63,7 +63,7 @@ def recipe_of(kind: str, **network: Any) -> Recipe:
     return settled(recipes.validate({**values, "training": {**TINY["training"], "bias_rate": 1, "steps": 3, **training}}, "tiny"))
 
 
-EACH = [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "resnet18")) for kind in KINDS]
+EACH = with_slow(KINDS, ["resnet18", "stochastic depth"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,7 +132,7 @@ def test_frozen_is_frozen_and_the_rest_learns(tiny: Tiny, kind: str) -> None:
         assert not [key for key in weights if torch.equal(after[key], before[name][key]) != (key in frozen)], name
 
 
-@pytest.mark.parametrize("kind", ["stochastic depth", "squeeze and excitation", "attention"])
+@pytest.mark.parametrize("kind", with_slow(["stochastic depth", "squeeze and excitation", "attention"], ["stochastic depth"]))
 def test_all_networks_have_the_same_masks_where_they_leave_out(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """One mask a step and place for all of a target, whatever trains beside; another at the next step."""
     drawn: list[dict[str, Tensor]] = []
@@ -182,7 +182,7 @@ def bench_of(study: Study, recipe: Recipe) -> Bench:
     return Bench(study, recipe, study.halves(SPLIT), CPU, torch.float32)
 
 
-@pytest.mark.parametrize("kind", ["residual", "stochastic depth", "squeeze and excitation"])
+@pytest.mark.parametrize("kind", with_slow(["residual", "stochastic depth", "squeeze and excitation"], ["stochastic depth"]))
 @pytest.mark.parametrize("how", ["own", "preserving"])
 def test_random_layers_have_the_statistics_of_the_fixed_pictures(split_study: Study, tiny: Tiny, kind: str, how: str) -> None:
     """What comes to each BatchNorm of these pictures has the mean and the variance that it takes off; drawn weights stay."""

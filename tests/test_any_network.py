@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CPU, TINY, Said
+from conftest import CPU, TINY, Said, with_slow
 from torch import Tensor, nn
 from torchvision import models
 
@@ -40,6 +40,7 @@ DEEP = {  # a second or so each; smaller ones of their families are always walke
     *("densenet161", "densenet169", "densenet201", "resnet152", "vit_h_14", "swin_v2_s", "swin_v2_b", "regnet_x_3_2gf"),
     *("efficientnet_b3", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_m"),
     *("efficientnet_v2_l", "resnet101", "resnext101_64x4d", "wide_resnet101_2", "vit_l_16", "vit_l_32"),
+    *("densenet121", "efficientnet_b1", "mnasnet1_3", "mobilenet_v3_large", "regnet_y_400mf"),
 }
 LIGHT = {  # below 12 million weights
     *("densenet121", "efficientnet_b0", "efficientnet_b1", "googlenet", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_large"),
@@ -60,10 +61,6 @@ FOUR: dict[str, dict[str, Any]] = {
 
 def spec(name: str, **keys: Any) -> NetworkRecipe:
     return NetworkRecipe(name=name, **keys)
-
-
-def some(names: list[str], slow: set[str]) -> list[Any]:
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
 
 
 # -- every classifier of torchvision
@@ -90,7 +87,7 @@ def cut_as_it_should_be(name: str, crop: int, **keys: Any) -> Chain:
     return found
 
 
-@pytest.mark.parametrize("name", some(TORCHVISION, DEEP))
+@pytest.mark.parametrize("name", with_slow(TORCHVISION, DEEP))
 def test_each_classifier_of_torchvision_is_a_chain_of_layers(name: str) -> None:
     """Without weights: every parameter in one layer, names as they were, and the last layer alone depends on the classes.
 

@@ -96,6 +96,7 @@ def test_the_four_commands_one_after_another(transfer: Transfer, recipe: str, tm
     assert said.out.splitlines()[-1] == "Next: transfer analyze"
 
 
+@pytest.mark.slow
 def test_run_is_the_four_commands_and_goes_on_where_it_was(transfer: Transfer, recipe: str, tmp_path: Path) -> None:
     said = transfer("run", recipe, "--study", "mine", "--device", "cpu")
     assert said.code == 0
@@ -237,6 +238,7 @@ def test_a_wrong_file_is_told_before_any_picture_is_decoded(
         assert said.err.startswith(f"Error: {message}")
 
 
+@pytest.mark.slow
 def test_a_folder_after_the_demo_does_not_get_the_demos_recipe(transfer: Transfer, pictures: Path) -> None:
     assert transfer("split").code == 0
     said = transfer("split", pictures)

@@ -348,6 +348,7 @@ def test_what_there_is_gets_drawn(tmp_path, table, names):
     assert all(path.stat().st_size > 5000 for path in written)
 
 
+@pytest.mark.slow
 def test_files_are_whole_alike_and_alone_in_their_folder(tmp_path):
     table = spread(study(("random-0", "random-1"), treatments=("AnB",), layers=[1, 2]))
     curves = logs(*(f"{split}/{name}" for split in ("random-0", "random-1") for name in ("baseA", "baseB", "B1A", "A1B", "A2B")))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe
+from conftest import CLASSES, SIZE, TRAIN, VAL, Said, tiny_recipe, with_slow
 
 from transfercli.pictures import formula
 from transfercli.plan.networks import named, needed_bases, transfers
@@ -40,8 +40,10 @@ def trained(study: str) -> set[str]:
 
 # -- hints that are typed
 
+OTHER, SMOKE = ("--study", "my study"), ("--smoke",)
 
-@pytest.mark.parametrize("place", [(), ("--study", "my study"), ("--smoke",)], ids=["usual", "other", "smoke"])
+
+@pytest.mark.parametrize("place", with_slow([(), OTHER, SMOKE], [OTHER, SMOKE]), ids=["usual", "other", "smoke"])
 def test_from_split_to_report_by_hints_alone(transfer: Transfer, recipe: str, place: tuple[str, ...]) -> None:
     said, seen = transfer("split", "--recipe", recipe, *place), []
     while said.out.splitlines()[-1].startswith("Next: "):
@@ -64,6 +66,7 @@ def test_a_hint_trains_where_and_as_the_command_before_it(transfer: Transfer, re
     assert hint(transfer("train-base", *flags)) == ["plot"]  # which trains nothing
 
 
+@pytest.mark.slow
 def test_the_hint_of_a_plan_runs_what_was_planned(transfer: Transfer, recipe: str) -> None:
     words = ("--set", "layers=7", "--set", "about=two words", "--device", "cpu")
     said = transfer("plan", recipe, *words)
@@ -138,7 +141,9 @@ def test_a_name_names_its_network(name: str) -> None:
 # -- the study, as an argument or a flag
 
 
-@pytest.mark.parametrize("name", ["status", "analyze", "plot", "report", "verify", "train-base", "sweep", "compare"])
+@pytest.mark.parametrize(
+    "name", with_slow(["status", "analyze", "plot", "report", "verify", "train-base", "sweep", "compare"], ["plot", "report"])
+)
 def test_every_command_takes_the_study_as_an_argument_or_a_flag(transfer: Transfer, study: Study, name: str) -> None:
     more = ("--layers", "7", "--treatments", "RnB") if name == "sweep" else ()
     study.write_recipe(study.recipe().model_copy(update={"layers": (7,), "treatments": ("RnB", "BnB")}))

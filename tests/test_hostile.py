@@ -64,6 +64,7 @@ def all_commands(study: Study, outside: Path, transfer: Transfer) -> Callable[..
     return typed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weights.safetensors", "../mean-A.safetensors"])
 def test_a_pickle_in_place_of_weights_is_not_run(study: Study, all_commands: Callable[..., Any], name: str) -> None:
     path = study.root / SPLIT / "baseA" / name

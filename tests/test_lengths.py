@@ -88,6 +88,7 @@ def test_the_table_is_read_as_it_was_written(tried: Study) -> None:
     assert read.dropna().to_dict() == written.dropna().to_dict()
 
 
+@pytest.mark.slow
 def test_the_commands_answer_by_the_lengths_that_count(tried: Study, transfer: Callable[..., Said]) -> None:
     said = transfer("analyze", tried.root)
     assert said.code == 0 and "at equal steps: " in said.out and "at equal epochs: " in said.out

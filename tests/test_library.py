@@ -46,6 +46,7 @@ def pictures(tiny: Tiny) -> Path:
 # -- the page and the names
 
 
+@pytest.mark.slow
 def test_the_pages_code_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {}
@@ -253,6 +254,7 @@ def test_layers_and_recipes(tmp_path: Path) -> None:
     assert [key.path for key in transfercli.recipe_keys("training.batch")] == ["training.batch"]
 
 
+@pytest.mark.slow
 def test_a_table_may_come_from_anywhere(tmp_path: Path) -> None:
     analysis = transfercli.analyze(transfercli.published_table(), "best10")
     assert analysis.judged and len(analysis.answer) == 3

@@ -421,6 +421,7 @@ def test_an_archive_that_is_there_is_unpacked(made: Callable[[str], str], tmp_pa
 SMALL: Sequence[str] = ("--recipe", "tiny-imagenet-cpu", "--set", "pictures.size=12", "--set", "pictures.crop=12")
 
 
+@pytest.mark.slow
 def test_commands_take_a_set_and_a_study_finds_it_again(
     transfer: Callable[..., Said], made: Callable[[str], str], tmp_path: Path, monkeypatch: Patch
 ) -> None:

@@ -57,9 +57,9 @@ def piped(folder: Path, words: object, **environment: str) -> tuple[bytes, bytes
     ("encoding", "environment"),
     [
         ("ascii", {"PYTHONIOENCODING": "ascii"}),
-        ("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
-        ("cp1252", {"PYTHONIOENCODING": "cp1252"}),
-        ("cp437", {"PYTHONIOENCODING": "cp437"}),
+        pytest.param("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
+        pytest.param("cp1252", {"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
+        pytest.param("cp437", {"PYTHONIOENCODING": "cp437"}, marks=pytest.mark.slow),
     ],
 )
 def test_an_output_without_a_minus_gets_ascii_signs(tmp_path: Path, encoding: str, environment: dict[str, str]) -> None:
@@ -73,6 +73,7 @@ def test_an_output_without_a_minus_gets_ascii_signs(tmp_path: Path, encoding: st
     assert re.search(r"^2 +conv2 .* 256[x×]13[x×]13", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_columns_stay_where_they_are_when_a_sign_becomes_three(tmp_path: Path) -> None:
     kept(tmp_path / "kept")
     words = [["analyze", "--study", "kept", "--networks"], ["layers", "demo"]]
@@ -157,6 +158,7 @@ def test_a_narrow_terminal_gets_every_figure(
     assert {*re.findall(r"[a-z]{3,}", whole)} <= {*re.findall(r"[a-z]{3,}", said)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 80])
 def test_results_bases_and_plans_fit_a_narrow_terminal(
     transfer: Transfer,

@@ -121,6 +121,7 @@ def test_a_study_of_ones_own_network(transfer: Transfer, here: Path, monkeypatch
     assert said.code == 1 and changed in said.out
 
 
+@pytest.mark.slow
 def test_from_plan_to_report_by_hints_alone(transfer: Transfer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that is copied says itself that one's own code may run: of each network, where there are several."""
     (here / "others.py").write_text(CODE)

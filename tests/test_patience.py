@@ -134,6 +134,7 @@ def test_each_ends_where_the_rule_says_with_the_weights_of_its_best(split_study:
     assert any(stopped < STEPS for _, stopped in ended.values()) and any(at > 0 for at, _ in ended.values())
 
 
+@pytest.mark.slow
 def test_alone_killed_and_resumed_is_the_same(split_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained(split_study, patient(), networks())
     for folder in [path.parent for path in split_study.row_files()]:

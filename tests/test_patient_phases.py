@@ -134,6 +134,7 @@ def test_they_end_at_different_steps_and_some_find_better_weights(done: Study, t
     assert table["A3B.thaw"] == rows["A3B.thaw"]["phase_ends"] and table["A3B"] == ""
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_inside_any_phase_is_the_same(
     done: Study, split_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

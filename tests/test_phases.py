@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ADAMW, CPU, SPLIT, Tiny, numbers, run, silent, tiny_recipe
+from conftest import ADAMW, CPU, SPLIT, Tiny, numbers, run, silent, tiny_recipe, with_slow
 from torch import Tensor
 
 from transfercli.networks.layers import layers_of
@@ -72,7 +72,7 @@ def test_in_a_phase_only_its_layers_change(tiny: Tiny, recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("stopped", [2, 4, 6, 8, 12, 16, 18])
+@pytest.mark.parametrize("stopped", with_slow([2, 4, 6, 8, 12, 16, 18], [4, 8, 12, 16, 18]))
 def test_a_bank_restored_inside_any_phase_ends_the_same_also_alone(tiny: Tiny, recipe: str, stopped: int) -> None:
     networks = of("A7B.thaw", "A3B.probe", "A5B.rest", "A3B.keep", "A5B", "A3B", "A2-4B", "A3B+.slower", "baseB")
     whole = numbers(run(tiny.bank(networks, tiny_recipe(RECIPES[recipe]))))

@@ -232,6 +232,7 @@ def test_a_bank_that_fails_three_times_leaves_the_others(tiny: Tiny, tmp_path: P
     assert not transfercli.train_base(study, remote=TWO).failed and len(study.rows()) == 2
 
 
+@pytest.mark.slow
 def test_no_other_command_loads_ray() -> None:
     code = "import sys, transfercli.training.train, transfercli.cli.run; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -87,6 +87,7 @@ def test_layers_as_json(transfer: Transfer) -> None:
     assert told[0]["shape"] == [96, 27, 27]
 
 
+@pytest.mark.slow
 def test_plan_as_json(transfer: Transfer) -> None:
     told = document(transfer("plan", "demo", "--device", "cpu", "--bank-size", "4", "--json"))
     assert told.keys() == documented("plan")

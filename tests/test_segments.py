@@ -90,6 +90,7 @@ def test_only_the_segment_is_the_sources_and_stays(swept_segments: Study, study:
     assert mine and beside and mine["weights_digest"] == beside["weights_digest"] and mine["first_layer"] == 2
 
 
+@pytest.mark.slow
 def test_verify_finds_segments_sound_and_commands_show_them(swept_segments: Study, tmp_path: Path) -> None:
     study = Study(shutil.copytree(swept_segments.root, tmp_path / "study"))
     assert transfercli.verify(study, CPU).problems == []

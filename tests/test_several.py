@@ -143,6 +143,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_beside_others_a_network_is_what_it_is_alone(made: Path) -> None:
     """Also where another set of networks trained before it: the same weights, log and accuracy."""
     beside = {row["network"].partition("@")[0]: row for row in Study(made / "three").rows() if row["net"] == "small-x2"}
@@ -154,6 +155,7 @@ def test_beside_others_a_network_is_what_it_is_alone(made: Path) -> None:
         assert "net" not in row
 
 
+@pytest.mark.slow
 def test_rows_say_which_share_of_the_work_is_copied(made: Path) -> None:
     rows = {row["network"]: row for row in Study(made / "three").rows()}
     assert rows["baseA@net=deep"]["share_copied"] == 0 < rows["A5B@net=deep"]["share_copied"]
@@ -161,6 +163,7 @@ def test_rows_say_which_share_of_the_work_is_copied(made: Path) -> None:
     assert rows["A4B@net=small"]["share_copied"] == pytest.approx(0.95, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_same_command_has_nothing_to_do_and_verify_finds_it_sound(
     made: Path, transfer: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +177,7 @@ def test_the_same_command_has_nothing_to_do_and_verify_finds_it_sound(
     assert {network["net"] for network in found["networks"]} == {"small", "small-x2", "deep"}
 
 
+@pytest.mark.slow
 def test_a_network_may_come_and_none_that_was_trained_may_go(made: Path) -> None:
     study = Study(made / "three")
     refuse_changes(study, cut(recipe(SMALL, WIDER, RESNET, {**SMALL, "label": "more"})))
@@ -185,6 +189,7 @@ def test_a_network_may_come_and_none_that_was_trained_may_go(made: Path) -> None
         refuse_changes(Study(made / "wider"), recipe(SMALL, WIDER))
 
 
+@pytest.mark.slow
 def test_layers_of_the_command_line_are_those_that_a_network_has(
     made: Path, transfer: Callable[..., Said], tmp_path: Path
 ) -> None:
@@ -200,6 +205,7 @@ def test_layers_of_the_command_line_are_those_that_a_network_has(
     assert refused.code == 1 and "layer 10 cannot be transferred in a network of 10 layers" in refused.err
 
 
+@pytest.mark.slow
 def test_a_base_that_failed_stops_only_what_needs_it(transfer: Callable[..., Said], tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(values(SMALL, WIDER)), encoding="utf-8")
     cpu = ("--device", "cpu")
@@ -240,6 +246,7 @@ def test_a_base_that_failed_stops_only_what_needs_it(transfer: Callable[..., Sai
     assert not transfer("status").out.splitlines()[-1].startswith("Next:")
 
 
+@pytest.mark.slow
 def test_a_plan_is_that_of_all_networks(made: Path, transfer: Callable[..., Said]) -> None:
     found = json.loads(transfer("plan", made / "three.yaml", "--device", "cpu", "--workers", "1", "--json").out)
     each = found["each"].values()
@@ -331,6 +338,7 @@ def test_networks_of_other_depths_stand_side_by_side_by_share(tmp_path: Path) ->
         networks(made_up({"": SLIM}))
 
 
+@pytest.mark.slow
 def test_compare_says_what_differs_between_networks(made: Path, transfer: Callable[..., Said], monkeypatch: Any) -> None:
     monkeypatch.chdir(made)
     said = transfer("compare", "three").out
@@ -349,6 +357,7 @@ def test_compare_says_what_differs_between_networks(made: Path, transfer: Callab
     assert text.startswith("net,quantity,layer,mean,low,high,n,splits\n") and "small-x2,AnB-BnB,7," in text
 
 
+@pytest.mark.slow
 def test_compare_says_what_differs_between_two_studies(made: Path, transfer: Callable[..., Said], monkeypatch: Any) -> None:
     monkeypatch.chdir(made)
     (made / "small.yaml").write_text(yaml.safe_dump(values(SMALL)), encoding="utf-8")
@@ -359,6 +368,7 @@ def test_compare_says_what_differs_between_two_studies(made: Path, transfer: Cal
     assert "small-x2, random: wider against three" in transfer("compare", "wider", "three").out
 
 
+@pytest.mark.slow
 def test_the_report_has_every_network(made: Path) -> None:
     page = (made / "three/report.html").read_text(encoding="utf-8")
     assert "30 networks of deep, small and small-x2" in page and "Networks side by side" in page
@@ -367,6 +377,7 @@ def test_the_report_has_every_network(made: Path) -> None:
     assert (made / "three/figures/networks.png").exists() and not (made / "wider/figures/networks.png").exists()
 
 
+@pytest.mark.slow
 def test_the_layers_of_each_network_are_printed(made: Path, transfer: Callable[..., Said]) -> None:
     said = transfer("layers", made / "three.yaml").out
     assert [line.split(",")[0] for line in said.splitlines() if "classes in a half" in line] == [

@@ -43,6 +43,7 @@ def kill(transfer: Callable[..., Said], steps: int, *words: str) -> None:
         transfer(*words)
 
 
+@pytest.mark.slow
 def test_a_sixth_treatment_goes_through_all_commands(transfer: Callable[..., Said], tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"targets": ("B",), "layers": (1, 3, 7), "treatments": ("BnB", "AnB", HELD.name)})
     (tmp_path / "tiny.yaml").write_text(dump(recipe))

@@ -133,6 +133,7 @@ def test_a_checkpoint_that_is_damaged_or_strange_is_no_error(transfer: Transfer,
     assert said_of(transfer, "study")["checkpoints"] == []
 
 
+@pytest.mark.slow
 def test_another_process_is_seen_at_work(transfer: Transfer, split_study: Study) -> None:
     """A command that runs in a process of its own, interrupted as a person does it."""
     recipe = split_study.recipe()

@@ -533,6 +533,7 @@ def weights(study: Path) -> dict[str, bytes]:
     return {str(path.relative_to(study)): path.read_bytes() for path in sorted(study.rglob("weights.safetensors"))}
 
 
+@pytest.mark.slow
 def test_a_study_of_the_store_is_the_study_of_the_folder(
     transfer: Callable[..., Said], tiny_pictures: Path, tmp_path: Path
 ) -> None:

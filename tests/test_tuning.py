@@ -82,6 +82,7 @@ def test_a_study_without_ways_to_compare_has_none() -> None:
         ways_vs_cost(plain)
 
 
+@pytest.mark.slow
 def test_the_intervals_of_a_layer_hold_together() -> None:
     random, studies = np.random.RandomState(0), 400
     held = 0
@@ -180,6 +181,7 @@ def test_what_training_costs_is_in_the_row(tried: Study) -> None:
     assert costs == sorted({*costs}) and costs[-1] == rows["baseB"]["multiply_adds"]
 
 
+@pytest.mark.slow
 def test_the_commands_answer_by_the_rates_that_count(tried: Study, transfer: Callable[..., Said]) -> None:
     best = at_best(tried.table())
     assert len(best) == 5 and not {*best["network"]} - {row["network"] for row in tried.rows()}

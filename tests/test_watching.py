@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import BashComplete
-from conftest import CPU, SPLIT, SWEPT, Said
+from conftest import CPU, SPLIT, SWEPT, Said, with_slow
 from test_house import COMMANDS, modules_after
 
 from transfercli.cli import cli, progress
@@ -26,7 +26,7 @@ BOTH = bases([SPLIT], [0])
 # -- quiet
 
 
-@pytest.mark.parametrize("command", ["train-base", "sweep", "run", "demo"])
+@pytest.mark.parametrize("command", with_slow(["train-base", "sweep", "run", "demo"], ["run", "demo"]))
 def test_quiet_says_nothing(command: str, transfer: Transfer, split_study: Study, study: Study) -> None:
     words = {
         "train-base": ("train-base", "--study", split_study.root),
@@ -139,6 +139,7 @@ def test_without_the_library_one_line_says_how_to_install_it(
     assert said == (1, "", "Error: --tensorboard needs TensorBoard; install it: pip install 'transfer-study[tensorboard]'\n")
 
 
+@pytest.mark.slow
 def test_nothing_imports_tensorboard_unless_it_is_asked_for() -> None:
     code = (
         "import sys\nfrom transfercli.cli import progress\nimport transfercli.training.train\nwith progress.reporting('x'): pass"

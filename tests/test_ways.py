@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from conftest import ADAMW, CLASSES, CPU, SPLIT, TRAIN, VAL, Said, Tiny, numbers, run, silent, tiny_recipe
+from conftest import ADAMW, CLASSES, CPU, SPLIT, TRAIN, VAL, Said, Tiny, numbers, run, silent, tiny_recipe, with_slow
 from test_phases import changed, of, states
 
 import transfercli
@@ -100,7 +100,7 @@ def test_in_a_phase_of_a_built_in_only_its_layers_change(tiny: Tiny, word: str, 
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("stopped", [3, 5, 8, 11, 13, 17, 20])
+@pytest.mark.parametrize("stopped", with_slow([3, 5, 8, 11, 13, 17, 20], [5, 8, 11, 17, 20]))
 def test_built_ins_killed_inside_any_phase_end_the_same_also_alone(tiny: Tiny, recipe: str, stopped: int) -> None:
     networks = [*of(*(f"A3B.{word}" for word in EXPECTED)), *of("B3B.gradual", "A3B+", "baseB")]
     whole = numbers(run(tiny.bank(networks, tiny_recipe(RECIPES[recipe]))))
@@ -282,6 +282,7 @@ def test_two_recipes_with_one_name_are_not_mixed_up(tiny: Tiny) -> None:
 BUILTIN = {**tiny_recipe().model_dump(mode="json")["pictures"], "builtin": {"classes": CLASSES, "train": TRAIN, "val": VAL}}
 
 
+@pytest.mark.slow
 def test_all_commands_know_a_treatment_of_the_recipes(transfer: Callable[..., Said], tmp_path: Path) -> None:
     own = {**MINE, "about": "of my own", "against": ["base", "AnB+"]}
     plan = {"targets": ["B"], "layers": [1, 3], "treatments": ["AnB+", "AnB.mine"], "pictures": BUILTIN}

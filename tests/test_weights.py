@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe
+from conftest import CPU, SPLIT, Tiny, silent, tiny_recipe, with_slow
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -143,7 +143,10 @@ def test_weights_without_metadata_serve_as_before(study: Study) -> None:
     assert row["network"] == "A3B" and row["step"] == 5
 
 
-@pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/googlenet", "torchvision/mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    with_slow(["torchvision/resnet18", "torchvision/googlenet", "torchvision/mobilenet_v3_small"], ["torchvision/googlenet"]),
+)
 @pytest.mark.parametrize("head", [None, [], [7, 5]])
 def test_a_network_of_torchvision_is_torchvisions(name: str, head: list[int] | None) -> None:
     """Its weights load strictly into what torchvision makes, by the page's second piece of code."""

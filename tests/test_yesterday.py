@@ -16,6 +16,7 @@ from statistics import median
 
 import pytest
 import torch
+from conftest import with_slow
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests/data"
@@ -85,7 +86,9 @@ def test_its_networks_end_where_they_ended_yesterday(carried_on: tuple[Path, Sai
         assert abs(row["top1"] - KEPT["networks"][name]["top1"]) * row["val_pictures"] < PICTURES + 0.5, name
 
 
-@pytest.mark.parametrize("command", ["verify", "analyze", "plot", "report", "compare", "compare copy", "status"])
+@pytest.mark.parametrize(
+    "command", with_slow(["verify", "analyze", "plot", "report", "compare", "compare copy", "status"], ["plot", "report"])
+)
 def test_it_is_checked_and_shown(carried_on: tuple[Path, Said, dict[str, bytes]], command: str) -> None:
     folder = carried_on[0]
     shutil.copytree(folder / "half-swept", folder / "copy", dirs_exist_ok=True)
