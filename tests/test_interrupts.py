@@ -91,7 +91,10 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "transfercli", *map(str, words)]
 
 
-@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("number", "name", "code"),
+    [(signal.SIGINT, "SIGINT", 130), pytest.param(signal.SIGTERM, "SIGTERM", 143, marks=pytest.mark.slow)],
+)
 def test_a_process_says_how_to_go_on(split_study: Study, number: int, name: str, code: int) -> None:
     """A long training, stopped as soon as it has begun; the same command goes on at the step that it names."""
     schedule = {"name": "constant", "rate": 1e-3}

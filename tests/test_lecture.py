@@ -137,6 +137,7 @@ def test_the_released_networks_by_the_rule() -> None:
     assert said[2].endswith("† points: agrees.")
 
 
+@pytest.mark.slow
 def test_of_answers_that_are_all_alike_few_corners_tell() -> None:
     random, table = np.random.RandomState(0), study()
     drawn = [table.assign(top1=0.5 + random.normal(0, 0.02, len(table))) for _ in range(60)]

@@ -53,13 +53,14 @@ def piped(folder: Path, words: object, **environment: str) -> tuple[bytes, bytes
 # -- encodings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "environment"),
     [
         ("ascii", {"PYTHONIOENCODING": "ascii"}),
-        pytest.param("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
-        pytest.param("cp1252", {"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
-        pytest.param("cp437", {"PYTHONIOENCODING": "cp437"}, marks=pytest.mark.slow),
+        ("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        ("cp1252", {"PYTHONIOENCODING": "cp1252"}),
+        ("cp437", {"PYTHONIOENCODING": "cp437"}),
     ],
 )
 def test_an_output_without_a_minus_gets_ascii_signs(tmp_path: Path, encoding: str, environment: dict[str, str]) -> None:

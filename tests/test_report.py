@@ -167,6 +167,7 @@ def test_only_the_papers_own_recipe_is_at_the_papers_scale(tmp_path: Path) -> No
         assert ("its numbers mean nothing" in text) == (not is_own)
 
 
+@pytest.mark.slow
 def test_of_a_smoke_run_nothing_is_concluded(tmp_path: Path) -> None:
     study = written(tmp_path, recipe=smoke(find("demo")))
     text = Page(html(study)).text
