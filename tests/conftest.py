@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,24 @@ def unreadable(root: Place, paths: Sequence[str], threads: int = 1, progress: Ca
 
 def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] | None = None) -> Reporter:
     return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text), advance)
+
+
+def of_the_process() -> dict[str, Any]:
+    """What all tests of a process have in common."""
+    names = os.environ.keys() - {"PYTEST_CURRENT_TEST"}
+    return {
+        **{"environment": {name: os.environ[name] for name in names}, "folder": os.getcwd(), "threads": torch.get_num_threads()},
+        **{"deterministic": torch.are_deterministic_algorithms_enabled(), "numbers": torch.get_default_dtype()},
+        **{number.name: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
+    }
+
+
+@pytest.fixture(autouse=True)
+def the_process_stays_as_it_was() -> Iterator[None]:
+    """Or another test stumbles, on some machines, over what one has left behind: whichever comes next in that process."""
+    before = of_the_process()
+    yield
+    assert of_the_process() == before
 
 
 @pytest.fixture(scope="session", autouse=True)
