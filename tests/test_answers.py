@@ -16,11 +16,13 @@ from transfercli.analysis.conclusions import brief, conclude
 from transfercli.analysis.contrasts import contrasts
 from transfercli.analysis.differences import differences
 from transfercli.analysis.published import published_table
+from transfercli.analysis.studies import analyze
 from transfercli.analysis.verdicts import OTHER_HALVES
 from transfercli.recipe.reading import dump, validate
 from transfercli.study.folder import Study
 from transfercli.study.rows import COLUMNS, table_text
 from transfercli.study.table import load
+from transfercli.system.errors import TransferError
 
 Transfer = Callable[..., Said]
 TOP1 = {"base": 0.5, "BnB": 0.49, "BnB+": 0.52, "AnB": 0.45, "AnB+": 0.53, "RnB": 0.2}
@@ -101,6 +103,14 @@ def test_balanced_accuracy_is_offered_where_classes_are_unequal(transfer: Transf
     said = transfer("analyze", "--study", "kept", "--metric", "balanced").out
     assert "AnB-base −14.50* −14.00* −13.50 2" in lines(said) and offer not in said
     assert "lie in the other study's spread" in transfer("compare", "kept", "--study", "kept", "--metric", "balanced").out
+    of_old = (table["network"] == "B1B") & (table["split"] == "random-0")
+    lacking = table.assign(balanced_top1=table["top1"].mask(of_old))
+    found = compare(lacking, lacking, "balanced_top1").set_index(["quantity", "layer"])
+    own = table.loc[(table["network"] == "B1B") & ~of_old, "top1"]
+    assert found.loc[("BnB", 1), ["value", "n"]].tolist() == [own.mean(), len(own)] and len(own) == 1
+    table.assign(top1=100 * table["top1"]).to_csv(tmp_path / "percent.csv", index=False)
+    with pytest.raises(TransferError, match="top1 holds what is no accuracy: they are fractions, from 0 to 1"):
+        analyze(pd.read_csv(tmp_path / "percent.csv"))
 
 
 def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ DEEP = {  # a second or so each; smaller ones of their families are always walke
     *("densenet161", "densenet169", "densenet201", "resnet152", "vit_h_14", "swin_v2_s", "swin_v2_b", "regnet_x_3_2gf"),
     *("efficientnet_b3", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_m"),
     *("efficientnet_v2_l", "resnet101", "resnext101_64x4d", "wide_resnet101_2", "vit_l_16", "vit_l_32"),
-    *("densenet121", "efficientnet_b1", "mnasnet1_3", "mobilenet_v3_large", "regnet_y_400mf"),
+    *("efficientnet_b1", "mnasnet1_3", "mobilenet_v3_large", "regnet_y_400mf"),
 }
 LIGHT = {  # below 12 million weights
     *("densenet121", "efficientnet_b0", "efficientnet_b1", "googlenet", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_large"),

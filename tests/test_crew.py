@@ -52,6 +52,8 @@ def test_a_token_that_is_there_is_shown_to_a_cluster(
 
     def init(**_: Any) -> None:
         seen.append(os.environ.get("RAY_AUTH_MODE"))
+        if address == HERE:
+            os.environ["RAY_AUTH_MODE"] = "token"  # as Ray does that begins
         raise ConnectionError("nobody there")
 
     monkeypatch.setattr("ray.init", init)

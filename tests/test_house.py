@@ -116,10 +116,27 @@ def test_light_modules_load_nothing_heavy() -> None:
     assert not modules_after("\n".join(f"import transfercli.{name}" for name in LIGHT)) & HEAVY
 
 
-@pytest.mark.parametrize("name", ["analyze", "compare", "plot", "draw", "write_report", "status"])
-def test_a_study_is_shown_without_torch(name: str) -> None:
+def test_a_study_is_shown_without_torch(tmp_path: Path) -> None:
     """Which takes seconds to load, where nothing is trained."""
-    assert not modules_after(f"import transfercli; transfercli.{name}") & {"torch", "torchvision"}
+    loaded = modules_after(f"""
+import pathlib, warnings, zipfile, transfercli
+warnings.simplefilter("ignore")
+zipfile.ZipFile({str(ROOT / "tests/data/half-swept.zip")!r}).extractall({str(tmp_path)!r})
+study = transfercli.Study(pathlib.Path({str(tmp_path / "half-swept")!r}))
+transfercli.status(study), transfercli.analyze(study), transfercli.compare(study), transfercli.plot(study)
+transfercli.write_report(study)
+""")
+    assert (tmp_path / "half-swept/report.html").exists() and not loaded & {"torch", "torchvision"}
+
+
+def test_training_alone_loads_neither_ray_nor_tensorboard() -> None:
+    loaded = modules_after("""
+import transfercli.training.train, transfercli.cli.run
+from transfercli.cli import progress
+with progress.reporting("x"):
+    pass
+""")
+    assert "torch" in loaded and not loaded & {"ray", "tensorboard"}
 
 
 def test_help_answers_in_less_than_a_third_of_a_second() -> None:

@@ -232,12 +232,6 @@ def test_a_bank_that_fails_three_times_leaves_the_others(tiny: Tiny, tmp_path: P
     assert not transfercli.train_base(study, remote=TWO).failed and len(study.rows()) == 2
 
 
-@pytest.mark.slow
-def test_no_other_command_loads_ray() -> None:
-    code = "import sys, transfercli.training.train, transfercli.cli.run; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
 def test_a_worker_waits_for_files_that_its_machine_sees_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, there = Study(tmp_path), tmp_path / "weights"
     there.write_text("wei")

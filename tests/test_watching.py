@@ -139,14 +139,6 @@ def test_without_the_library_one_line_says_how_to_install_it(
     assert said == (1, "", "Error: --tensorboard needs TensorBoard; install it: pip install 'transfer-study[tensorboard]'\n")
 
 
-@pytest.mark.slow
-def test_nothing_imports_tensorboard_unless_it_is_asked_for() -> None:
-    code = (
-        "import sys\nfrom transfercli.cli import progress\nimport transfercli.training.train\nwith progress.reporting('x'): pass"
-    )
-    assert "tensorboard" not in modules_after(code)
-
-
 # -- completion
 
 

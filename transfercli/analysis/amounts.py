@@ -45,7 +45,7 @@ def curves(table: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
         good = sound(part).astype({metric: float})
         units = good.assign(splits=[kind_of_split(split) for split in good["split"]])
         units = units.groupby(["splits", "treatment", "layer", *UNIT], as_index=False).agg(value=(metric, "mean"))
-        for (kind, treatment, layer), group in units.groupby(["splits", "treatment", "layer"]):
+        for (kind, treatment, layer), group in units.dropna(subset=["value"]).groupby(["splits", "treatment", "layer"]):
             rows.append((net, kind, treatment, layer, pictures, *mean_of_pairs(str(kind), group["value"]), len(group)))
     return pd.DataFrame(rows, columns=CURVE)
 

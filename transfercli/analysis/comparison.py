@@ -74,7 +74,7 @@ def _points(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     gains = gains[gains["quantity"].str.endswith("-base")]
     good = compared(sound(table)).astype({metric: float}).merge(pictures(table), on=SAME_TARGET, how="left")
     over = good.rename(columns={"treatment": "quantity"}).groupby(["splits", *UNIT, "quantity", "layer"], sort=False)
-    alone = over.agg(value=(metric, "mean"), pictures=("pictures", "max")).reset_index()
+    alone = over.agg(value=(metric, "mean"), pictures=("pictures", "max")).dropna(subset=["value"]).reset_index()
     columns = ["splits", "quantity", "layer", "value", "reach", "pictures"]
     each = pd.concat([alone.assign(reach=math.nan)[columns], gains.assign(pictures=math.nan)[columns]])
     rows = []

@@ -95,7 +95,7 @@ def trained_twice(table: pd.DataFrame) -> tuple[float, float] | None:
     losses = good[good["treatment"] + good["layer"].astype(str) == "BnB1"].merge(
         good[good["treatment"] == "base"], on=SAME_TARGET, suffixes=("", "_base")
     )
-    losses = losses.dropna(subset=["fixed_loss", "fixed_loss_base"])
+    losses = losses.dropna(subset=["fixed_loss", "fixed_loss_base"]).query("fixed_loss_base > 0")
     own, base = (losses.groupby(UNIT)[column].mean() for column in ("fixed_loss", "fixed_loss_base"))
     if own.empty:
         return None

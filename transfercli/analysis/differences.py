@@ -62,13 +62,13 @@ def _means(each: pd.DataFrame, over: list[tuple[int, int]]) -> pd.DataFrame:
         quantity = f"{treatment}-{other}"
         if (kind, quantity) not in found:
             continue
-        layer, value, base = (found[kind, quantity][column].to_numpy() for column in ("layer", "value", "base"))
-        there = sorted({*layer.tolist()})
+        at, value, base = (found[kind, quantity][column].to_numpy() for column in ("layer", "value", "base"))
+        there = sorted({*at.tolist()})
         layers = [(str(layer), layer, layer) for layer in there]
         layers += [(f"{first}-{last}", first, last) for first, last in over if {*range(first, last + 1)} <= {*there}]
         for label, first, last in layers:
-            among = (first <= layer) & (layer <= last)
-            interval = mean_of_pairs(kind, value[among], layer[among], base[among])
+            among = (first <= at) & (at <= last)
+            interval = mean_of_pairs(kind, value[among], at[among], base[among])
             rows.append((kind, quantity, label, *interval, int(among.sum())))
     return pd.DataFrame(rows, columns=["splits", "quantity", "layer", "mean", "low", "high", "n"])
 

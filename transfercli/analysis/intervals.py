@@ -31,12 +31,12 @@ def binomial_reach(share: Number, other: Number, pictures: Number) -> Number:
 def mean_interval(
     values: ArrayLike, layers: ArrayLike | None = None, draws: ArrayLike | None = None
 ) -> tuple[float, float, float]:
-    """(mean, low, high): the mean of at least one value and its 95% Student t interval.
+    """(mean, low, high): the mean of at least one value, all of them numbers, and its 95% Student t interval.
 
-    With `layers`, one for each value, it is the mean of the layers' means. With `draws`, values with the same draw stand and
-    fall together: only draws are independent, and the interval is over them (cluster-robust, after Liang and Zeger, 1986;
-    where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where a layer has one
-    draw, and where all agree exactly, which says nothing of how far others may lie.
+    With `layers`, one for each value in the same order, it is the mean of the layers' means. With `draws`, values with the same
+    draw stand and fall together: only draws are independent, and the interval is over them (cluster-robust, after Liang and
+    Zeger, 1986; where each draw has a value for each layer, Student's over the draws' means). Low and high are NaN where a layer
+    has one draw, and where all agree exactly, which says nothing of how far others may lie.
     """
     number = np.asarray(values, dtype=float)
     _, layer, sizes = np.unique(np.zeros(len(number)) if layers is None else layers, return_inverse=True, return_counts=True)

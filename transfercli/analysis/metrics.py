@@ -11,10 +11,12 @@ METRICS = {"last": "top1", "best10": "top1_best10", "balanced": "balanced_top1"}
 
 
 def metric_column(metric: str, *tables: "pandas.DataFrame") -> str:
-    """The column of a metric. Raises TransferError where there is no such metric, or a table does not have it."""
+    """The column of a metric, of accuracies from 0 to 1. Raises TransferError where there are none in a table."""
     if metric not in METRICS:
         raise TransferError(f"no metric is called {metric!r}; choose from {', '.join(METRICS)}")
     column = METRICS[metric]
     if any(column not in table or table[column].isna().all() for table in tables):
         raise TransferError(f"there is no {metric} accuracy in this table; leave --metric out")
+    if any(not table[column].dropna().astype(float).between(0, 1).all() for table in tables):
+        raise TransferError(f"{column} holds what is no accuracy: they are fractions, from 0 to 1")
     return column

@@ -30,8 +30,8 @@ class Layers:
 
     work: tuple[int, ...]
     parameters: tuple[int, ...]
-    outputs: tuple[int, ...]  # of each layer
-    largest: tuple[int, ...]  # of each layer, that one of its modules puts out
+    outputs: tuple[int, ...]
+    largest: tuple[int, ...]  # the most that one module puts out
     kept: int  # bytes for the backward pass
 
     @classmethod

@@ -59,8 +59,8 @@ def connected(remote: Remote) -> Iterator[Any]:
 
 @contextmanager
 def _settings(remote: Remote) -> Iterator[None]:
-    """What Ray and its processes read from the environment, in which nothing of it stays: Ray reads the mode once a process and
-    its servers anew, so one that were left behind would part the next Ray's servers from the process that begins them."""
+    """What Ray reads from the environment, as long as it is there. A mode left behind would be believed by the servers of the
+    next Ray, but not by this process, which has read its own before."""
     wished = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     if remote.address != HERE and _has_token():  # as `ray start` does by itself; a cluster that wants none takes it, too
         wished[MODE] = "token"
