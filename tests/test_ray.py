@@ -157,6 +157,7 @@ def test_a_node_that(what: str, alone: Study, run: Callable[..., Study], tmp_pat
     from ray.cluster_utils import Cluster
 
     monkeypatch.setattr(cluster, "LOST_SECONDS", 12.0)
+    own = signal.getsignal(signal.SIGTERM)  # in whose place the cluster's machines put theirs
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = nodes.add_node(num_cpus=1)
@@ -171,6 +172,7 @@ def test_a_node_that(what: str, alone: Study, run: Callable[..., Study], tmp_pat
         assert len(strike.struck) == 1 and table(study) == table(alone)
     finally:
         nodes.shutdown()
+        signal.signal(signal.SIGTERM, own)
 
 
 @pytest.fixture

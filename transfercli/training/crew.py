@@ -23,6 +23,7 @@ from transfercli.training import worker
 ASKED = 3  # times a machine is asked what it is
 ANSWER_SECONDS = 10.0  # for a cluster to be there
 MODE = "RAY_AUTH_MODE"
+THEIRS = (MODE, "PYTHONBREAKPOINT")  # which Ray sets itself
 STORE_BYTES = 80 * 2**20  # Ray's object store, through which nothing of size goes
 INSTALL = "--ray needs Ray: pip install 'transfer-study[ray]'"
 
@@ -64,7 +65,7 @@ def _settings(remote: Remote) -> Iterator[None]:
     wished = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     if remote.address != HERE and _has_token():  # as `ray start` does by itself; a cluster that wants none takes it, too
         wished[MODE] = "token"
-    own = {name: os.environ.get(name) for name in (*wished, MODE)}  # Ray sets the mode itself where it begins
+    own = {name: os.environ.get(name) for name in (*wished, *THEIRS)}
     for name, value in wished.items():
         os.environ.setdefault(name, value)
     try:
