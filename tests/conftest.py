@@ -165,9 +165,13 @@ def silent(advance: Callable[[int], None] = lambda count: None, said: list[str] 
     return Reporter(lambda count: None, advance, lambda text: None if said is None else said.append(text), advance)
 
 
+# What pytest sets, and libraries (torch's compiler, Ray, OpenCV) once and for good where they are first imported.
+BY_OTHERS = {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR", "RAY_CLIENT_MODE", "LD_LIBRARY_PATH"}
+
+
 def of_the_process() -> dict[str, Any]:
     """What all tests of a process have in common."""
-    names = os.environ.keys() - {"PYTEST_CURRENT_TEST"}
+    names = os.environ.keys() - BY_OTHERS
     return {
         **{"environment": {name: os.environ[name] for name in names}, "folder": os.getcwd(), "threads": torch.get_num_threads()},
         **{"deterministic": torch.are_deterministic_algorithms_enabled(), "numbers": torch.get_default_dtype()},
