@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -150,9 +150,8 @@ def numbers(bank: Bank) -> dict[str, dict[str, str]]:
     return made
 
 
-def with_slow(values: Iterable[Any], slow: Iterable[Any]) -> list[Any]:
+def with_slow(values: Iterable[Any], slow: Collection[Any]) -> list[Any]:
     """The values of a parameter; the tests of these are marked slow."""
-    slow = [*slow]
     return [pytest.param(value, marks=[pytest.mark.slow] * (value in slow)) for value in values]
 
 

@@ -103,14 +103,21 @@ def test_balanced_accuracy_is_offered_where_classes_are_unequal(transfer: Transf
     said = transfer("analyze", "--study", "kept", "--metric", "balanced").out
     assert "AnB-base −14.50* −14.00* −13.50 2" in lines(said) and offer not in said
     assert "lie in the other study's spread" in transfer("compare", "kept", "--study", "kept", "--metric", "balanced").out
+
+
+def test_an_accuracy_that_a_row_of_old_lacks_is_left_out(tmp_path: Path) -> None:
+    table = load(kept(tmp_path / "kept") / "results.csv")
     of_old = (table["network"] == "B1B") & (table["split"] == "random-0")
     lacking = table.assign(balanced_top1=table["top1"].mask(of_old))
     found = compare(lacking, lacking, "balanced_top1").set_index(["quantity", "layer"])
     own = table.loc[(table["network"] == "B1B") & ~of_old, "top1"]
     assert found.loc[("BnB", 1), ["value", "n"]].tolist() == [own.mean(), len(own)] and len(own) == 1
-    table.assign(top1=100 * table["top1"]).to_csv(tmp_path / "percent.csv", index=False)
+
+
+def test_a_table_in_percent_is_refused(tmp_path: Path) -> None:
+    table = load(kept(tmp_path / "kept") / "results.csv")
     with pytest.raises(TransferError, match="top1 holds what is no accuracy: they are fractions, from 0 to 1"):
-        analyze(pd.read_csv(tmp_path / "percent.csv"))
+        analyze(table.assign(top1=100 * table["top1"]))
 
 
 def test_analyze_a_study_kept_as_a_table(transfer: Transfer, tmp_path: Path) -> None:
